@@ -1,0 +1,1 @@
+"""A local coding agent: gpt-oss on MLX, in this process, for any editor that speaks the Agent Client Protocol."""

@@ -1,0 +1,96 @@
+"""The token ledger: the conversation as the exact ids the model saw or sampled, and Harmony's history rules.
+
+The prompt is the concatenation of the entries and nothing else, so a KV cache always matches it. Knows nothing
+about asyncio, ACP or MLX.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from gptoss_acp.harmony import encoding, render
+from gptoss_acp.harmony.parser import MessageEnded
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+_SAFE_RECIPIENT = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One Harmony message. `tokens` are all its ids, from `<|start|>` to its closing control token."""
+
+    role: Role
+    tokens: tuple[int, ...]
+    text: str
+    channel: str | None = None
+    recipient: str | None = None
+    content_type: str | None = None
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class Ledger:
+    """A conversation: the system and developer entries, then the entries of its turns."""
+
+    prefix: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    def set_prefix(
+        self, instructions: str, tools: Sequence[render.FunctionTool], effort: render.Effort, today: date
+    ) -> None:
+        """Render the system and developer entries anew; the rest of the conversation stays as it is."""
+        self.prefix = [
+            Entry("system", tuple(render.system(effort, today, has_tools=bool(tools))), ""),
+            Entry("developer", tuple(render.developer(instructions, tools)), instructions),
+        ]
+
+    def prompt(self) -> list[int]:
+        """Return the ids to generate from: every entry, then `<|start|>assistant`."""
+        ids = [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
+        return [*ids, *render.ASSISTANT_START]
+
+    def add_user(self, text: str) -> None:
+        self.entries.append(Entry("user", tuple(render.user(text)), text))
+
+    def add_sampled(self, message: MessageEnded) -> None:
+        """Keep a message as the model sampled it.
+
+        `<|return|>` becomes `<|end|>` (openai/harmony, docs/format.md). A message cut short is closed with `<|end|>`,
+        but reasoning and tool calls that were cut short are dropped: neither is of use half-finished.
+        """
+        if not message.complete and (message.recipient or message.channel == "analysis"):
+            return
+        tokens = message.tokens
+        if not message.complete:
+            tokens = (*tokens, encoding.END)
+        elif tokens[-1] == encoding.RETURN:
+            tokens = (*tokens[:-1], encoding.END)
+        self.entries.append(
+            Entry(
+                "assistant",
+                tokens,
+                message.text,
+                message.channel,
+                message.recipient,
+                message.content_type,
+                message.complete,
+            )
+        )
+
+    def add_tool_result(self, call: MessageEnded, text: str) -> None:
+        """Answer a tool call, on the call's channel."""
+        recipient = call.recipient or ""
+        if not _SAFE_RECIPIENT.fullmatch(recipient):
+            recipient = "functions.unknown"
+        tokens = tuple(render.tool_result(recipient, call.channel, text))
+        self.entries.append(Entry("tool", tokens, text, call.channel, recipient))
+
+    def end_turn(self) -> None:
+        """Drop the reasoning of a turn that has ended in `final`; without one it stays for the next turn."""
+        if self.entries and self.entries[-1].channel == "final":
+            self.entries = [entry for entry in self.entries if entry.channel != "analysis" or entry.recipient]
