@@ -1,0 +1,3 @@
+from gptoss_acp.cli import main
+
+main()

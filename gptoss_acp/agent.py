@@ -1,0 +1,233 @@
+"""The Agent Client Protocol's requests, one method each: validate, find the session, answer.
+
+Knows ACP (https://agentclientprotocol.com, version 1). Knows nothing about tokens or MLX.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.api import Engine
+    from gptoss_acp.session import Session
+    from gptoss_acp.settings import Settings
+    from gptoss_acp.turn import Outcome
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = 1
+AUTH_REQUIRED = -32000
+RESOURCE_NOT_FOUND = -32002
+PREPARE_MODEL = "prepare-model"
+
+
+class Agent:
+    """Every session of one client."""
+
+    def __init__(self, engine: Engine, settings: Settings, trace_token: Callable[[int], None] | None = None) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._trace_token = trace_token
+        self._sessions: dict[str, Session] = {}
+        self._connection: Connection | None = None
+        self._imports: asyncio.Task[Any] | None = None
+        self._loading: set[asyncio.Task[None]] = set()
+
+    @property
+    def requests(self) -> Mapping[str, Handler]:
+        return {
+            "initialize": self.initialize,
+            "authenticate": self.authenticate,
+            "session/new": self.new_session,
+            "session/prompt": self.prompt,
+        }
+
+    @property
+    def notifications(self) -> Mapping[str, Handler]:
+        return {"session/cancel": self.cancel}
+
+    def attach(self, connection: Connection) -> None:
+        """Send updates through `connection`."""
+        self._connection = connection
+
+    async def initialize(self, params: Any) -> dict[str, Any]:
+        # Answered without the schema: importing it takes a second, which an editor would wait for at every start.
+        requested = params.get("protocolVersion") if isinstance(params, dict) else None
+        if not isinstance(requested, int) or isinstance(requested, bool):
+            problem = {"field": "protocolVersion", "problem": "an integer is required"}
+            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+        if self._imports is None:
+            self._imports = asyncio.create_task(self._import_slowly())
+        return {
+            "protocolVersion": PROTOCOL_VERSION,
+            "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": version("gptoss-acp")},
+            "agentCapabilities": {
+                "loadSession": False,
+                "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
+                "mcpCapabilities": {"http": False, "sse": False},
+            },
+            "authMethods": [
+                {
+                    "id": PREPARE_MODEL,
+                    "name": "Prepare the model",
+                    "description": f"Download {self._engine.model_name} if it is not on this machine yet, and load it.",
+                }
+            ],
+        }
+
+    async def authenticate(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("AuthenticateRequest", params)
+        if request.method_id != PREPARE_MODEL:
+            problem = {"field": "methodId", "problem": f"the only method is {PREPARE_MODEL}"}
+            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+        await self._answering_failures(self._engine.load(download=True))
+        return {}
+
+    async def new_session(self, params: Any) -> dict[str, Any]:
+        # An agent that ignores MCP servers for now should not refuse a client that leaves them out.
+        lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
+        request = await self._validate("NewSessionRequest", lenient)
+        cwd = Path(request.cwd)
+        if not cwd.is_absolute():
+            raise RpcError(INVALID_PARAMS, "Invalid params", [{"field": "cwd", "problem": "an absolute path is required"}])
+        await self._answering_failures(self._engine.check_available())
+        session_id = str(uuid.uuid4())
+        self._sessions[session_id] = self._new_session(cwd, session_id)
+        self._load_in_background()
+        return {"sessionId": session_id}
+
+    async def prompt(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("PromptRequest", params)
+        session = self._session(request.session_id)
+        text = prompt_text(request.prompt)
+        outcome: Outcome = await self._answering_failures(session.prompt(text))
+        return prompt_response(outcome)
+
+    async def cancel(self, params: Any) -> None:
+        request = await self._validate("CancelNotification", params)
+        self._session(request.session_id).cancel()
+
+    def shut_down(self) -> None:
+        """Cancel every turn."""
+        for session in self._sessions.values():
+            session.cancel()
+
+    # What the methods share
+
+    async def _import_slowly(self) -> Any:
+        schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
+        await asyncio.to_thread(importlib.import_module, "gptoss_acp.session")
+        self._engine.start()
+        return schema
+
+    async def _validate(self, model: str, params: Any) -> Any:
+        """Return `params` as the schema's `model`, or answer with the fields that are wrong."""
+        if self._imports is None:
+            raise RpcError(INVALID_REQUEST, "Invalid request: send initialize first")
+        schema = await asyncio.shield(self._imports)
+        try:
+            return getattr(schema, model).model_validate(params)
+        except ValueError as error:
+            raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error)) from None
+
+    def _new_session(self, cwd: Path, session_id: str) -> Session:
+        from gptoss_acp.session import Session
+        from gptoss_acp.updates import Updates
+
+        assert self._connection is not None
+        updates = Updates(self._connection, session_id)
+        return Session(cwd, self._engine, updates, self._settings, self._trace_token)
+
+    def _session(self, session_id: str) -> Session:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
+        return session
+
+    def _load_in_background(self) -> None:
+        async def load() -> None:
+            try:
+                await self._engine.load()
+            except Exception:
+                log.warning("the model is not loaded; the first prompt will say why", exc_info=True)
+
+        task = asyncio.create_task(load())
+        self._loading.add(task)
+        task.add_done_callback(self._loading.discard)
+
+    async def _answering_failures(self, work: Any) -> Any:
+        from gptoss_acp.engine.api import EngineError, ModelMissingError
+
+        try:
+            return await work
+        except ModelMissingError as error:
+            hint = f"{error} Authenticate with '{PREPARE_MODEL}' to download it, or choose another with --model."
+            raise RpcError(AUTH_REQUIRED, hint) from error
+        except EngineError as error:
+            raise RpcError(INTERNAL_ERROR, str(error)) from error
+
+
+def prompt_text(blocks: list[Any]) -> str:
+    """Return a prompt's content blocks as one text: links as Markdown links, embedded files as fenced blocks.
+
+    Raises:
+        RpcError: a block is of a kind that the agent has not declared (`promptCapabilities`).
+    """
+    return "\n\n".join(_block_text(block, index) for index, block in enumerate(blocks))
+
+
+def _block_text(block: Any, index: int) -> str:
+    if block.type == "text":
+        return str(block.text)
+    if block.type == "resource_link":
+        return f"[{block.name}]({block.uri})"
+    if block.type == "resource" and hasattr(block.resource, "text"):
+        text = block.resource.text
+        fence = "```"
+        while fence in text:
+            fence += "`"
+        return f"{block.resource.uri}\n{fence}\n{text}\n{fence}"
+    problem = {"field": f"prompt.{index}.type", "problem": "only text, links and embedded text can be read"}
+    raise RpcError(INVALID_PARAMS, f"Content of type {block.type} is not supported", [problem])
+
+
+def prompt_response(outcome: Outcome) -> dict[str, Any]:
+    """Return the answer to `session/prompt`; times in `_meta` are milliseconds."""
+    meta = {
+        "timeToFirstTokenMs": _milliseconds(outcome.first_token_seconds),
+        "timeToFirstVisibleTokenMs": _milliseconds(outcome.first_visible_seconds),
+        "tokensPerSecond": outcome.tokens_per_second and round(outcome.tokens_per_second, 2),
+    }
+    return {
+        "stopReason": outcome.stop_reason,
+        "usage": {
+            "inputTokens": outcome.input_tokens,
+            "outputTokens": outcome.output_tokens,
+            "totalTokens": outcome.input_tokens + outcome.output_tokens,
+            "thoughtTokens": outcome.thought_tokens,
+            "cachedReadTokens": outcome.cached_tokens,
+        },
+        "_meta": {"gptoss-acp": meta},
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
+
+
+def _problems(error: ValueError) -> list[dict[str, str]]:
+    # The first few suffice to mend a request, and bound the line however large the request was.
+    details = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
+    return [
+        {"field": ".".join(str(part) for part in detail["loc"])[:200], "problem": detail["msg"][:200]}
+        for detail in details[:10]
+    ]

@@ -1,0 +1,172 @@
+"""The engine as the rest of the program sees it: token ids go in, sampled token ids come out.
+
+Knows nothing about text, messages, sessions or how a token is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class EngineError(Exception):
+    """The engine cannot do what was asked; the message says why and what to do."""
+
+
+class ModelMissingError(EngineError):
+    """The model's files are not on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample; `None` takes the model's own value, or gpt-oss's recommended 1.0."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one generation took. Counts are tokens, times are seconds."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    first_token_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Rate after the first token, 0 with fewer than two tokens."""
+        return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
+
+
+class Engine(Protocol):
+    """One model, many generations at once."""
+
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a prompt and its answer together; 0 before the model is loaded."""
+        ...
+
+    def start(self) -> None:
+        """Begin the slow imports in the background."""
+        ...
+
+    async def check_available(self) -> None:
+        """Return when the model's files are on this machine.
+
+        Raises:
+            ModelMissingError: they are not.
+        """
+        ...
+
+    async def load(self, *, download: bool = False) -> None:
+        """Return when the model is ready to generate.
+
+        Raises:
+            EngineError: it cannot be loaded.
+        """
+        ...
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        """Start to generate after `prompt`; call `load` first.
+
+        The last id that the generation yields is a stop token, or any other where a limit was reached.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything, at once."""
+        ...
+
+
+class Generation:
+    """The tokens of one generation, as an async iterator whose `aclose` stops the engine's work on it.
+
+    The engine's thread calls `put` and `end`; everything else belongs to the event loop's thread. Unread tokens are
+    bounded: past `HIGH_WATER` the engine pauses this generation until the reader is below `LOW_WATER` again.
+    """
+
+    HIGH_WATER = 256
+    LOW_WATER = 64
+
+    def __init__(self, prompt: Sequence[int], sampling: Sampling, *, on_close: Callable[[], None]) -> None:
+        self.prompt = prompt
+        self.sampling = sampling
+        self.figures = Figures(prompt_tokens=len(prompt))
+        self.paused = False
+        self.on_resume: Callable[[], None] = lambda: None
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._tokens: deque[int] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._error: EngineError | None = None
+
+    def put(self, token: int) -> None:
+        """Hand over a sampled id (engine thread)."""
+        self._tokens.append(token)
+        self._wake()
+
+    def end(self, error: EngineError | None = None) -> None:
+        """Say that no more ids will come (engine thread)."""
+        self._error = error
+        self._ended = True
+        self._wake()
+
+    @property
+    def overfull(self) -> bool:
+        return len(self._tokens) >= self.HIGH_WATER
+
+    def __aiter__(self) -> Generation:
+        return self
+
+    async def __anext__(self) -> int:
+        while not self._tokens:
+            if self._ended and not self._tokens:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            await self._wait()
+        token = self._tokens.popleft()
+        if self.paused and len(self._tokens) < self.LOW_WATER:
+            self.paused = False
+            self.on_resume()
+        return token
+
+    async def aclose(self) -> None:
+        """Stop; returns once the engine has let go of this generation. Unread tokens are dropped."""
+        if not self._ended:
+            self._on_close()
+        while not self._ended:
+            self._tokens.clear()
+            await self._wait()
+        self._tokens.clear()
+
+    async def _wait(self) -> None:
+        # The waiter is set before the second look at what came in, and `put` appends before it looks at the waiter:
+        # one of the two sees the other, so no wake-up is lost.
+        waiter = self._waiter = self._loop.create_future()
+        if not self._tokens and not self._ended:
+            await waiter
+        self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            self._loop.call_soon_threadsafe(_resolve, waiter)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

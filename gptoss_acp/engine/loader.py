@@ -1,0 +1,67 @@
+"""A checkpoint's files to a model in memory.
+
+Knows mlx-lm's models and the bundled model's compact format. Imported on the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx_lm.models import gpt_oss
+from mlx_lm.utils import load_config, load_model
+
+from gptoss_acp.engine import tiny
+
+GPT_OSS_CONTEXT_LENGTH = 131_072
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with what it says about itself; temperature and top_p are its sampling defaults."""
+
+    model: nn.Module
+    context_length: int
+    temperature: float
+    top_p: float
+
+
+def load(folder: Path | None) -> LoadedModel:
+    """Load the checkpoint in `folder`, or the bundled model.
+
+    Raises:
+        ValueError, FileNotFoundError: the folder does not hold a complete gpt-oss checkpoint.
+    """
+    model, config = _load_bundled() if folder is None else _load_folder(folder)
+    if mx.default_device() == mx.cpu:
+        _widen_experts(model)
+    mx.eval(model.parameters())
+    return LoadedModel(
+        model,
+        int(config.get("max_position_embeddings", GPT_OSS_CONTEXT_LENGTH)),
+        float(config.get("temperature", 1.0)),
+        float(config.get("top_p", 1.0)),
+    )
+
+
+def _load_folder(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    kind = load_config(folder).get("model_type")
+    if kind != "gpt_oss":
+        raise ValueError(f"it is a {kind} model, and this program runs gpt_oss models")
+    return load_model(folder, lazy=True)
+
+
+def _load_bundled() -> tuple[nn.Module, dict[str, Any]]:
+    config = tiny.config()
+    model = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
+    weights = {name: mx.array(array) for name, array in tiny.weights().items()}
+    model.load_weights(list(model.sanitize(weights).items()))
+    return model, config
+
+
+def _widen_experts(model: nn.Module) -> None:
+    # MLX's CPU backend multiplies gathered experts in float32 only.
+    model.apply(lambda array: array.astype(mx.float32) if array.dtype in (mx.float16, mx.bfloat16) else array)

@@ -1,0 +1,119 @@
+"""The thread that owns MLX, and the commands that reach it.
+
+Everything that touches an array happens on this one thread: MLX's streams belong to the thread that made them. Knows
+nothing about text, sessions or ACP; imports MLX only on that thread, because the import costs seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from gptoss_acp.engine.api import EngineError, Generation, Sampling
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+Command = Callable[["Scheduler"], None]
+
+
+class MlxEngine:
+    """gpt-oss on MLX, behind `engine.api.Engine`."""
+
+    def __init__(self, model_name: str, stop_tokens: tuple[int, ...], context_length: int | None = None) -> None:
+        self.model_name = model_name
+        self.context_length = 0
+        self._stop_tokens = stop_tokens
+        self._context_limit = context_length
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._loading: asyncio.Future[int] | None = None
+
+    def start(self) -> None:
+        with contextlib.suppress(RuntimeError):  # started before
+            self._thread.start()
+
+    async def check_available(self) -> None:
+        from gptoss_acp.engine import checkpoints
+
+        await asyncio.to_thread(checkpoints.find, self.model_name)
+
+    async def load(self, *, download: bool = False) -> None:
+        """Load the model; callers that come while it loads wait for the same load. A failed one is tried again."""
+        if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
+            self._loading = asyncio.ensure_future(self._load(download=download))
+        self.context_length = await asyncio.shield(self._loading)
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        if len(prompt) >= self.context_length:
+            raise EngineError(
+                f"The conversation has {len(prompt)} tokens, but the context holds {self.context_length}. "
+                "Start a new session, or raise --context-length."
+            )
+        generation = Generation(prompt, sampling, on_close=lambda: self._send(lambda s: s.cancel(generation)))
+        generation.on_resume = lambda: self._send(lambda s: s.resume(generation))
+        self._send(lambda scheduler: scheduler.submit(generation))
+        return generation
+
+    def close(self) -> None:
+        self._commands.put(None)
+
+    def _send(self, command: Command) -> None:
+        self._commands.put(command)
+
+    async def _load(self, *, download: bool) -> int:
+        from gptoss_acp.engine import checkpoints
+
+        find = checkpoints.download if download else checkpoints.find
+        folder = await asyncio.to_thread(find, self.model_name)
+        loop = asyncio.get_running_loop()
+        loaded: asyncio.Future[int] = loop.create_future()
+
+        def load(scheduler: Scheduler) -> None:
+            try:
+                length = scheduler.load(folder, self._context_limit)
+            except Exception as error:
+                log.exception("loading %s failed", self.model_name)
+                failure = EngineError(f"The model {self.model_name} could not be loaded: {error}")
+                loop.call_soon_threadsafe(_settle, loaded, 0, failure)
+            else:
+                loop.call_soon_threadsafe(_settle, loaded, length, None)
+
+        self.start()
+        self._send(load)
+        return await loaded
+
+    def _run(self) -> None:
+        from gptoss_acp.engine.scheduler import Scheduler
+
+        scheduler = Scheduler(self._stop_tokens)
+        while True:
+            for command in self._pending(wait=not scheduler.busy):
+                if command is None:
+                    return
+                command(scheduler)
+            scheduler.step()
+
+    def _pending(self, *, wait: bool) -> list[Command | None]:
+        commands = [self._commands.get()] if wait else []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                commands.append(self._commands.get_nowait())
+        return commands
+
+
+def _settle(future: asyncio.Future[int], result: int, error: EngineError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+

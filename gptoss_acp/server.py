@@ -1,0 +1,161 @@
+"""The life of the agent process: private stdio, start, end of input, signals, the parent's death, shutdown.
+
+Knows which rooms to connect. Knows nothing about Harmony or MLX. Imports little, because an editor waits for the first
+answer: what is slow to import is imported in the background after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from platformdirs import user_state_path
+
+from gptoss_acp.agent import Agent
+from gptoss_acp.engine.api import Engine
+from gptoss_acp.rpc import Connection
+from gptoss_acp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 0.4
+WATCH_SECONDS = 0.4
+LARGEST_LOG = 5 * 2**20
+
+
+def run(settings: Settings, make_engine: Callable[[Settings], Engine]) -> None:
+    """Serve one client on stdin and stdout until it is gone, then end the process with code 0."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _exit_at_once)
+    try:
+        read_fd, write_fd = take_stdio()
+    except OSError:  # no stdin or stdout: nobody to talk to
+        os._exit(0)
+    set_up_logging(settings.log_level)
+    asyncio.run(_serve(settings, make_engine, read_fd, write_fd))
+
+
+def take_stdio() -> tuple[int, int]:
+    """Return private descriptors of stdin and stdout, and leave the null device and stderr in their place.
+
+    From then on nothing that prints, in Python, in a library or in a child process, can reach the wire.
+
+    Raises:
+        OSError: stdin or stdout is closed.
+    """
+    read_fd, write_fd = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # no stderr either
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+    os.close(null)
+    return read_fd, write_fd
+
+
+def set_up_logging(stderr_level: str | None) -> None:
+    """Log to a file in the user's state folder; to stderr only where asked for, since some clients never read it."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    form = logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    handlers: list[logging.Handler] = []
+    with contextlib.suppress(OSError):
+        handlers.append(logging.FileHandler(_log_file(), encoding="utf-8"))
+    if stderr_level:
+        root.setLevel(stderr_level.upper())
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(form)
+    root.handlers = handlers or [logging.NullHandler()]
+    logging.captureWarnings(capture=True)
+
+
+def _log_file() -> Path:
+    file = user_state_path("gptoss-acp", ensure_exists=True) / "gptoss-acp.log"
+    if file.is_file() and file.stat().st_size > LARGEST_LOG:
+        file.replace(file.with_suffix(".log.old"))
+    return file
+
+
+async def _serve(settings: Settings, make_engine: Callable[[Settings], Engine], read_fd: int, write_fd: int) -> None:
+    engine = make_engine(settings)
+    trace = Trace(settings.trace) if settings.trace else None
+    agent = Agent(engine, settings, trace.token if trace else None)
+    connection = Connection(
+        read_fd,
+        write_fd,
+        requests=agent.requests,
+        notifications=agent.notifications,
+        trace=trace.line if trace else None,
+    )
+    agent.attach(connection)
+    connection.start()
+    reason = await _end_of_life(connection, write_fd)
+    log.info("ending: %s", reason)
+    agent.shut_down()
+    await connection.finish(SHUTDOWN_SECONDS)
+    engine.close()
+    logging.shutdown()
+    # The engine's thread may be deep in a prefill chunk; nobody is left to wait for it.
+    os._exit(0)
+
+
+async def _end_of_life(connection: Connection, write_fd: int) -> str:
+    """Return why the process should end: the client, a signal, or the parent's death."""
+    loop = asyncio.get_running_loop()
+    signalled: asyncio.Future[str] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda name=number.name: signalled.done() or signalled.set_result(name))
+    reasons = {
+        asyncio.ensure_future(signalled),
+        asyncio.create_task(_closed(connection)),
+        asyncio.create_task(_abandoned(write_fd)),
+    }
+    done, _ = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+    return done.pop().result()
+
+
+async def _closed(connection: Connection) -> str:
+    await connection.wait_closed()
+    return "the client closed the connection"
+
+
+async def _abandoned(write_fd: int) -> str:
+    """Return when the parent has died, or nobody can read our output any more."""
+    parent = os.getppid()
+    output = select.poll()
+    output.register(write_fd, 0)
+    while os.getppid() == parent:
+        if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in output.poll(0)):
+            return "the client closed our output"
+        await asyncio.sleep(WATCH_SECONDS)
+    return "the parent process died"
+
+
+def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
+    os._exit(0)
+
+
+class Trace:
+    """The debugging record of `--trace`: every line of the wire and every token. The only place that shows reasoning."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.expanduser().open("a", encoding="utf-8", buffering=1)
+
+    def line(self, direction: str, line: bytes) -> None:
+        self._file.write(f"{direction} {line.decode(errors='replace')}\n")
+
+    def token(self, token: int) -> None:
+        from gptoss_acp.harmony import encoding
+
+        self._file.write(f"token {token} {encoding.load().decode([token])!r}\n")

@@ -1,0 +1,88 @@
+"""A session: its ledger and its single running turn.
+
+Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from gptoss_acp import instructions
+from gptoss_acp.engine.api import Engine, Sampling
+from gptoss_acp.ledger import Ledger
+from gptoss_acp.settings import Settings
+from gptoss_acp.turn import Outcome, Turn
+from gptoss_acp.updates import Updates
+
+
+class Session:
+    """One conversation in the working directory `cwd`."""
+
+    def __init__(
+        self,
+        cwd: Path,
+        engine: Engine,
+        updates: Updates,
+        settings: Settings,
+        trace_token: Callable[[int], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._updates = updates
+        self._settings = settings
+        self._trace_token = trace_token
+        self._ledger = Ledger()
+        self._ledger.set_prefix(
+            instructions.compose(cwd, has_tools=False), [], settings.effort, datetime.now().astimezone().date()
+        )
+        self._unheard: list[str] = []
+        self._turn: asyncio.Task[Outcome] | None = None
+        self._turns = asyncio.Lock()
+        self._cancels = 0
+
+    async def prompt(self, text: str) -> Outcome:
+        """Run one turn. A prompt that comes while another runs cancels that one and then runs.
+
+        Cancelling the caller cancels the turn, and returns only when that has stopped.
+
+        Raises:
+            EngineError: the model could not be loaded, or failed; the next prompt works.
+        """
+        self.cancel()
+        cancels = self._cancels
+        self._unheard.append(text)
+        async with self._turns:
+            if self._cancels != cancels:
+                return Outcome("cancelled")
+            # What was said in prompts that were cancelled before they began is heard with this one.
+            for unheard in self._unheard:
+                self._ledger.add_user(unheard)
+            self._unheard.clear()
+            return await self._run(self._new_turn())
+
+    def cancel(self) -> None:
+        """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
+        self._cancels += 1
+        if self._turn is not None:
+            self._turn.cancel()
+
+    def _new_turn(self) -> Turn:
+        settings = self._settings
+        sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
+        return Turn(
+            self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace_token
+        )
+
+    async def _run(self, turn: Turn) -> Outcome:
+        task = self._turn = asyncio.create_task(turn.run())
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            self._turn = None
+        return Outcome("cancelled") if task.cancelled() else task.result()

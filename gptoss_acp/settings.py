@@ -1,0 +1,90 @@
+"""Every setting, its default and its unit. A flag wins over the environment variable of the same name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
+
+
+def _setting(default: Any, kind: type, description: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"kind": kind, "help": description, **extra})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the agent runs; every field is a flag and an environment variable."""
+
+    model: str = _setting(
+        "openai/gpt-oss-20b", str, "a local folder, a Hugging Face repository, or 'tiny', the bundled test model"
+    )
+    effort: str = _setting(
+        "medium", str, "how hard the model thinks: low, medium or high", choices=("low", "medium", "high")
+    )
+    temperature: float | None = _setting(None, float, "sampling temperature, 0 is greedy; default: the model's own")
+    top_p: float | None = _setting(None, float, "sample from the likeliest tokens of this mass; default: the model's own")
+    seed: int | None = _setting(None, int, "makes sampling repeatable")
+    max_tokens: int | None = _setting(None, int, "most tokens of one model call; default: what the context holds")
+    context_length: int | None = _setting(None, int, "most tokens of a conversation; default: the model's own")
+    max_turn_requests: int = _setting(50, int, "most model calls in one turn")
+    log_level: str | None = _setting(
+        None, str, "also log to stderr, from this level on", choices=("debug", "info", "warning", "error")
+    )
+    trace: Path | None = _setting(None, Path, "write every line of the wire and every token, reasoning too, to this file")
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value}")
+        for name in ("max_tokens", "context_length", "max_turn_requests"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    for setting in fields(Settings):
+        description = setting.metadata["help"]
+        if setting.default is not None:
+            description += f" (default: {setting.default})"
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            type=setting.metadata["kind"],
+            default=None,
+            choices=setting.metadata.get("choices"),
+            help=description,
+        )
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
+    """Return the settings of the command line over those of the environment; a wrong value ends with a clear error."""
+    given = vars(parser.parse_args(arguments))
+    values = {}
+    for setting in fields(Settings):
+        value = given[setting.name]
+        variable = ENVIRONMENT_PREFIX + setting.name.upper()
+        if value is None and (text := os.environ.get(variable)):
+            value = _from_environment(parser, variable, text, setting.metadata)
+        if value is not None:
+            values[setting.name] = value
+    try:
+        return Settings(**values)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _from_environment(parser: argparse.ArgumentParser, variable: str, text: str, metadata: Any) -> Any:
+    choices = metadata.get("choices")
+    try:
+        value = metadata["kind"](text)
+    except ValueError:
+        parser.error(f"{variable}={text} is not a valid {metadata['kind'].__name__}")
+    if choices and value not in choices:
+        parser.error(f"{variable}={text} is not one of {', '.join(choices)}")
+    return value
