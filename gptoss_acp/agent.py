@@ -98,7 +98,9 @@ class Agent:
         request = await self._validate("NewSessionRequest", lenient)
         cwd = Path(request.cwd)
         if not cwd.is_absolute():
-            raise RpcError(INVALID_PARAMS, "Invalid params", [{"field": "cwd", "problem": "an absolute path is required"}])
+            raise RpcError(
+                INVALID_PARAMS, "Invalid params", [{"field": "cwd", "problem": "an absolute path is required"}]
+            )
         await self._answering_failures(self._engine.check_available())
         session_id = str(uuid.uuid4())
         self._sessions[session_id] = self._new_session(cwd, session_id)

@@ -120,8 +120,7 @@ class Connection:
         deadline = self._loop.time() + seconds
         if self._running:
             await asyncio.wait(self._running.values(), timeout=seconds)
-        while self._unsent_size and self._loop.time() < deadline:
-            await asyncio.sleep(0.002)
+        await asyncio.to_thread(self._wait_sent, deadline - self._loop.time())
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
@@ -236,10 +235,7 @@ class Connection:
 
     async def _answer(self, identifier: Id, method: str, params: Any) -> None:
         try:
-            handler = self._requests.get(method)
-            if handler is None:
-                raise RpcError(METHOD_NOT_FOUND, f"Method not found: {method[:100]}")
-            result = await handler(params)
+            result = await self._handler(method)(params)
         except RpcError as error:
             self._answer_error(identifier, error)
         except asyncio.CancelledError:
@@ -251,6 +247,12 @@ class Connection:
             self._send({"jsonrpc": "2.0", "id": identifier, "result": result})
         finally:
             del self._running[identifier]
+
+    def _handler(self, method: str) -> Handler:
+        handler = self._requests.get(method)
+        if handler is None:
+            raise RpcError(METHOD_NOT_FOUND, f"Method not found: {method[:100]}")
+        return handler
 
     def _answer_error(self, identifier: Id, error: RpcError) -> None:
         content = {"code": error.code, "message": error.message}
@@ -323,9 +325,14 @@ class Connection:
             except BlockingIOError:
                 select.select([], [self._write_fd], [])
 
+    def _wait_sent(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._unsent_size == 0, seconds)
+
     def _sent(self, size: int) -> None:
         with self._changed:
             self._unsent_size -= size
+            self._changed.notify_all()
             relieved = self._unsent_size < UNSENT_LOW_WATER and not self._drained.is_set()
         if relieved:
             self._loop.call_soon_threadsafe(self._drained.set)

@@ -26,6 +26,7 @@ from gptoss_acp.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHUTDOWN_SECONDS = 0.4
 WATCH_SECONDS = 0.4
 LARGEST_LOG = 5 * 2**20
@@ -33,7 +34,7 @@ LARGEST_LOG = 5 * 2**20
 
 def run(settings: Settings, make_engine: Callable[[Settings], Engine]) -> None:
     """Serve one client on stdin and stdout until it is gone, then end the process with code 0."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         signal.signal(number, _exit_at_once)
     try:
         read_fd, write_fd = take_stdio()
@@ -114,8 +115,13 @@ async def _end_of_life(connection: Connection, write_fd: int) -> str:
     """Return why the process should end: the client, a signal, or the parent's death."""
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[str] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda name=number.name: signalled.done() or signalled.set_result(name))
+
+    def note(name: str) -> None:
+        if not signalled.done():
+            signalled.set_result(name)
+
+    for number in ENDING_SIGNALS:
+        loop.add_signal_handler(number, note, number.name)
     reasons = {
         asyncio.ensure_future(signalled),
         asyncio.create_task(_closed(connection)),
@@ -147,7 +153,7 @@ def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
 
 
 class Trace:
-    """The debugging record of `--trace`: every line of the wire and every token. The only place that shows reasoning."""
+    """The debugging record of `--trace`: every line and every token. The only place that shows reasoning."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.expanduser().open("a", encoding="utf-8", buffering=1)

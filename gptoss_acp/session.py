@@ -71,9 +71,7 @@ class Session:
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
-        return Turn(
-            self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace_token
-        )
+        return Turn(self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace_token)
 
     async def _run(self, turn: Turn) -> Outcome:
         task = self._turn = asyncio.create_task(turn.run())

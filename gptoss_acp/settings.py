@@ -7,35 +7,50 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Effort = Literal["low", "medium", "high"]
 
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
 
-def _setting(default: Any, kind: type, description: str, **extra: Any) -> Any:
-    return field(default=default, metadata={"kind": kind, "help": description, **extra})
+def _flag(kind: type, description: str, choices: tuple[str, ...] | None = None) -> dict[str, Any]:
+    return {"kind": kind, "help": description, "choices": choices}
 
 
 @dataclass(frozen=True)
 class Settings:
     """How the agent runs; every field is a flag and an environment variable."""
 
-    model: str = _setting(
-        "openai/gpt-oss-20b", str, "a local folder, a Hugging Face repository, or 'tiny', the bundled test model"
+    model: str = field(
+        default="openai/gpt-oss-20b",
+        metadata=_flag(str, "a local folder, a Hugging Face repository, or 'tiny', the bundled test model"),
     )
-    effort: str = _setting(
-        "medium", str, "how hard the model thinks: low, medium or high", choices=("low", "medium", "high")
+    effort: Effort = field(
+        default="medium",
+        metadata=_flag(str, "how hard the model thinks: low, medium or high", ("low", "medium", "high")),
     )
-    temperature: float | None = _setting(None, float, "sampling temperature, 0 is greedy; default: the model's own")
-    top_p: float | None = _setting(None, float, "sample from the likeliest tokens of this mass; default: the model's own")
-    seed: int | None = _setting(None, int, "makes sampling repeatable")
-    max_tokens: int | None = _setting(None, int, "most tokens of one model call; default: what the context holds")
-    context_length: int | None = _setting(None, int, "most tokens of a conversation; default: the model's own")
-    max_turn_requests: int = _setting(50, int, "most model calls in one turn")
-    log_level: str | None = _setting(
-        None, str, "also log to stderr, from this level on", choices=("debug", "info", "warning", "error")
+    temperature: float | None = field(
+        default=None, metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own")
     )
-    trace: Path | None = _setting(None, Path, "write every line of the wire and every token, reasoning too, to this file")
+    top_p: float | None = field(
+        default=None, metadata=_flag(float, "sample from the likeliest tokens of this mass; default: the model's own")
+    )
+    seed: int | None = field(default=None, metadata=_flag(int, "makes sampling repeatable"))
+    max_tokens: int | None = field(
+        default=None, metadata=_flag(int, "most tokens of one model call; default: what the context holds")
+    )
+    context_length: int | None = field(
+        default=None, metadata=_flag(int, "most tokens of a conversation; default: the model's own")
+    )
+    max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
+    log_level: str | None = field(
+        default=None,
+        metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),
+    )
+    trace: Path | None = field(
+        default=None, metadata=_flag(Path, "write every line of the wire and every token, reasoning too, to this file")
+    )
 
     def __post_init__(self) -> None:
         for name, low, high in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
@@ -57,7 +72,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             "--" + setting.name.replace("_", "-"),
             type=setting.metadata["kind"],
             default=None,
-            choices=setting.metadata.get("choices"),
+            choices=setting.metadata["choices"],
             help=description,
         )
 
@@ -80,7 +95,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
 
 
 def _from_environment(parser: argparse.ArgumentParser, variable: str, text: str, metadata: Any) -> Any:
-    choices = metadata.get("choices")
+    choices = metadata["choices"]
     try:
         value = metadata["kind"](text)
     except ValueError:

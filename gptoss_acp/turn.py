@@ -65,6 +65,7 @@ class Turn:
     _visible: bool = False
     _message_id: str = ""
     _last_progress: float = 0.0
+    _used: int = -1
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
@@ -149,4 +150,7 @@ class Turn:
 
     def _show_progress(self, figures: Figures) -> None:
         self._last_progress = time.perf_counter()
-        self.updates.usage(figures.prompt_tokens + figures.generated_tokens, self.engine.context_length)
+        used = figures.prompt_tokens + figures.generated_tokens
+        if used != self._used:
+            self._used = used
+            self.updates.usage(used, self.engine.context_length)

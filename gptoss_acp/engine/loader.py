@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx import nn
+from mlx.nn.layers.base import Module
 from mlx_lm.models import gpt_oss
 from mlx_lm.utils import load_config, load_model
 
@@ -23,7 +23,7 @@ GPT_OSS_CONTEXT_LENGTH = 131_072
 class LoadedModel:
     """A model with what it says about itself; temperature and top_p are its sampling defaults."""
 
-    model: nn.Module
+    model: Module
     context_length: int
     temperature: float
     top_p: float
@@ -47,14 +47,15 @@ def load(folder: Path | None) -> LoadedModel:
     )
 
 
-def _load_folder(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+def _load_folder(folder: Path) -> tuple[Module, dict[str, Any]]:
     kind = load_config(folder).get("model_type")
     if kind != "gpt_oss":
         raise ValueError(f"it is a {kind} model, and this program runs gpt_oss models")
-    return load_model(folder, lazy=True)
+    model, config = load_model(folder, lazy=True)
+    return model, config
 
 
-def _load_bundled() -> tuple[nn.Module, dict[str, Any]]:
+def _load_bundled() -> tuple[Module, dict[str, Any]]:
     config = tiny.config()
     model = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
     weights = {name: mx.array(array) for name, array in tiny.weights().items()}
@@ -62,6 +63,6 @@ def _load_bundled() -> tuple[nn.Module, dict[str, Any]]:
     return model, config
 
 
-def _widen_experts(model: nn.Module) -> None:
+def _widen_experts(model: Module) -> None:
     # MLX's CPU backend multiplies gathered experts in float32 only.
     model.apply(lambda array: array.astype(mx.float32) if array.dtype in (mx.float16, mx.bfloat16) else array)

@@ -16,7 +16,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
-from mlx_lm.sample_utils import apply_top_p, greedy_sampler
+from mlx_lm.sample_utils import apply_top_p
 
 from gptoss_acp.engine.api import EngineError, Generation, Sampling
 from gptoss_acp.engine.loader import LoadedModel, load
@@ -175,6 +175,11 @@ class Scheduler:
             mx.clear_cache()
 
 
+def greedy(logprobs: mx.array) -> mx.array:
+    """Return the likeliest ids (batch,); one function for all, so that mlx-lm samples a whole batch in one call."""
+    return mx.argmax(logprobs, axis=-1)
+
+
 def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
     """Return a sampler of logprobs (batch, vocabulary) float32 to ids (batch,).
 
@@ -183,7 +188,7 @@ def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
     temperature = model.temperature if sampling.temperature is None else sampling.temperature
     top_p = model.top_p if sampling.top_p is None else sampling.top_p
     if temperature == 0:
-        return greedy_sampler
+        return greedy
     seed = int.from_bytes(os.urandom(4)) if sampling.seed is None else sampling.seed
     key = mx.random.key(seed)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -91,6 +92,7 @@ class MlxEngine:
         return await loaded
 
     def _run(self) -> None:
+        os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
         from gptoss_acp.engine.scheduler import Scheduler
 
         scheduler = Scheduler(self._stop_tokens)
@@ -116,4 +118,3 @@ def _settle(future: asyncio.Future[int], result: int, error: EngineError | None)
         future.set_result(result)
     else:
         future.set_exception(error)
-

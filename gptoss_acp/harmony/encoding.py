@@ -63,7 +63,7 @@ def _write_atomically(target: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.replace(name, target)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -93,4 +93,5 @@ def token_bytes() -> list[bytes]:
 
 def encode_text(text: str) -> list[int]:
     """Encode as ordinary text: `<|end|>` in it is seven characters, never the control token."""
-    return load().encode(text, disallowed_special=())
+    ids: list[int] = load().encode(text, disallowed_special=())
+    return ids

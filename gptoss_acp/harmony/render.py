@@ -70,4 +70,5 @@ def tool_result(recipient: str, channel: str, text: str) -> list[int]:
 
 
 def _render(message: Message, *, has_tools: bool = False) -> list[int]:
-    return encoding.load().render(message, RenderOptions(conversation_has_function_tools=has_tools))
+    ids: list[int] = encoding.load().render(message, RenderOptions(conversation_has_function_tools=has_tools))
+    return ids
