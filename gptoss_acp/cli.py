@@ -33,7 +33,10 @@ def main() -> None:
 
 
 def make_engine(chosen: settings.Settings) -> Engine:
+    from gptoss_acp.engine.scripted import ScriptedEngine
     from gptoss_acp.engine.worker import MlxEngine
     from gptoss_acp.harmony.encoding import STOP_IDS
 
+    if chosen.script is not None:
+        return ScriptedEngine(chosen.script)
     return MlxEngine(chosen.model, STOP_IDS, chosen.context_length)

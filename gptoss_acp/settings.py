@@ -14,8 +14,10 @@ Effort = Literal["low", "medium", "high"]
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
 
-def _flag(kind: type, description: str, choices: tuple[str, ...] | None = None) -> dict[str, Any]:
-    return {"kind": kind, "help": description, "choices": choices}
+def _flag(
+    kind: type, description: str, choices: tuple[str, ...] | None = None, *, hidden: bool = False
+) -> dict[str, Any]:
+    return {"kind": kind, "help": description, "choices": choices, "hidden": hidden}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Settings:
     trace: Path | None = field(
         default=None, metadata=_flag(Path, "write every line of the wire and every token, reasoning too, to this file")
     )
+    script: Path | None = field(
+        default=None, metadata=_flag(Path, "play the token ids in this file instead of a model's", hidden=True)
+    )
 
     def __post_init__(self) -> None:
         for name, low, high in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
@@ -73,7 +78,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             type=setting.metadata["kind"],
             default=None,
             choices=setting.metadata["choices"],
-            help=description,
+            help=argparse.SUPPRESS if setting.metadata["hidden"] else description,
         )
 
 

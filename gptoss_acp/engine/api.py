@@ -103,9 +103,9 @@ class Generation:
         self.prompt = prompt
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
-        self.paused = False
         self.on_resume: Callable[[], None] = lambda: None
         self._on_close = on_close
+        self._paused = False
         self._loop = asyncio.get_running_loop()
         self._tokens: deque[int] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -123,6 +123,11 @@ class Generation:
         self._ended = True
         self._wake()
 
+    def pause(self) -> None:
+        """Say that `on_resume` must be called before more ids come (engine thread)."""
+        self._paused = True
+        self._wake()
+
     @property
     def overfull(self) -> bool:
         return len(self._tokens) >= self.HIGH_WATER
@@ -136,11 +141,10 @@ class Generation:
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
+            self._resume_if_low()
             await self._wait()
         token = self._tokens.popleft()
-        if self.paused and len(self._tokens) < self.LOW_WATER:
-            self.paused = False
-            self.on_resume()
+        self._resume_if_low()
         return token
 
     async def aclose(self) -> None:
@@ -152,11 +156,16 @@ class Generation:
             await self._wait()
         self._tokens.clear()
 
+    def _resume_if_low(self) -> None:
+        if self._paused and len(self._tokens) < self.LOW_WATER:
+            self._paused = False
+            self.on_resume()
+
     async def _wait(self) -> None:
         # The waiter is set before the second look at what came in, and `put` appends before it looks at the waiter:
         # one of the two sees the other, so no wake-up is lost.
         waiter = self._waiter = self._loop.create_future()
-        if not self._tokens and not self._ended:
+        if not self._tokens and not self._ended and not self._paused:
             await waiter
         self._waiter = None
 

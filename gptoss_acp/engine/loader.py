@@ -38,7 +38,7 @@ def load(folder: Path | None) -> LoadedModel:
     model, config = _load_bundled() if folder is None else _load_folder(folder)
     if mx.default_device() == mx.cpu:
         _widen_experts(model)
-    mx.eval(model.parameters())
+    mx.eval(model)
     return LoadedModel(
         model,
         int(config.get("max_position_embeddings", GPT_OSS_CONTEXT_LENGTH)),

@@ -144,7 +144,7 @@ class Scheduler:
         next_token = decoding._next_tokens[decoding.uids.index(uid)].item()
         cache, _ = self._remove(uid, keep_cache=True)[uid]
         self._paused[sequence.generation] = (sequence, [next_token], cache)
-        sequence.generation.paused = True
+        sequence.generation.pause()
 
     def _remove(self, uid: int, *, keep_cache: bool = False) -> dict[int, Any]:
         assert self._batch is not None

@@ -1,0 +1,74 @@
+"""An engine that plays given token ids: for tests of everything around the model, and to measure our own cost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gptoss_acp.engine.api import Generation, Sampling
+
+
+class ScriptedEngine:
+    """Plays the file's `generations`, lists of ids, one for each call of `generate`; the last one again for more.
+
+    `delay`: seconds before each token (default 0: as fast as they are read).
+    """
+
+    model_name = "scripted"
+
+    def __init__(self, file: Path) -> None:
+        script = json.loads(file.read_text("utf-8"))
+        self.context_length = int(script.get("context_length", 131_072))
+        self._generations: list[list[int]] = script["generations"]
+        self._delay = float(script.get("delay", 0))
+        self._played = 0
+
+    def start(self) -> None:
+        """Nothing is slow here."""
+
+    async def check_available(self) -> None:
+        """Return: the script is all there is."""
+
+    async def load(self, *, download: bool = False) -> None:
+        """Return: there is nothing to load."""
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        tokens = self._generations[min(self._played, len(self._generations) - 1)]
+        self._played += 1
+        wanted = threading.Event()
+        wanted.set()
+        closed = threading.Event()
+
+        def close() -> None:
+            closed.set()
+            wanted.set()
+
+        generation = Generation(prompt, sampling, on_close=close)
+        generation.on_resume = wanted.set
+        player = threading.Thread(target=self._play, args=(generation, tokens, wanted, closed), daemon=True)
+        player.start()
+        return generation
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _play(
+        self, generation: Generation, tokens: list[int], wanted: threading.Event, closed: threading.Event
+    ) -> None:
+        started = time.perf_counter()
+        for token in tokens[: generation.sampling.max_tokens]:
+            if self._delay:
+                closed.wait(self._delay)
+            if generation.overfull:
+                wanted.clear()
+                generation.pause()
+                wanted.wait()
+            if closed.is_set():
+                break
+            generation.figures.generated_tokens += 1
+            generation.put(token)
+        generation.figures.decode_seconds = time.perf_counter() - started
+        generation.end()
