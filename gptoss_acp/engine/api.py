@@ -153,6 +153,7 @@ class Generation:
             self._on_close()
         while not self._ended:
             self._tokens.clear()
+            self._paused = False
             await self._wait()
         self._tokens.clear()
 
