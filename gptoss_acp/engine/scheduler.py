@@ -117,9 +117,14 @@ class Scheduler:
         if self._batch is None or self._loaded is None:
             sequence.generation.end(EngineError("No model is loaded."))
             return
-        sampler = make_sampler(sequence.generation.sampling, self._loaded)
-        (uid,) = self._batch.insert([prompt], [limit], caches=cache and [cache], samplers=[sampler])
-        self._running[uid] = sequence
+        try:
+            sampler = make_sampler(sequence.generation.sampling, self._loaded)
+            (uid,) = self._batch.insert([prompt], [limit], caches=cache and [cache], samplers=[sampler])
+        except Exception as error:
+            log.exception("a generation could not start")
+            sequence.generation.end(EngineError(f"The engine failed: {error}"))
+        else:
+            self._running[uid] = sequence
 
     def _deliver(self, uid: int, token: int, *, finished: bool) -> None:
         sequence = self._running[uid]

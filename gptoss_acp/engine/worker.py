@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import EngineError, Generation, Sampling
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Command = Callable[["Scheduler"], None]
+Command = Callable[[], None]
 
 
 class MlxEngine:
@@ -35,15 +36,15 @@ class MlxEngine:
         self._context_limit = context_length
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._scheduler: Scheduler | None = None
         self._loading: asyncio.Future[int] | None = None
 
     def start(self) -> None:
         with contextlib.suppress(RuntimeError):  # started before
             self._thread.start()
+            self._commands.put(lambda: log.debug("%s is ready to load", self._prepared()))
 
     async def check_available(self) -> None:
-        from gptoss_acp.engine import checkpoints
-
         await asyncio.to_thread(checkpoints.find, self.model_name)
 
     async def load(self, *, download: bool = False) -> None:
@@ -58,28 +59,25 @@ class MlxEngine:
                 f"The conversation has {len(prompt)} tokens, but the context holds {self.context_length}. "
                 "Start a new session, or raise --context-length."
             )
-        generation = Generation(prompt, sampling, on_close=lambda: self._send(lambda s: s.cancel(generation)))
-        generation.on_resume = lambda: self._send(lambda s: s.resume(generation))
-        self._send(lambda scheduler: scheduler.submit(generation))
+        generation = Generation(
+            prompt, sampling, on_close=lambda: self._commands.put(lambda: self._prepared().cancel(generation))
+        )
+        generation.on_resume = lambda: self._commands.put(lambda: self._prepared().resume(generation))
+        self._commands.put(lambda: self._prepared().submit(generation))
         return generation
 
     def close(self) -> None:
         self._commands.put(None)
 
-    def _send(self, command: Command) -> None:
-        self._commands.put(command)
-
     async def _load(self, *, download: bool) -> int:
-        from gptoss_acp.engine import checkpoints
-
         find = checkpoints.download if download else checkpoints.find
         folder = await asyncio.to_thread(find, self.model_name)
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[int] = loop.create_future()
 
-        def load(scheduler: Scheduler) -> None:
+        def load() -> None:
             try:
-                length = scheduler.load(folder, self._context_limit)
+                length = self._prepared().load(folder, self._context_limit)
             except Exception as error:
                 log.exception("loading %s failed", self.model_name)
                 failure = EngineError(f"The model {self.model_name} could not be loaded: {error}")
@@ -88,20 +86,31 @@ class MlxEngine:
                 loop.call_soon_threadsafe(_settle, loaded, length, None)
 
         self.start()
-        self._send(load)
+        self._commands.put(load)
         return await loaded
 
-    def _run(self) -> None:
-        os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
-        from gptoss_acp.engine.scheduler import Scheduler
+    # On the engine's thread
 
-        scheduler = Scheduler(self._stop_tokens)
+    def _run(self) -> None:
         while True:
-            for command in self._pending(wait=not scheduler.busy):
+            busy = self._scheduler is not None and self._scheduler.busy
+            for command in self._pending(wait=not busy):
                 if command is None:
                     return
-                command(scheduler)
-            scheduler.step()
+                try:
+                    command()
+                except Exception:
+                    log.exception("an engine command failed")
+            if self._scheduler is not None:
+                self._scheduler.step()
+
+    def _prepared(self) -> Scheduler:
+        if self._scheduler is None:
+            os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
+            from gptoss_acp.engine.scheduler import Scheduler
+
+            self._scheduler = Scheduler(self._stop_tokens)
+        return self._scheduler
 
     def _pending(self, *, wait: bool) -> list[Command | None]:
         commands = [self._commands.get()] if wait else []
