@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gptoss_acp import tools
 from gptoss_acp.engine.api import Engine, Figures, Sampling
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, TextDelta
 from gptoss_acp.ledger import Ledger
+from gptoss_acp.tools.client import TurnCancelledError
+from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
 from gptoss_acp.updates import Updates
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
@@ -57,6 +58,7 @@ class Turn:
     ledger: Ledger
     engine: Engine
     updates: Updates
+    toolbox: Toolbox
     sampling: Sampling
     max_requests: int
     trace_token: Callable[[int], None] | None = None
@@ -66,6 +68,8 @@ class Turn:
     _message_id: str = ""
     _last_progress: float = 0.0
     _used: int = -1
+    _call: AnnouncedCall | None = None
+    _unanswered: MessageEnded | None = None
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
@@ -75,10 +79,12 @@ class Turn:
         """
         try:
             await self.engine.load()
+            self.toolbox.limit_results(self.engine.context_length)
             self.outcome.stop_reason = await self._converse()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TurnCancelledError):
             self.outcome.stop_reason = "cancelled"
         finally:
+            self._settle_call()
             self.ledger.end_turn()
         return self.outcome
 
@@ -89,8 +95,25 @@ class Turn:
                 return "max_tokens"
             if last.recipient is None:
                 return "end_turn"
-            self.ledger.add_tool_result(last, tools.run(last.recipient))
+            await self._call_tool(last)
         return "max_turn_requests"
+
+    async def _call_tool(self, message: MessageEnded) -> None:
+        assert self._call is not None
+        result = await self._call.run(message.text)
+        self.ledger.add_tool_result(message, result)
+        self._call = self._unanswered = None
+
+    def _settle_call(self) -> None:
+        """End a tool call that was cut short or cancelled.
+
+        One that the model had finished stays in the ledger, with the answer that the user cancelled it: it may have
+        done something already, which the model should not take for undone.
+        """
+        if self._call is not None:
+            self._call.abandon()
+        if self._unanswered is not None:
+            self.ledger.add_tool_result(self._unanswered, CANCELLED)
 
     async def _respond(self) -> MessageEnded | None:
         """Generate until a stop token; return the message it ended, or what a limit cut short."""
@@ -105,6 +128,8 @@ class Turn:
                 ended = None
                 for event in parser.feed(token):
                     ended = self._route(event)
+                    if ended is not None and ended.recipient is not None:
+                        return ended  # one call at a time: what else the model may say, it says after the result
                 self._show_thinking(generation.figures)
                 await self.updates.drain()
         finally:
@@ -121,6 +146,8 @@ class Turn:
             case MessageStarted():
                 self._visible = event.recipient is None and event.channel != "analysis"
                 self._message_id = str(uuid.uuid4())
+                if event.recipient is not None:
+                    self._call = self.toolbox.announce(event.recipient)
             case TextDelta():
                 if self._visible:
                     self._show(event.text)
@@ -129,6 +156,8 @@ class Turn:
                 if event.recipient is None and event.channel == "analysis":
                     self.outcome.thought_tokens += len(event.tokens)
                 self.ledger.add_sampled(event)
+                if event.complete and event.recipient is not None:
+                    self._unanswered = event
                 return event
         return None
 

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
+from gptoss_acp.tools.errors import ToolError
+
 _BEGIN = "*** Begin Patch"
 _END = "*** End Patch"
 _HEADER = re.compile(r"\*\*\* (Add|Delete|Update) File:(.*)")
@@ -17,9 +19,10 @@ _END_OF_FILE = "*** End of File"
 _LINE_NUMBERS = re.compile(r"-\d+(,\d+)? \+\d+(,\d+)? @@.*")
 
 Sign = Literal[" ", "-", "+"]
+_SIGNS: dict[str, Sign] = {" ": " ", "-": "-", "+": "+"}
 
 
-class PatchError(Exception):
+class PatchError(ToolError):
     """The patch can't be read, or does not fit; the message tells the model where and why."""
 
 
@@ -135,17 +138,11 @@ class _Reader:
         return hunk
 
     def _hunk_line(self, line: str) -> tuple[Sign, str]:
-        match line[:1]:
-            case " ":
-                return " ", line[1:]
-            case "-":
-                return "-", line[1:]
-            case "+":
-                return "+", line[1:]
-            case "":  # a blank line of context, whose one space was lost
-                return " ", ""
-            case _:
-                self._fail("a line of a hunk begins with a space, + or -")
+        if not line:  # a blank line of context, whose one space was lost
+            return " ", ""
+        if line[0] not in _SIGNS:
+            self._fail("a line of a hunk begins with a space, + or -")
+        return _SIGNS[line[0]], line[1:]
 
     def _is_context(self) -> bool:
         """Whether a blank line here belongs to a hunk without `@@`, not to the space between sections."""
