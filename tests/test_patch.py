@@ -234,10 +234,11 @@ def body(before: list[str], after: list[str], context: int | None) -> str:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(LINE, max_size=15), st.lists(LINE, max_size=15), LINE_END, st.booleans(), st.booleans())
+@given(st.lists(LINE, max_size=15), st.lists(LINE, max_size=15), LINE_END, st.tuples(st.booleans(), st.booleans()))
 def test_a_patch_of_random_edits_gives_the_edited_file(
-    before: list[str], after: list[str], end: str, mark: bool, last: bool
+    before: list[str], after: list[str], end: str, marks: tuple[bool, bool]
 ) -> None:
+    mark, last = marks
     if before == after:
         return
 

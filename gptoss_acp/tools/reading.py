@@ -56,7 +56,7 @@ async def read_file(arguments: ReadFile, call: Call) -> str:
         if room < 0 and len(numbered) > 1:
             numbered.pop()
             break
-    if len(numbered) < arguments.limit and start + len(numbered) < len(lines):
+    if start + len(numbered) < len(lines):
         numbered.append(f"({len(lines)} lines in all; go on with offset {start + len(numbered) + 1})")
     return "\n".join(numbered)
 

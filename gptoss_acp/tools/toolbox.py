@@ -129,6 +129,8 @@ class AnnouncedCall:
             return await self._toolbox.run(self._recipient, text, self._call)
         except ToolError as error:
             problem = str(error)
+        except TurnCancelledError:
+            raise
         except Exception as error:
             log.exception("tool %s failed", self._recipient)
             problem = f"the tool failed: {type(error).__name__}"
