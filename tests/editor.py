@@ -14,9 +14,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from acp import RequestError, schema, spawn_agent_process
+from acp import Client, RequestError, schema, spawn_agent_process
 from acp.client import ClientSideConnection
 
 from tests.agent_process import private_environment
@@ -205,7 +205,7 @@ async def opened(
         fs=schema.FileSystemCapabilities(read_text_file=fs, write_text_file=fs), terminal=terminal
     )
     spawned = spawn_agent_process(
-        editor,
+        cast(Client, editor),
         *(sys.executable, "-m", "gptoss_acp", *chosen, *arguments),
         env=private_environment(home) | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )

@@ -24,7 +24,7 @@ async def run(*command: str, cwd: Path = Path("/")) -> tuple[int, str]:
 
 
 def alive(number: int) -> bool:
-    return psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
@@ -46,8 +46,7 @@ CHILDREN = {
 async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
     running = asyncio.create_task(run("bash", "-c", CHILDREN[name], cwd=tmp_path))
     pid = tmp_path / "pid"
-    while not (pid.exists() and pid.read_text().strip()):
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, lambda: pid.exists() and pid.read_text().strip())
     began = time.monotonic()
     running.cancel()
     await asyncio.wait([running])
@@ -66,8 +65,7 @@ async def test_a_program_that_ends_leaves_no_child(name: str, tmp_path: Path) ->
 async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path) -> None:
     script = "trap 'echo cleaned > log; exit' TERM; touch ready; while :; do sleep 0.01; done"
     running = asyncio.create_task(run("bash", "-c", script, cwd=tmp_path))
-    while not (tmp_path / "ready").exists():
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, (tmp_path / "ready").exists)
     running.cancel()
     await asyncio.wait([running])
     assert (tmp_path / "log").read_text() == "cleaned\n"

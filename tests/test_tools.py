@@ -15,6 +15,7 @@ from gptoss_acp import tools
 from gptoss_acp.harmony import render
 from gptoss_acp.tools import bounds, disk
 from gptoss_acp.tools.client import TurnCancelledError
+from gptoss_acp.tools.errors import ToolError
 from gptoss_acp.tools.toolbox import Toolbox
 from tests.desk import Desk
 
@@ -232,7 +233,7 @@ def test_a_commit_that_fails_half_way_is_taken_back(tmp_path: Path, monkeypatch:
         replace(*arguments, **options)
 
     monkeypatch.setattr(os, "replace", fail_later)
-    with pytest.raises(disk.ToolError, match="no space left on device: b"):
+    with pytest.raises(ToolError, match="no space left on device: b"):
         disk.commit([disk.Change(tmp_path / name, "1", "2") for name in ("a", "b")])
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "1", "b": "1"}
 

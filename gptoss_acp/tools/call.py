@@ -151,7 +151,9 @@ class Call:
         self.show(**fields, rawOutput=bounds.fit(raw, _LONGEST_FIELD))
 
     def show_output(self, text: str) -> None:
-        """Show a running command's output."""
+        """Show a running command's output, unless its terminal does."""
+        if any(content["type"] == "terminal" for content in self._content):
+            return
         self._content = [_text(text)]
         self.show(content=self._content)
 
