@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmark.figures import BenchError
 
