@@ -9,18 +9,18 @@ import asyncio
 import importlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptoss_acp import __version__
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Mode, Settings
-    from gptoss_acp.turn import Outcome
+    from gptoss_acp.turn import Outcome, Trace
     from gptoss_acp.updates import Updates
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ PREPARE_MODEL = "prepare-model"
 class Agent:
     """Every session of one client."""
 
-    def __init__(self, engine: Engine, settings: Settings, trace_token: Callable[[int], None] | None = None) -> None:
+    def __init__(self, engine: Engine, settings: Settings, trace: Trace | None = None) -> None:
         self._engine = engine
         self._settings = settings
-        self._trace_token = trace_token
+        self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._connection: Connection | None = None
         self._initialize_params: Any = None
@@ -74,7 +74,7 @@ class Agent:
             self._imports = asyncio.create_task(self._import_slowly())
         return {
             "protocolVersion": PROTOCOL_VERSION,
-            "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": version("gptoss-acp")},
+            "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": __version__},
             "agentCapabilities": {
                 "loadSession": False,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
@@ -170,7 +170,7 @@ class Agent:
         client = Client(self._connection, session_id, Capabilities.declared(self._initialize_params))
         workspace = Workspace(Roots(cwd, additional), client)
         updates = self._updates(session_id)
-        return Session(self._engine, updates, self._settings, workspace, trace_token=self._trace_token)
+        return Session(self._engine, updates, self._settings, workspace, trace=self._trace)
 
     def _updates(self, session_id: str) -> Updates:
         from gptoss_acp.updates import Updates

@@ -6,7 +6,6 @@ Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from gptoss_acp.settings import Mode, Settings
 from gptoss_acp.tools.permissions import MODES, Permissions
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
-from gptoss_acp.turn import Outcome, Turn
+from gptoss_acp.turn import Outcome, Trace, Turn
 from gptoss_acp.updates import Updates
 
 
@@ -31,12 +30,12 @@ class Session:
         settings: Settings,
         workspace: Workspace,
         *,
-        trace_token: Callable[[int], None] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._engine = engine
         self._updates = updates
         self._settings = settings
-        self._trace_token = trace_token
+        self._trace = trace
         self._ledger = Ledger()
         self._ledger.set_prefix(
             instructions.compose(workspace.roots.cwd, has_tools=True),
@@ -104,7 +103,7 @@ class Session:
             *(self._ledger, self._engine, self._updates, toolbox),
             sampling,
             settings.max_turn_requests,
-            self._trace_token,
+            self._trace,
         )
 
     async def _run(self, turn: Turn) -> Outcome:
