@@ -170,7 +170,7 @@ class Agent:
         client = Client(self._connection, session_id, Capabilities.declared(self._initialize_params))
         workspace = Workspace(Roots(cwd, additional), client)
         updates = self._updates(session_id)
-        return Session(self._engine, updates, self._settings, workspace, trace=self._trace)
+        return Session(workspace, self._engine, updates, self._settings, self._trace)
 
     def _updates(self, session_id: str) -> Updates:
         from gptoss_acp.updates import Updates

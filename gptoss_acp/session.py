@@ -25,11 +25,10 @@ class Session:
 
     def __init__(
         self,
+        workspace: Workspace,
         engine: Engine,
         updates: Updates,
         settings: Settings,
-        workspace: Workspace,
-        *,
         trace: Trace | None = None,
     ) -> None:
         self._engine = engine

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
+
 from gptoss_acp.rpc import METHOD_NOT_FOUND, Connection, RpcError
 from gptoss_acp.settings import Mode
 from gptoss_acp.tools.client import Capabilities, Client
@@ -32,6 +34,7 @@ class Peer:
         self.updates: list[dict[str, Any]] = []
 
     async def request(self, method: str, params: dict[str, Any]) -> Any:
+        assert len(orjson.dumps(params)) < 63 * 1024
         self.asked.append((method, params))
         if method not in self.answers:
             raise RpcError(METHOD_NOT_FOUND, "Method not found")
@@ -39,7 +42,7 @@ class Peer:
         return await answer if inspect.isawaitable(answer) else answer
 
     def notify(self, _method: str, params: dict[str, Any]) -> None:
-        assert len(json.dumps(params)) < 64 * 1024
+        assert len(orjson.dumps(params)) < 63 * 1024
         self.updates.append(params["update"])
 
     def methods(self) -> list[str]:

@@ -27,8 +27,9 @@ Answer = Literal["allow-once", "allow-always", "reject-once", "cancelled", "noth
 class Terminal:
     """A program in a terminal of the editor."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, on_output: Callable[[], None]) -> None:
         self.process = process
+        self._on_output = on_output
         self.output = ""
         self.released = False
         self.reading = asyncio.create_task(self._read())
@@ -37,6 +38,7 @@ class Terminal:
         assert self.process.stdout is not None
         while chunk := await self.process.stdout.read(4096):
             self.output += chunk.decode(errors="replace")
+            self._on_output()
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -100,7 +102,7 @@ class Editor:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-        self.terminals.append(Terminal(process))
+        self.terminals.append(Terminal(process, self.changed.set))
         return schema.CreateTerminalResponse(terminal_id=f"terminal-{len(self.terminals) - 1}")
 
     async def terminal_output(self, session_id: str, terminal_id: str, **_: Any) -> schema.TerminalOutputResponse:

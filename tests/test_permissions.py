@@ -199,3 +199,15 @@ async def test_a_mode_that_refuses_asks_nobody(tmp_path: Path) -> None:
     assert await desk.call("shell", command=["touch", "a"]) == "Error: the mode is read-only: no command may be run."
     assert desk.permissions_asked == []
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_however_much_is_asked_it_fits_into_a_line(tmp_path: Path) -> None:
+    odd = "\x01\u20ac" * 30_000
+    desk = Desk(tmp_path, "ask", answer="allow-once")
+    assert "too long" in await desk.call("shell", command=["printf", "%s", odd])
+    assert (await desk.call("shell", command=["true", "\x01" * 1900])).startswith("Exit code: 0")
+    assert "Success" in await desk.patch(*[f"*** Add File: {number}\n+{odd}" for number in range(40)])
+    (tmp_path / "0").write_text("\x01\n" * 30_000 + "x\n")
+    assert "Success" in await desk.patch("*** Update File: 0", "-x", "+y")
+    await desk.call("read_file", path="/" + "\x01" * 200)
+    assert len(desk.permissions_asked) == 4

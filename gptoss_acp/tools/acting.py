@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 from pathlib import Path
@@ -57,7 +58,7 @@ class _Editing:
             self._after[path] = None
             return
         try:
-            after = hunks.apply(operation.hunks, before)
+            after = await asyncio.to_thread(hunks.apply, operation.hunks, before)
         except PatchError as error:
             raise PatchError(f"{operation.path}: {error}") from None
         await self._put(operation, path, after)

@@ -24,6 +24,7 @@ STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""
 
 _LONGEST_TITLE = 200
+_LONGEST_NAME = 1_000
 _LONGEST_FIELD = 12_000
 _LONGEST_STREAM = 8_000
 
@@ -89,8 +90,15 @@ class Call:
         await self.workspace.commit(changes)
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
-        """Run a program, shown while it runs, for so many seconds at most."""
+        """Run a program, shown while it runs, for so many seconds at most.
+
+        Raises:
+            ToolError: it may not be run, or can't be.
+        """
         cwd = self.workspace.roots.resolve(workdir)
+        if bounds.json_size(list(command)) > _LONGEST_FIELD:
+            # Nobody shall allow what they can't see in full.
+            raise ToolError("the command is too long; write it to a file with apply_patch and run that")
         await self._permit(Run(tuple(command), cwd))
         stream = _Stream(self, self.longest_output)
         code = None
@@ -121,7 +129,8 @@ class Call:
         title = line if cwd == "." else f"{line} (in {cwd})"
         self.describe(title)
         if self.title != title:
-            self._content = [_text(f"```sh\n{line}\n```")]
+            fence = "`" * max(3, line.count("`") + 1)
+            self._content = [_text(f"{fence}sh\n{line}\n{fence}")]
             self.show(content=self._content)
 
     def location(self, real: Path, line: int | None = None) -> dict[str, Any]:
@@ -185,7 +194,7 @@ class Call:
             tool_call["content"] = self._content
         options = [
             {"optionId": "allow-once", "name": "Allow once", "kind": "allow_once"},
-            {"optionId": "allow-always", "name": ask.always[:_LONGEST_FIELD], "kind": "allow_always"},
+            {"optionId": "allow-always", "name": bounds.clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
             {"optionId": "reject-once", "name": "Reject", "kind": "reject_once"},
         ]
         chosen = await self.workspace.client.request_permission(tool_call, options)

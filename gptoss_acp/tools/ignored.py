@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from gptoss_acp.tools import paths
 from gptoss_acp.tools.errors import ToolError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 _LARGEST = 2**20
 
@@ -36,6 +38,8 @@ class Ignored:
 
     def below(self, folder: Path, held: int) -> Ignored:
         """Add the rules of `folder`, held open."""
+        from pathspec import GitIgnoreSpec
+
         try:
             with open(paths.open_file(".gitignore", held), "rb") as file:  # noqa: PTH123 (a descriptor)
                 lines = file.read(_LARGEST).decode("utf-8", "replace").splitlines()

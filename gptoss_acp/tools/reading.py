@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import os
@@ -74,7 +75,7 @@ async def list_dir(arguments: ListDir, call: Call) -> str:
     real = await call.look(arguments.path)
     with paths.explained(shown):
         found = _entries(real, "", min(arguments.depth, DEEPEST), Ignored.around(real))
-        entries = list(islice(found, MOST_ENTRIES + 1))
+        entries = await asyncio.to_thread(lambda: list(islice(found, MOST_ENTRIES + 1)))
     if len(entries) > MOST_ENTRIES:
         entries[MOST_ENTRIES:] = ["(more entries left out; list one of the folders)"]
     return "\n".join(entries) or "(empty)"
