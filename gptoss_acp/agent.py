@@ -40,7 +40,7 @@ class Agent:
         self._sessions: dict[str, Session] = {}
         self._connection: Connection | None = None
         self._imports: asyncio.Task[Any] | None = None
-        self._loading: set[asyncio.Task[None]] = set()
+        self._preparing: set[asyncio.Task[None]] = set()
 
     @property
     def requests(self) -> Mapping[str, Handler]:
@@ -103,8 +103,8 @@ class Agent:
             )
         await self._answering_failures(self._engine.check_available())
         session_id = str(uuid.uuid4())
-        self._sessions[session_id] = self._new_session(cwd, session_id)
-        self._load_in_background()
+        session = self._sessions[session_id] = self._new_session(cwd, session_id)
+        self._prepare_in_background(session)
         return {"sessionId": session_id}
 
     async def prompt(self, params: Any) -> dict[str, Any]:
@@ -155,16 +155,16 @@ class Agent:
             raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
         return session
 
-    def _load_in_background(self) -> None:
-        async def load() -> None:
+    def _prepare_in_background(self, session: Session) -> None:
+        async def prepare() -> None:
             try:
-                await self._engine.load()
+                await session.prepare()
             except Exception:
                 log.warning("the model is not loaded; the first prompt will say why", exc_info=True)
 
-        task = asyncio.create_task(load())
-        self._loading.add(task)
-        task.add_done_callback(self._loading.discard)
+        task = asyncio.create_task(prepare())
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
 
     async def _answering_failures(self, work: Any) -> Any:
         from gptoss_acp.engine.api import EngineError, ModelMissingError

@@ -33,10 +33,19 @@ def main() -> None:
 
 
 def make_engine(chosen: settings.Settings) -> Engine:
+    from gptoss_acp.engine.api import EngineOptions
     from gptoss_acp.engine.scripted import ScriptedEngine
     from gptoss_acp.engine.worker import MlxEngine
-    from gptoss_acp.harmony.encoding import STOP_IDS
+    from gptoss_acp.harmony.encoding import CALL, STOP_IDS
 
     if chosen.script is not None:
         return ScriptedEngine(chosen.script)
-    return MlxEngine(chosen.model, STOP_IDS, chosen.context_length)
+    options = EngineOptions(
+        stop_tokens=STOP_IDS,
+        branch_tokens=(CALL,),
+        context_length=chosen.context_length,
+        memory_gb=chosen.memory_gb,
+        disk_gb=chosen.disk_gb,
+        idle_minutes=chosen.idle_minutes,
+    )
+    return MlxEngine(chosen.model, options)

@@ -51,8 +51,16 @@ class Ledger:
 
     def prompt(self) -> list[int]:
         """Return the ids to generate from: every entry, then `<|start|>assistant`."""
-        ids = [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
-        return [*ids, *render.ASSISTANT_START]
+        return [*self.tokens(), *render.ASSISTANT_START]
+
+    def tokens(self) -> list[int]:
+        """Return the ids of every entry: what the next prompt will begin with."""
+        return [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens of the system and developer entries."""
+        return sum(len(entry.tokens) for entry in self.prefix)
 
     def add_user(self, text: str) -> None:
         self.entries.append(Entry("user", tuple(render.user(text)), text))

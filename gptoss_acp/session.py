@@ -62,6 +62,11 @@ class Session:
             self._unheard.clear()
             return await self._run(self._new_turn())
 
+    async def prepare(self) -> None:
+        """Load the model, and let it read the system and developer messages before the first prompt comes."""
+        await self._engine.load()
+        self._engine.read_ahead(self._ledger.tokens())
+
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
         self._cancels += 1

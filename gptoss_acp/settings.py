@@ -45,6 +45,14 @@ class Settings:
     context_length: int | None = field(
         default=None, metadata=_flag(int, "most tokens of a conversation; default: the model's own")
     )
+    memory_gb: float | None = field(
+        default=None,
+        metadata=_flag(float, "GB of memory for contexts, beside the model; default: most of the machine's"),
+    )
+    disk_gb: float = field(
+        default=8.0, metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none")
+    )
+    idle_minutes: float = field(default=30.0, metadata=_flag(float, "minutes after which an idle model is unloaded"))
     max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
     log_level: str | None = field(
         default=None,

@@ -80,6 +80,7 @@ class Turn:
             self.outcome.stop_reason = "cancelled"
         finally:
             self.ledger.end_turn()
+            self.engine.read_ahead(self.ledger.tokens())
         return self.outcome
 
     async def _converse(self) -> StopReason:
@@ -97,7 +98,7 @@ class Turn:
         prompt = self.ledger.prompt()
         parser = Parser()
         ended = None
-        generation = self.engine.generate(prompt, self.sampling)
+        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,))
         try:
             self._show_progress(generation.figures)
             async for token in generation:
