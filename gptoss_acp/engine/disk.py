@@ -60,8 +60,9 @@ class DiskTier:
         self._folder = root / model
         self._budget = budget
         self._paths: dict[str, Path] = {}
-        self._writes: queue.SimpleQueue[tuple[str, Arrays, dict[str, str]]] = queue.SimpleQueue()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writes: queue.Queue[tuple[str, Arrays, dict[str, str]]] = queue.Queue()
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         threading.Thread(target=self._write_all, name="snapshot-writer", daemon=True).start()
 
     def stored(self) -> Iterator[Stored]:
@@ -122,6 +123,10 @@ class DiskTier:
         if path is not None:
             path.unlink(missing_ok=True)
 
+    def flush(self) -> None:
+        """Return when everything handed to `write` before is on disk."""
+        self._writes.join()
+
     def _write_all(self) -> None:
         while True:
             digest, arrays, metadata = self._writes.get()
@@ -129,6 +134,8 @@ class DiskTier:
                 self._write(digest, safetensors.numpy.save(arrays, metadata))
             except OSError as error:
                 log.warning("a snapshot was not stored: %s", error)
+            finally:
+                self._writes.task_done()
 
     def _write(self, digest: str, content: bytes) -> None:
         target = self._folder / _name(digest, content)

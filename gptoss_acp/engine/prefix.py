@@ -150,9 +150,11 @@ class PrefixCache:
     def _pair(self, layer: Any, start: int, end: int) -> Pair:
         if layer.offset != end:
             raise ValueError(f"the cache has read {layer.offset} tokens, not {end}")
-        first = -self._window if isinstance(layer, RotatingKVCache) else start
-        last = None if isinstance(layer, RotatingKVCache) else end
-        return mx.contiguous(layer.keys[..., first:last, :]), mx.contiguous(layer.values[..., first:last, :])
+        if isinstance(layer, RotatingKVCache):
+            keys, values = (layer._temporal_order(ring)[..., -self._window :, :] for ring in (layer.keys, layer.values))
+        else:
+            keys, values = (buffer[..., start:end, :] for buffer in (layer.keys, layer.values))
+        return mx.contiguous(keys), mx.contiguous(values)
 
     def _in_memory(self, node: Node) -> bool:
         """Read from disk what `node` needs; False, and what could not be read is gone, if that fails."""
