@@ -80,6 +80,10 @@ class Scheduler:
         self._prefill_rate = FIRST_CHUNK / CHUNK_SECONDS
 
     @property
+    def loaded(self) -> bool:
+        return self._loaded is not None
+
+    @property
     def busy(self) -> bool:
         return bool(self._running or self._ahead)
 
