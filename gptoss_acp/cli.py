@@ -25,8 +25,17 @@ def main() -> None:
     )
     parser.add_argument("--version", action="version", version=version("gptoss-acp"))
     settings.add_flags(parser)
-    chosen = settings.parse(parser)
+    commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
+    cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
+    cache.add_argument("--clear", action="store_true", help="delete them")
+    chosen, given = settings.parse(parser)
+    if given["command"] == "cache":
+        show_cache(clear=given["clear"])
+    else:
+        serve(chosen)
 
+
+def serve(chosen: settings.Settings) -> None:
     from gptoss_acp import server
 
     server.run(chosen, make_engine)
@@ -49,3 +58,15 @@ def make_engine(chosen: settings.Settings) -> Engine:
         idle_minutes=chosen.idle_minutes,
     )
     return MlxEngine(chosen.model, options)
+
+
+def show_cache(*, clear: bool) -> None:
+    from gptoss_acp.engine import disk
+
+    kept = disk.files(disk.folder())
+    size = sum(file.stat().st_size for file in kept)
+    print(f"{len(kept)} contexts, {size / 1e9:.2f} GB, in {disk.folder()}")
+    if clear:
+        for file in kept:
+            file.unlink(missing_ok=True)
+        print("cleared")

@@ -90,8 +90,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
-    """Return the settings of the command line over those of the environment; a wrong value ends with a clear error."""
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings, the command line's over the environment's, and all that the command line gave.
+
+    A wrong value ends the program with a clear error.
+    """
     given = vars(parser.parse_args(arguments))
     values = {}
     for setting in fields(Settings):
@@ -102,7 +105,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
         if value is not None:
             values[setting.name] = value
     try:
-        return Settings(**values)
+        return Settings(**values), given
     except ValueError as error:
         parser.error(str(error))
 
