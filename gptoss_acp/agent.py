@@ -9,18 +9,18 @@ import asyncio
 import importlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptoss_acp import __version__
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Settings
-    from gptoss_acp.turn import Outcome
+    from gptoss_acp.turn import Outcome, Trace
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ PREPARE_MODEL = "prepare-model"
 class Agent:
     """Every session of one client."""
 
-    def __init__(self, engine: Engine, settings: Settings, trace_token: Callable[[int], None] | None = None) -> None:
+    def __init__(self, engine: Engine, settings: Settings, trace: Trace | None = None) -> None:
         self._engine = engine
         self._settings = settings
-        self._trace_token = trace_token
+        self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._connection: Connection | None = None
         self._imports: asyncio.Task[Any] | None = None
@@ -69,7 +69,7 @@ class Agent:
             self._imports = asyncio.create_task(self._import_slowly())
         return {
             "protocolVersion": PROTOCOL_VERSION,
-            "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": version("gptoss-acp")},
+            "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": __version__},
             "agentCapabilities": {
                 "loadSession": False,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
@@ -147,7 +147,7 @@ class Agent:
 
         assert self._connection is not None
         updates = Updates(self._connection, session_id)
-        return Session(cwd, self._engine, updates, self._settings, self._trace_token)
+        return Session(cwd, self._engine, updates, self._settings, self._trace)
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from gptoss_acp import settings
+from gptoss_acp import __version__, settings
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
@@ -23,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="gptoss-acp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=version("gptoss-acp"))
+    parser.add_argument("--version", action="version", version=__version__)
     settings.add_flags(parser)
     commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
     cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")

@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -91,7 +91,7 @@ def _log_file() -> Path:
 async def _serve(settings: Settings, make_engine: Callable[[Settings], Engine], read_fd: int, write_fd: int) -> None:
     engine = make_engine(settings)
     trace = Trace(settings.trace) if settings.trace else None
-    agent = Agent(engine, settings, trace.token if trace else None)
+    agent = Agent(engine, settings, trace)
     connection = Connection(
         read_fd,
         write_fd,
@@ -160,6 +160,9 @@ class Trace:
 
     def line(self, direction: str, line: bytes) -> None:
         self._file.write(f"{direction} {line.decode(errors='replace')}\n")
+
+    def prompt(self, tokens: Sequence[int]) -> None:
+        self._file.write(f"prompt {' '.join(map(str, tokens))}\n")
 
     def token(self, token: int) -> None:
         from gptoss_acp.harmony import encoding

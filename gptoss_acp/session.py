@@ -6,7 +6,6 @@ Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from gptoss_acp import instructions
 from gptoss_acp.engine.api import Engine, Sampling
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import Settings
-from gptoss_acp.turn import Outcome, Turn
+from gptoss_acp.turn import Outcome, Trace, Turn
 from gptoss_acp.updates import Updates
 
 
@@ -27,12 +26,12 @@ class Session:
         engine: Engine,
         updates: Updates,
         settings: Settings,
-        trace_token: Callable[[int], None] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._engine = engine
         self._updates = updates
         self._settings = settings
-        self._trace_token = trace_token
+        self._trace = trace
         self._ledger = Ledger()
         self._ledger.set_prefix(
             instructions.compose(cwd, has_tools=False), [], settings.effort, datetime.now().astimezone().date()
@@ -76,7 +75,7 @@ class Session:
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
-        return Turn(self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace_token)
+        return Turn(self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace)
 
     async def _run(self, turn: Turn) -> Outcome:
         task = self._turn = asyncio.create_task(turn.run())

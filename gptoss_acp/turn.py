@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from gptoss_acp import tools
 from gptoss_acp.engine.api import Engine, Figures, Sampling
@@ -22,6 +22,14 @@ from gptoss_acp.updates import Updates
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 
 THINKING_UPDATE_SECONDS = 1.0
+
+
+class Trace(Protocol):
+    """Where the ids that the model sees and samples are recorded for debugging."""
+
+    def prompt(self, tokens: Sequence[int]) -> None: ...
+
+    def token(self, token: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -59,7 +67,7 @@ class Turn:
     updates: Updates
     sampling: Sampling
     max_requests: int
-    trace_token: Callable[[int], None] | None = None
+    trace: Trace | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _started: float = field(default_factory=time.perf_counter)
     _visible: bool = False
@@ -98,6 +106,8 @@ class Turn:
         prompt = self.ledger.prompt()
         parser = Parser()
         ended = None
+        if self.trace:
+            self.trace.prompt(prompt)
         generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,))
         try:
             self._show_progress(generation.figures)
@@ -136,8 +146,8 @@ class Turn:
     def _note(self, token: int) -> None:
         if self.outcome.first_token_seconds is None:
             self.outcome.first_token_seconds = time.perf_counter() - self._started
-        if self.trace_token:
-            self.trace_token(token)
+        if self.trace:
+            self.trace.token(token)
 
     def _show(self, text: str) -> None:
         if self.outcome.first_visible_seconds is None:

@@ -1,0 +1,75 @@
+"""Texts of a wanted length, and the ids that the product renders from a user's text.
+
+The ids are taken from the product itself: its agent runs here once, with an engine that notes what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from benchmark.client import DIRECTORY
+from gptoss_acp.agent import Agent
+from gptoss_acp.engine.api import Generation, Sampling
+from gptoss_acp.engine.scripted import ScriptedEngine
+from gptoss_acp.harmony import encoding
+from gptoss_acp.rpc import Connection
+from gptoss_acp.settings import Settings
+
+LONG_ANSWER = "Tell me a long story."
+SHORT_ANSWER = "Hello"
+
+_WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "seven", "old", "lamps", "burn")
+
+
+def text_of(tokens: int, seed: int = 0) -> str:
+    """Return a text of exactly `tokens` tokens; each seed gives another, different from its first token on."""
+    chosen = random.Random(seed)
+    words = [chosen.choice(_WORDS) for _ in range(tokens)]
+    ids = encoding.encode_text(f"{seed}: " + " ".join(words))
+    return str(encoding.load().decode(ids[:tokens]))
+
+
+def script(*answers: Sequence[int]) -> dict[str, Any]:
+    """Return what a `--script` file holds: for each answer, its ids as a whole final message."""
+    header = [encoding.CHANNEL, *encoding.encode_text("final"), encoding.MESSAGE]
+    return {"generations": [[*header, *answer, encoding.RETURN] for answer in answers]}
+
+
+def rendered(text: str) -> list[int]:
+    """Return the ids that the model gets when `text` is the first prompt of a session."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "script.json"
+        file.write_text(json.dumps(script(encoding.encode_text("Yes"))), encoding="utf-8")
+        engine = _Recorder(file)
+        asyncio.run(_prompt(engine, text))
+    return engine.prompt
+
+
+class _Recorder(ScriptedEngine):
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        self.prompt = list(prompt)
+        return super().generate(prompt, sampling)
+
+
+class _NoClient:
+    """A connection whose peer hears nothing."""
+
+    congested = False
+
+    def notify(self, *_: Any) -> None: ...
+
+    def notify_text(self, *_: Any) -> None: ...
+
+
+async def _prompt(engine: ScriptedEngine, text: str) -> None:
+    agent = Agent(engine, Settings(model="tiny"))
+    agent.attach(cast(Connection, _NoClient()))
+    await agent.initialize({"protocolVersion": 1})
+    session = await agent.new_session({"cwd": str(DIRECTORY)})
+    await agent.prompt({**session, "prompt": [{"type": "text", "text": text}]})
