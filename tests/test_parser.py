@@ -36,7 +36,10 @@ RECOVERED: dict[str, list[tuple[str, ...]]] = {
     "<|channel|>analysis<|start|>assistant<|channel|>final<|message|>Hi<|return|>": [("shown", "Hi")],
     "<|channel|>final<|start|>assistant<|message|>Hi<|return|>": [("shown", "Hi")],
     "<|start|>assistant<|channel|>final<|message|>Hi<|return|>": [("shown", "Hi")],
+    "<|start|> assistant<|channel|>final<|message|>Hi<|return|>": [("shown", "Hi")],
+    "<|channel|>commentary to=read_file<|channel|>final<|message|>Hi<|return|>": [("shown", "Hi")],
     "<|start|><|start|>assistant<|channel|>final<|message|>Hi<|return|>": [("shown", "Hi")],
+    "<|channel|>final<|start|>assistant Hello<|return|>": [],
     # misspelt channels
     "<|channel|>finalx<|message|>Hi<|return|>": [("shown", "Hi")],
     "<|channel|>Final<|message|>Hi<|return|>": [("shown", "Hi")],
@@ -86,6 +89,7 @@ RECOVERED: dict[str, list[tuple[str, ...]]] = {
     "<|channel|>commentary to=Functions.read_file<|message|>{}<|call|>": [CALL],
     "<|channel|>commentary to=functions.read_file:<|message|>{}<|call|>": [CALL],
     "<|channel|>commentary to=functions.read_file,<|message|>{}<|call|>": [CALL],
+    "<|channel|>commentary to=functions.read_file.<|message|>{}<|call|>": [CALL],
     "<|channel|>commentary to=functions.read_file code<|message|>{}<|call|>": [CALL],
     "<|channel|>commentary to=functions.read_file json<|message|>{}<|call|>": [CALL],
     "<|channel|>commentary to=functions.read_file<|constrain|>json<|message|>{}<|call|>": [CALL],
@@ -195,6 +199,20 @@ def test_malformed_output_is_read_as_it_is_meant(written: str, before: str, afte
     assert_history_is_well_formed(outcome.ended)
 
 
+@pytest.mark.parametrize(
+    ("header", "channel"),
+    [
+        ("<|channel|>commentary to=functions.analysis", "commentary"),
+        ("<|channel|>analysis to=functions.final", "analysis"),
+        ("<|channel|>final to=functions.x", "commentary"),
+        ("<|channel|>thinking to=functions.x", "commentary"),
+        (" to=functions.x", "commentary"),
+    ],
+)
+def test_a_call_is_on_analysis_or_commentary_and_its_tool_does_not_name_the_channel(header: str, channel: str) -> None:
+    assert run(ids(f"{header}<|message|>{{}}<|call|>")).ended[0].channel == channel
+
+
 def test_well_formed_messages_are_kept_as_sampled_with_any_spelling_of_their_tokens() -> None:
     split = [*ids("<|channel|>final<|message|>"), *ids("Hel"), *ids("lo"), encoding.RETURN]
     assert split != ids("<|channel|>final<|message|>Hello<|return|>")
@@ -236,6 +254,13 @@ def test_malformed_output_does_not_stay_in_the_history(written: str, kept: str) 
     assert encoding.load().decode(run(ids(written)).ended[0].tokens) == kept
 
 
+def test_a_role_in_other_tokens_does_not_stay_in_the_history() -> None:
+    role = [*ids("assist"), *ids("ant")]
+    assert len(role) == 2
+    outcome = run([encoding.START, *role, *ids("<|channel|>final<|message|>Hi<|return|>")])
+    assert outcome.ended[0].tokens == tuple(ids("<|start|>assistant<|channel|>final<|message|>Hi<|return|>"))
+
+
 def test_an_answer_without_message_token_streams_before_it_ends() -> None:
     parser = Parser()
     for token in ids("<|channel|>final" + " and on it goes" * 40):
@@ -269,6 +294,21 @@ def test_nothing_comes_after_somebody_else_has_spoken() -> None:
     assert events == [Stopped("other speaker")]
     assert not [event for token in ids("<|end|><|channel|>final<|message|>x<|return|>") for event in parser.feed(token)]
     assert parser.finish() == []
+
+
+@pytest.mark.parametrize(
+    "noise", ["<|start|>", "<|start|>a", "<|channel|>", "<|start|><|channel|>", "\n", "<|constrain|>"]
+)
+@pytest.mark.parametrize("before", ["", "<|channel|>final<|message|>x<|end|>", "<|channel|>", "<|channel|>fin"])
+def test_noise_without_end_costs_neither_memory_nor_what_follows(noise: str, before: str) -> None:
+    parser = Parser(stop_repetition=False)
+    for token in ids(before) + ids(noise) * 300:
+        parser.feed(token)
+        assert len(parser._header) < 200
+    events = [
+        event for token in ids("<|end|><|start|>assistant<|channel|>final<|message|>Hi") for event in parser.feed(token)
+    ]
+    assert events[-1] == TextDelta("Hi")
 
 
 def raw(content: bytes) -> list[int]:

@@ -42,8 +42,8 @@ class Header:
     """A header as it is meant.
 
     With a recipient (`functions.x`, or a name in another namespace) the message is a tool call, and never on `final`.
-    Without a channel it says nothing that we know. `content` is what stood behind the header if `<|message|>` is
-    missing. A well-formed one is spelt as openai-harmony reads it, so that its ids can stay in the history.
+    Without a channel there is no recipient either: it says nothing that we know. `content` is what stood behind the
+    header if `<|message|>` is missing. A well-formed one is spelt so that openai-harmony reads it as we do.
     """
 
     channel: Channel | None
@@ -54,15 +54,15 @@ class Header:
 
 
 def read(tokens: Sequence[int], *, message_missing: bool = False) -> Header:
-    """Read the ids of a header, from `<|start|>` to `<|message|>`, both exclusive or not.
+    """Read the ids up to `<|message|>`; of several headers in a row the last that names a channel or a tool counts.
 
-    Of several headers in a row the last that names a channel or a tool counts.
+    With `message_missing`, what follows the last channel's name, its recipient and its content type is content.
     """
     text, content = _text(tokens), ""
     if message_missing:
         text, content = _split_content(text)
     headers = map(_read_one, reversed(text.split(_START)))
-    header = next((header for header in headers if header.channel or header.recipient), Header(None))
+    header = next((header for header in headers if header.channel), Header(None))
     well_formed = tuple(tokens[:2]) == ASSISTANT_START and text in _spellings(header) and not message_missing
     return replace(header, content=content, well_formed=well_formed)
 

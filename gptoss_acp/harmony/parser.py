@@ -99,7 +99,6 @@ class Parser:
 
     def finish(self) -> list[Event]:
         """Return what is left of a message that was cut short; half a header is nothing."""
-        self._take = self._take_nothing
         return self._end(complete=False) if self._started else []
 
     # Each method below is a state: what it makes of the next id.
@@ -119,8 +118,8 @@ class Parser:
 
     def _take_start(self) -> list[Event]:
         events: list[Event] = []
-        if encoding.CHANNEL not in self._header:
-            self._header = []  # plain text between messages
+        if encoding.CHANNEL not in self._header or len(self._header) > _LONGEST_HEADER:
+            self._header = []  # plain text between messages, or starts without end
         elif header.read(self._header, message_missing=True).content:
             events = self._end_without_message(encoding.END)
         self._header.append(encoding.START)
