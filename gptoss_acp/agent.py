@@ -204,11 +204,13 @@ def _block_text(block: Any, index: int) -> str:
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:
     """Return the answer to `session/prompt`; times in `_meta` are milliseconds."""
-    meta = {
+    meta: dict[str, Any] = {
         "timeToFirstTokenMs": _milliseconds(outcome.first_token_seconds),
         "timeToFirstVisibleTokenMs": _milliseconds(outcome.first_visible_seconds),
         "tokensPerSecond": outcome.tokens_per_second and round(outcome.tokens_per_second, 2),
     }
+    if outcome.notice:
+        meta["notice"] = outcome.notice
     return {
         "stopReason": outcome.stop_reason,
         "usage": {

@@ -75,7 +75,15 @@ class Session:
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
-        return Turn(self._ledger, self._engine, self._updates, sampling, settings.max_turn_requests, self._trace)
+        return Turn(
+            self._ledger,
+            self._engine,
+            self._updates,
+            sampling,
+            settings.max_turn_requests,
+            stop_repetition=settings.stop_repetition == "on",
+            trace=self._trace,
+        )
 
     async def _run(self, turn: Turn) -> Outcome:
         task = self._turn = asyncio.create_task(turn.run())

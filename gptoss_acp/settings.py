@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Effort = Literal["low", "medium", "high"]
+Switch = Literal["on", "off"]
 
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
@@ -54,6 +55,9 @@ class Settings:
     )
     idle_minutes: float = field(default=30.0, metadata=_flag(float, "minutes after which an idle model is unloaded"))
     max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
+    stop_repetition: Switch = field(
+        default="on", metadata=_flag(str, "end a message that says the same thing over and over", ("on", "off"))
+    )
     log_level: str | None = field(
         default=None,
         metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),
