@@ -299,7 +299,9 @@ def test_nothing_comes_after_somebody_else_has_spoken() -> None:
 @pytest.mark.parametrize(
     "noise", ["<|start|>", "<|start|>a", "<|channel|>", "<|start|><|channel|>", "\n", "<|constrain|>"]
 )
-@pytest.mark.parametrize("before", ["", "<|channel|>final<|message|>x<|end|>", "<|channel|>", "<|channel|>fin"])
+@pytest.mark.parametrize(
+    "before", ["", "<|channel|>final<|message|>x<|end|>", "<|start|>", "<|channel|>", "<|channel|>fin"]
+)
 def test_noise_without_end_costs_neither_memory_nor_what_follows(noise: str, before: str) -> None:
     parser = Parser(stop_repetition=False)
     for token in ids(before) + ids(noise) * 300:
@@ -326,6 +328,7 @@ def raw(content: bytes) -> list[int]:
         (b"a\x80b", "a\ufffdb"),
         (b"a\x9f\x8e\x89b", "a\ufffdb"),
         (b"\xf0\x9f\xe6\xbc\xa2", "\ufffd漢"),
+        (b"a\x80\xe2\x82.", "a\ufffd."),
         ("\ufffd\ufffd".encode(), "\ufffd\ufffd"),
         (b"\xed\xa0\x80.\xff", "\ufffd.\ufffd"),
     ],
@@ -349,6 +352,16 @@ def test_any_ordinary_ids_are_shown_as_their_bytes_say(tokens: list[int]) -> Non
         kept = "".join(char for char in content.decode(errors="ignore") if char != "\ufffd")
         assert shown.replace("\ufffd", "") == kept
         assert "\ufffd" in shown
+
+
+def test_broken_characters_of_two_messages_are_two_replacements() -> None:
+    broken = [encoding.CHANNEL, *ids("commentary"), encoding.MESSAGE, *raw(b"\x80"), encoding.END]
+    assert run([*broken, *render.ASSISTANT_START, *broken]).shown == "\ufffd\ufffd"
+
+
+@pytest.mark.parametrize("token", [-1, -(10**6), encoding.VOCABULARY_SIZE, 2**40])
+def test_ids_outside_the_vocabulary_say_nothing(token: int) -> None:
+    assert run([token, *render.FINAL_START, token, *ids("Hi"), token, encoding.RETURN, token]).shown == "Hi"
 
 
 def test_repetition_ends_the_message_and_keeps_one_of_it() -> None:

@@ -22,14 +22,14 @@ FEWEST_TOKENS_WITHOUT_LETTERS = 1024
 def repeated_block(tokens: Sequence[int]) -> int:
     """Return how long the block is that `tokens` repeats at its end, ten times or more, or 0.
 
-    Costs some 10 µs, so ask it now and then, not for every token.
+    Costs tens of microseconds, so ask it now and then, not for every token.
     """
     last = tokens[-8:]
     for block in range(1, LONGEST_BLOCK + 1):
         if last == tokens[-8 - block : -block] and _repeats(tokens, block, FEWEST_TOKENS):
-            letters = encoding.decode_text(tokens[-block:])
-            if any(map(str.isalpha, letters)) or _repeats(tokens, block, FEWEST_TOKENS_WITHOUT_LETTERS):
-                return block
+            # No longer block can say anything else, so this one decides.
+            letters = any(map(str.isalpha, encoding.decode_text(tokens[-block:])))
+            return block if letters or _repeats(tokens, block, FEWEST_TOKENS_WITHOUT_LETTERS) else 0
     return 0
 
 
