@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -115,8 +114,8 @@ def test_the_least_recently_used_snapshots_go_first_and_the_rest_still_works(
 
 
 @pytest.fixture
-def tier(tmp_path: Path) -> Iterator[disk.DiskTier]:
-    yield disk.DiskTier(tmp_path, "model", ROOMY)
+def tier(tmp_path: Path) -> disk.DiskTier:
+    return disk.DiskTier(tmp_path, "model", ROOMY)
 
 
 def persist(prefixes: PrefixCache, tier: disk.DiskTier, tokens: list[int]) -> None:

@@ -19,6 +19,7 @@ from gptoss_acp.engine.worker import MlxEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import Ledger
+from tests.waiting import settled
 
 OVERHEAD = 16
 """Tokens that a model call may read beside what is new in its prompt."""
@@ -176,8 +177,8 @@ def test_a_prompt_goes_on_from_where_reading_ahead_was_interrupted() -> None:
             ledger.add_user("word " * 2500)
             engine.read_ahead(ledger.tokens())
             assert engine._scheduler is not None
-            while not any(job.done > 900 for job in engine._scheduler._ahead):
-                await asyncio.sleep(0.01)
+            scheduler = engine._scheduler
+            await settled(lambda: any(job.done > 900 for job in scheduler._ahead))
             said = await ask(engine, ledger, "Hello", limit=20)
             assert 0 < said.read <= len(said.prompt) - 900
         await assert_as_cold(said)
