@@ -29,11 +29,10 @@ _ASSISTANT = ASSISTANT_START[1]
 # The states that every grammar has. Then come the arguments of each tool, then the insides of headers.
 HEADER, ANALYSIS, PREAMBLE, FINAL, ENDED, STARTED, STOPPED = range(7)
 
-_UNKNOWN_TOKENS = 2
-"""How many of the newest tokens the host may not know yet.
+_LAG = 2
+"""How many steps ago a state must have been looked up for the host to read it without waiting.
 
-When mlx-lm asks for the mask of one step it has waited for the token that came out of the step before the last, so a
-state looked up two steps ago is there to read, and a newer one would have to be waited for.
+mlx-lm builds a step while the step before it still runs; of the one before that it has waited for the token.
 """
 
 Part = str | int
@@ -173,26 +172,26 @@ class HeaderGrammar:
 class HeaderProcessor:
     """One generation's way through a grammar: mlx-lm calls it once a step with all tokens and the next one's logits.
 
-    Outside a tool call it never waits for the device. It must not know late that arguments have begun, because their
-    first token already has a schema to satisfy. So it looks at an old state, which costs nothing to read: only where
-    arguments can be at most as many tokens away as the host does not know does it wait for the newest state, which is
-    at the end of a header that names a tool. From there on it waits once a token, until the call ends.
+    It must not learn too late that arguments have begun, for their first token already has a schema to satisfy; but to
+    ask the device at every token would stall decoding. So it reads a state that is two tokens old, which costs nothing,
+    and waits for the newest only if those two tokens can have led into arguments: at the end of a header that names a
+    tool. From there on it waits once a token, until the call ends.
     """
 
     def __init__(self, grammar: HeaderGrammar, start: int, arguments: LLMatcher | None) -> None:
         self._grammar = grammar
         self._start = mx.array([start], dtype=mx.int32)
-        self._states: deque[mx.array] = deque(maxlen=_UNKNOWN_TOKENS + 1)
+        self._states: deque[mx.array] = deque(maxlen=_LAG + 1)
         self._arguments = arguments
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """Return `logits` (1, vocabulary) with -inf where `tokens` (n,) int32 cannot go on."""
         if not self._states:  # the first time, the last token belongs to the prompt
             self._states.append(self._start)
-        else:
+        elif self._arguments is None:
             self._states.append(self._grammar.next_state(self._states[-1], tokens[-1:]))
-            if self._arguments is not None:
-                self._arguments.consume_token(_wait_for(tokens[-1]))
+        else:  # the state stays what it is, and nothing lazy piles up
+            self._arguments.consume_token(_wait_for(tokens[-1]))
         if self._arguments is None and self._may_be_in_arguments():
             self._arguments = self._grammar.matcher(_wait_for(self._states[-1]))
         return mx.where(self._allowed(), logits, -mx.inf)
