@@ -6,8 +6,10 @@ Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from gptoss_acp import instructions
 from gptoss_acp.engine.api import Engine, Sampling
@@ -81,6 +83,7 @@ class Session:
             self._updates,
             sampling,
             settings.max_turn_requests,
+            constrain=_within_grammar if settings.header_grammar == "on" else None,
             stop_repetition=settings.stop_repetition == "on",
             trace=self._trace,
         )
@@ -96,3 +99,10 @@ class Session:
         finally:
             self._turn = None
         return Outcome("cancelled") if task.cancelled() else task.result()
+
+
+def _within_grammar(prompt: Sequence[int]) -> Any:
+    # Imported on the engine's thread: it needs MLX.
+    from gptoss_acp.harmony.grammar import grammar_of
+
+    return grammar_of([]).processor(prompt)

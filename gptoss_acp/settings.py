@@ -58,6 +58,10 @@ class Settings:
     stop_repetition: Switch = field(
         default="on", metadata=_flag(str, "end a message that says the same thing over and over", ("on", "off"))
     )
+    header_grammar: Switch = field(
+        default="on",
+        metadata=_flag(str, "let the model write only well-formed headers and tool arguments", ("on", "off")),
+    )
     log_level: str | None = field(
         default=None,
         metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),

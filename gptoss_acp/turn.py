@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gptoss_acp import tools
-from gptoss_acp.engine.api import Engine, Figures, Sampling
+from gptoss_acp.engine.api import Constrain, Engine, Figures, Sampling
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
@@ -84,6 +84,7 @@ class Turn:
     updates: Updates
     sampling: Sampling
     max_requests: int
+    constrain: Constrain | None = None
     stop_repetition: bool = True
     trace: Trace | None = None
     outcome: Outcome = field(default_factory=Outcome)
@@ -131,7 +132,7 @@ class Turn:
             self._take(parser.feed(token), reply)
         if self.trace:
             self.trace.prompt(prompt)
-        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,))
+        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,), self.constrain)
         try:
             self._show_progress(generation.figures)
             async for token in generation:

@@ -9,7 +9,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+Constrain = Callable[[Sequence[int]], Any]
+"""Takes a prompt and returns what limits the tokens after it: an mlx-lm logits processor of that one generation.
+
+Called on the engine's thread, so it may import MLX."""
 
 
 class EngineError(Exception):
@@ -93,7 +98,13 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling, branches: Sequence[int] = ()) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         """Start to generate after `prompt`; call `load` first.
 
         `branches` are lengths of the prompt after which other prompts may differ, such as the system and developer
@@ -127,11 +138,13 @@ class Generation:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
         *,
         on_close: Callable[[], None],
     ) -> None:
         self.prompt = tuple(prompt)
         self.branches = tuple(branches)
+        self.constrain = constrain
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
         self.on_resume: Callable[[], None] = lambda: None

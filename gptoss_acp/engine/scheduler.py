@@ -44,6 +44,7 @@ class Sequence:
     generation: Generation
     submitted: float
     token_limit: int
+    processors: list[Any]
     first_token: float = 0.0
 
 
@@ -176,7 +177,9 @@ class Scheduler:
         segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
         room = self._context_length - len(prompt)
         limit = min(generation.sampling.max_tokens or room, room)
-        self._insert(Sequence(generation, time.perf_counter(), limit), segments, limit, prompt[:cached], cache)
+        processors = [generation.constrain(prompt)] if generation.constrain else []
+        sequence = Sequence(generation, time.perf_counter(), limit, processors)
+        self._insert(sequence, segments, limit, prompt[:cached], cache)
 
     def _insert(
         self, sequence: Sequence, segments: list[list[int]], limit: int, read: list[int], cache: Cache | None
@@ -184,7 +187,12 @@ class Scheduler:
         assert self._loaded is not None
         sampler = make_sampler(sequence.generation.sampling, self._loaded)
         (uid,) = self._batch.insert_segments(
-            [segments], [limit], caches=cache and [cache], all_tokens=[read], samplers=[sampler]
+            [segments],
+            [limit],
+            caches=cache and [cache],
+            all_tokens=[read],
+            samplers=[sampler],
+            logits_processors=[sequence.processors],
         )
         self._running[uid] = sequence
 

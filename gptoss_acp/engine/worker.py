@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, EngineOptions, Generation, Sampling
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.scheduler import Scheduler
@@ -52,15 +52,23 @@ class MlxEngine:
             self._loading = asyncio.ensure_future(self._load(download=download))
         self.context_length = await asyncio.shield(self._loading)
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling, branches: Sequence[int] = ()) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         if len(prompt) >= self.context_length:
             raise EngineError(
                 f"The conversation has {len(prompt)} tokens, but the context holds {self.context_length}. "
                 "Start a new session, or raise --context-length."
             )
-        generation = Generation(
-            prompt, sampling, branches, on_close=lambda: self._commands.put(lambda: self._prepared().cancel(generation))
-        )
+
+        def cancel() -> None:
+            self._commands.put(lambda: self._prepared().cancel(generation))
+
+        generation = Generation(prompt, sampling, branches, constrain, on_close=cancel)
         generation.on_resume = lambda: self._commands.put(lambda: self._prepared().resume(generation))
         self._commands.put(lambda: self._prepared().submit(generation))
         return generation
