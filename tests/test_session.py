@@ -21,9 +21,15 @@ from gptoss_acp.updates import Updates
 from tests.tokens import final, message, preamble, said, text_of, thought, tool_call
 from tests.waiting import settled
 
+SLOW_STOP = 3.0
+"""Longer than any test takes to look at what happens before the engine has stopped."""
+
 
 class FakeEngine:
-    """Generates nothing by itself: the test puts tokens into `generations`, and says when a closed one has stopped."""
+    """Generates nothing by itself: the test puts tokens into `generations`.
+
+    A generation that is closed ends `stops_after` seconds later, unless the test ends it before.
+    """
 
     model_name = "fake"
     context_length = 4096
@@ -31,7 +37,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.generations: list[Generation] = []
         self.load_failure: EngineError | None = None
-        self.stops_at_once = True
+        self.stops_after = 0.0
 
     def start(self) -> None: ...
 
@@ -43,8 +49,7 @@ class FakeEngine:
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
         def close() -> None:
-            if self.stops_at_once:
-                generation.end()
+            asyncio.get_running_loop().call_later(self.stops_after, generation.end)
 
         generation = Generation(list(prompt), sampling, on_close=close)
         self.generations.append(generation)
@@ -289,7 +294,7 @@ async def test_cancel_stops_the_generation_and_the_session_goes_on() -> None:
 @pytest.mark.parametrize("cancels", [1, 2, 3])
 async def test_cancelled_is_answered_only_once_the_engine_has_let_go(cancels: int) -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     turn = stage.prompt("Count")
     await stage.say(0, final("1, 2, 3")[:-1], end=False)
     for _ in range(cancels):
@@ -304,7 +309,7 @@ async def test_cancelled_is_answered_only_once_the_engine_has_let_go(cancels: in
 
 async def test_a_prompt_right_after_a_cancel_waits_until_the_engine_has_let_go() -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     first = stage.prompt("Count")
     await stage.say(0, final("1, 2, 3")[:-1], end=False)
     stage.session.cancel()
@@ -321,7 +326,7 @@ async def test_a_prompt_right_after_a_cancel_waits_until_the_engine_has_let_go()
 
 async def test_nothing_is_shown_after_a_cancelled_turn() -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     turn = stage.prompt("Count")
     await stage.say(0, final("1, 2, 3")[:-1], end=False)
     stage.session.cancel()
@@ -388,7 +393,7 @@ async def test_a_prompt_during_a_generation_cancels_it_and_then_runs() -> None:
 
 async def test_what_was_said_in_prompts_that_never_ran_is_heard_with_the_next() -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     turns = [stage.prompt("one")]
     await stage.engine.generation(0)
     turns += [stage.prompt("two"), stage.prompt("three"), stage.prompt("four")]
@@ -403,7 +408,7 @@ async def test_what_was_said_in_prompts_that_never_ran_is_heard_with_the_next() 
 
 async def test_cancel_also_stops_the_prompts_that_wait() -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     first = stage.prompt("one")
     await stage.engine.generation(0)
     second = stage.prompt("two")
@@ -418,7 +423,7 @@ async def test_cancel_also_stops_the_prompts_that_wait() -> None:
 @pytest.mark.parametrize("cancels", [1, 2])
 async def test_a_cancelled_caller_returns_only_when_the_turn_has_stopped(cancels: int) -> None:
     stage = Stage()
-    stage.engine.stops_at_once = False
+    stage.engine.stops_after = SLOW_STOP
     turn = stage.prompt("Hi")
     await stage.say(0, final("One two")[:-1], end=False)
     for _ in range(cancels):
