@@ -27,11 +27,11 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
     cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
     cache.add_argument("--clear", action="store_true", help="delete them")
-    chosen, given = settings.parse(parser)
-    if given["command"] == "cache":
-        show_cache(clear=given["clear"])
+    given = parser.parse_args()
+    if given.command == "cache":
+        show_cache(clear=given.clear)
     else:
-        serve(chosen)
+        serve(settings.read(parser, vars(given)))
 
 
 def serve(chosen: settings.Settings) -> None:

@@ -6,6 +6,7 @@ Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -71,8 +72,7 @@ class Session:
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
         self._cancels += 1
-        if self._turn is not None:
-            self._turn.cancel()
+        self._stop()
 
     def _new_turn(self) -> Turn:
         settings = self._settings
@@ -93,12 +93,19 @@ class Session:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait([task])
+            self._stop()
+            while not task.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
             raise
         finally:
             self._turn = None
         return Outcome("cancelled") if task.cancelled() else task.result()
+
+    def _stop(self) -> None:
+        # Once only: a second cancel would interrupt the turn while it waits for the engine to let go.
+        if self._turn is not None and not self._turn.cancelling():
+            self._turn.cancel()
 
 
 def _within_grammar(prompt: Sequence[int]) -> Any:

@@ -98,12 +98,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> tuple[Settings, dict[str, Any]]:
-    """Return the settings, the command line's over the environment's, and all that the command line gave.
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
+    """Return the settings of a command line; a wrong value ends the program with a clear error."""
+    return read(parser, vars(parser.parse_args(arguments)))
 
-    A wrong value ends the program with a clear error.
-    """
-    given = vars(parser.parse_args(arguments))
+
+def read(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Settings:
+    """Return the settings that the command line has given over those of the environment."""
     values = {}
     for setting in fields(Settings):
         value = given[setting.name]
@@ -113,7 +114,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
         if value is not None:
             values[setting.name] = value
     try:
-        return Settings(**values), given
+        return Settings(**values)
     except ValueError as error:
         parser.error(str(error))
 

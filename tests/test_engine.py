@@ -17,7 +17,7 @@ from mlx_lm.generate import BatchGenerator, generate_step
 
 from gptoss_acp import instructions
 from gptoss_acp.engine import checkpoints, loader, scheduler
-from gptoss_acp.engine.api import EngineError, Generation, ModelMissingError, Sampling
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, ModelMissingError, Sampling
 from gptoss_acp.engine.worker import MlxEngine
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.ledger import Ledger
@@ -35,6 +35,10 @@ def prompt(text: str) -> list[int]:
     return ledger.prompt()
 
 
+def options(context_length: int | None = None) -> EngineOptions:
+    return EngineOptions(STOP_IDS, context_length=context_length, disk_gb=0)
+
+
 COUNT = "Count to 20"
 STORY = "Tell me a story"
 LONG = "word " * 8000
@@ -42,7 +46,7 @@ LONG = "word " * 8000
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[MlxEngine]:
-    engine = MlxEngine("tiny", STOP_IDS)
+    engine = MlxEngine("tiny", options())
     asyncio.run(engine.load())
     yield engine
     engine.close()
@@ -276,7 +280,7 @@ async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkey
         return outcome
 
     monkeypatch.setattr(scheduler, "load", load)
-    engine = MlxEngine("tiny", STOP_IDS, context_length=len(prompt(COUNT)) + 3)
+    engine = MlxEngine("tiny", options(context_length=len(prompt(COUNT)) + 3))
     for loading in (engine.load(), engine.load(download=True)):
         if len(outcomes) == 2:
             with pytest.raises(EngineError, match=r"tiny could not be loaded.*disk error"):
@@ -293,7 +297,7 @@ async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkey
 
 async def test_an_engine_that_cannot_start_says_so_at_every_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gptoss_acp.engine.scheduler", None)
-    engine = MlxEngine("tiny", STOP_IDS)
+    engine = MlxEngine("tiny", options())
     engine.start()
     for _ in range(2):
         with pytest.raises(EngineError, match="could not be loaded"):
@@ -307,7 +311,7 @@ async def test_an_engine_that_cannot_start_says_so_at_every_load(monkeypatch: py
 @pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "openai/gpt-oss-20b"])
 async def test_a_model_that_is_not_here_is_named(name: str) -> None:
     with pytest.raises(ModelMissingError, match=name):
-        await MlxEngine(name, STOP_IDS).check_available()
+        await MlxEngine(name, options()).check_available()
 
 
 def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
@@ -331,7 +335,7 @@ def test_a_download_without_a_network_says_so() -> None:
 
 async def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    engine = MlxEngine(str(tmp_path), STOP_IDS)
+    engine = MlxEngine(str(tmp_path), options())
     with pytest.raises(EngineError, match="llama"):
         await engine.load()
     engine.close()

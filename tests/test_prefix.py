@@ -27,7 +27,7 @@ def tokens() -> list[int]:
 
 def read(model: loader.LoadedModel, cache: Cache, tokens: list[int]) -> mx.array:
     """Prefill `tokens` and return the last one's logits, (vocabulary,) float32."""
-    logits = model.model(mx.array([tokens]), cache=cache)[0, -1]
+    logits: mx.array = model.model(mx.array([tokens]), cache=cache)[0, -1]
     mx.eval(logits, [layer.state for layer in cache])
     return logits
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.engine.api import EngineError, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.rpc import Connection
@@ -47,13 +47,21 @@ class FakeEngine:
         if self.load_failure is not None:
             raise self.load_failure
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         def close() -> None:
             asyncio.get_running_loop().call_later(self.stops_after, generation.end)
 
         generation = Generation(list(prompt), sampling, on_close=close)
         self.generations.append(generation)
         return generation
+
+    def read_ahead(self, prefix: Sequence[int]) -> None: ...
 
     def close(self) -> None: ...
 

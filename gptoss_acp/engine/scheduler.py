@@ -44,17 +44,18 @@ class Sequence:
     generation: Generation
     submitted: float
     token_limit: int
+    sampler: Sampler
     processors: list[Any]
     first_token: float = 0.0
 
 
 @dataclass(eq=False)
 class Paused:
-    """A sequence taken out of the batch: the ids in its cache, and the next one, sampled but not in there yet."""
+    """A sequence taken out of the batch: the ids in its cache, and the last one, delivered but not in there yet."""
 
     sequence: Sequence
     tokens: list[int]
-    next_token: int
+    last_token: int
     cache: Cache
 
 
@@ -145,7 +146,7 @@ class Scheduler:
         paused = self._paused.pop(generation, None)
         if paused is not None:
             remaining = paused.sequence.token_limit - generation.figures.generated_tokens
-            self._insert(paused.sequence, [[paused.next_token]], remaining, paused.tokens, paused.cache)
+            self._insert(paused.sequence, [[paused.last_token]], remaining, paused.tokens, paused.cache)
 
     def read_ahead(self, tokens: tuple[int, ...]) -> None:
         """Prefill `tokens` when there is nothing else to do, for the prompts that will begin with them."""
@@ -177,21 +178,21 @@ class Scheduler:
         segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
         room = self._context_length - len(prompt)
         limit = min(generation.sampling.max_tokens or room, room)
+        assert self._loaded is not None
+        sampler = make_sampler(generation.sampling, self._loaded)
         processors = [generation.constrain(prompt)] if generation.constrain else []
-        sequence = Sequence(generation, time.perf_counter(), limit, processors)
+        sequence = Sequence(generation, time.perf_counter(), limit, sampler, processors)
         self._insert(sequence, segments, limit, prompt[:cached], cache)
 
     def _insert(
         self, sequence: Sequence, segments: list[list[int]], limit: int, read: list[int], cache: Cache | None
     ) -> None:
-        assert self._loaded is not None
-        sampler = make_sampler(sequence.generation.sampling, self._loaded)
         (uid,) = self._batch.insert_segments(
             [segments],
             [limit],
             caches=cache and [cache],
             all_tokens=[read],
-            samplers=[sampler],
+            samplers=[sequence.sampler],
             logits_processors=[sequence.processors],
         )
         self._running[uid] = sequence
@@ -211,6 +212,16 @@ class Scheduler:
 
     def _deliver(self, response: Any) -> None:
         sequence = self._running[response.uid]
+        self._put(sequence, response.token)
+        if response.finish_reason is not None:
+            del self._running[response.uid]
+            if response.token in self._options.branch_tokens:
+                self._prefixes.add(response.all_tokens, response.prompt_cache)
+            sequence.generation.end()
+        elif sequence.generation.overfull:
+            self._pause(response.uid, sequence)
+
+    def _put(self, sequence: Sequence, token: int) -> None:
         generation, figures = sequence.generation, sequence.generation.figures
         now = time.perf_counter()
         if not sequence.first_token:
@@ -218,22 +229,21 @@ class Scheduler:
             figures.first_token_seconds = now - sequence.submitted
         figures.generated_tokens += 1
         figures.decode_seconds = now - sequence.first_token
-        generation.put(response.token)
-        if response.finish_reason is not None:
-            del self._running[response.uid]
-            if response.token in self._options.branch_tokens:
-                self._prefixes.add(response.all_tokens, response.prompt_cache)
-            generation.end()
-        elif generation.overfull:
-            self._pause(response.uid, sequence)
+        generation.put(token)
 
     def _pause(self, uid: int, sequence: Sequence) -> None:
+        # One more token is sampled already. To mlx-lm it will be the prompt to go on from, which it does not yield.
         decoding = self._batch._generation_batch
-        next_token = decoding._next_tokens[decoding.uids.index(uid)].item()
+        last_token = decoding._next_tokens[decoding.uids.index(uid)].item()
         del self._running[uid]
         cache, tokens = self._batch.remove([uid], return_prompt_caches=True)[uid]
-        self._paused[sequence.generation] = Paused(sequence, tokens, next_token, cache)
-        sequence.generation.pause()
+        self._put(sequence, last_token)
+        generation = sequence.generation
+        if last_token in self._options.stop_tokens or generation.figures.generated_tokens == sequence.token_limit:
+            generation.end()
+        else:
+            self._paused[generation] = Paused(sequence, tokens, last_token, cache)
+            generation.pause()
 
     def _snapshot(self, uid: int) -> None:
         cache, tokens = self._batch.extract_cache([uid])[uid]

@@ -21,7 +21,7 @@ Told = list[tuple[str, ...]]
 
 def shown_until_call(told: Told) -> tuple[list[str], bool]:
     """Return what is shown before the first tool call, and whether there is one: after it, the model must wait."""
-    shown = []
+    shown: list[str] = []
     for kind, *rest in told:
         if kind == "call":
             return shown, True
