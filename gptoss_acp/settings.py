@@ -78,10 +78,12 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value}")
-        for name in ("max_tokens", "context_length", "max_turn_requests"):
+        for name in ("max_tokens", "context_length", "max_turn_requests", "memory_gb", "idle_minutes"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be more than 0, not {value}")
+        if self.disk_gb < 0:
+            raise ValueError(f"disk_gb cannot be less than 0, as {self.disk_gb} is")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

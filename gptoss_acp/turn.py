@@ -72,7 +72,7 @@ class Reply:
     call: MessageEnded | None = None
     shown: bool = False
     stopped: bool = False
-    limit_reached: bool = False
+    limit_reached: bool = True
 
 
 @dataclass(slots=True)

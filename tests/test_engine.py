@@ -100,7 +100,7 @@ async def some(generation: Generation, count: int) -> list[int]:
 
 async def paused(generation: Generation) -> None:
     """Wait until the engine has stopped for lack of a reader."""
-    await settled(lambda: generation.overfull, 20)
+    await settled(lambda: generation._paused, 20)
     count = generation.figures.generated_tokens
     await asyncio.sleep(0.3)
     assert generation.figures.generated_tokens == count < TOKENS

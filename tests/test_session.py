@@ -18,7 +18,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
 from gptoss_acp.updates import Updates
-from tests.tokens import final, message, preamble, said, text_of, thought, tool_call
+from tests.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.waiting import settled
 
 SLOW_STOP = 3.0
@@ -482,7 +482,7 @@ async def test_a_model_that_cannot_be_loaded_fails_the_prompt_and_is_tried_again
 
 async def test_a_client_that_does_not_read_stops_the_engine(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
-    tokens = said(final("word " * 5000))
+    tokens = said(final(numbers(5000)))
     script.write_text(json.dumps({"generations": [tokens]}))
     engine = ScriptedEngine(script)
     generation = engine.generate([1], Sampling())

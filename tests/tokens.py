@@ -39,3 +39,8 @@ def said(*messages: Sequence[int]) -> list[int]:
 
 def text_of(ids: Sequence[int]) -> str:
     return str(encoding.load().decode(list(ids)))
+
+
+def numbers(count: int) -> str:
+    """Return a long text that never repeats itself, as an endless answer may not."""
+    return " ".join(map(str, range(count)))

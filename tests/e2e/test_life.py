@@ -23,9 +23,9 @@ from tests.agent_process import (
     request,
 )
 from tests.conftest import Spawner
-from tests.tokens import final
+from tests.tokens import final, numbers
 
-ENDLESS = final("word " * 5000)
+ENDLESS = final(numbers(5000))
 
 Ending = Callable[[AgentProcess], None]
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.agent_process import check_line, line_of, prompt_params, request
 from tests.conftest import Spawner
-from tests.tokens import final
+from tests.tokens import final, numbers
 
 HELLO = final("Hello.")
 INITIALIZE = request("initialize", {"protocolVersion": 1}, 0)
@@ -57,11 +57,11 @@ def test_a_socket_is_as_good_as_two_pipes(spawn: Spawner, *, blocking: bool) -> 
     ours, theirs = socket.socketpair()
     theirs.setblocking(blocking)
     to_agent, from_agent = ours.makefile("wb", 0), ours.makefile("rb", 0)
-    agent = spawn.scripted(final("word " * 2000), stdin=theirs, stdout=theirs, to_agent=to_agent, from_agent=from_agent)
+    agent = spawn.scripted(final(numbers(2000)), stdin=theirs, stdout=theirs, to_agent=to_agent, from_agent=from_agent)
     theirs.close()
     session = agent.open()
     assert agent.result(agent.prompt(session, "Hi"))["stopReason"] == "end_turn"
-    assert agent.messages(session) == ["word " * 2000]
+    assert agent.messages(session) == [numbers(2000)]
     ours.shutdown(socket.SHUT_WR)
     assert agent.exit_code() == 0
     ours.close()
@@ -72,7 +72,7 @@ def test_nonblocking_pipes_are_as_good_as_others(spawn: Spawner) -> None:
     our_in, their_out = os.pipe()
     os.set_blocking(their_in, False)
     os.set_blocking(their_out, False)
-    text = "word " * 2000
+    text = numbers(2000)
     with os.fdopen(their_in), os.fdopen(their_out, "w"):
         agent = spawn.scripted(
             final(text),

@@ -15,11 +15,11 @@ from acp import schema
 
 from tests.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
 from tests.conftest import Spawner
-from tests.tokens import final, preamble, said, text_of, thought, tool_call
+from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 from tests.waiting import settled
 
 HELLO = said(thought("secret plan"), final("Hello, you."))
-ENDLESS = final("word " * 5000)
+ENDLESS = final(numbers(5000))
 SLOW = 0.01
 
 
