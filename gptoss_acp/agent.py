@@ -42,7 +42,7 @@ class Agent:
         self._connection: Connection | None = None
         self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
-        self._loading: set[asyncio.Task[None]] = set()
+        self._preparing: set[asyncio.Task[None]] = set()
 
     @property
     def requests(self) -> Mapping[str, Handler]:
@@ -106,7 +106,7 @@ class Agent:
         await self._answering_failures(self._engine.check_available())
         session_id = str(uuid.uuid4())
         session = self._sessions[session_id] = self._new_session(cwd, additional, session_id)
-        self._load_in_background()
+        self._prepare_in_background(session)
         return {"sessionId": session_id, "modes": session.modes(), "configOptions": session.config_options()}
 
     async def prompt(self, params: Any) -> dict[str, Any]:
@@ -184,16 +184,16 @@ class Agent:
             raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
         return session
 
-    def _load_in_background(self) -> None:
-        async def load() -> None:
+    def _prepare_in_background(self, session: Session) -> None:
+        async def prepare() -> None:
             try:
-                await self._engine.load()
+                await session.prepare()
             except Exception:
                 log.warning("the model is not loaded; the first prompt will say why", exc_info=True)
 
-        task = asyncio.create_task(load())
-        self._loading.add(task)
-        task.add_done_callback(self._loading.discard)
+        task = asyncio.create_task(prepare())
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
 
     async def _answering_failures(self, work: Any) -> Any:
         from gptoss_acp.engine.api import EngineError, ModelMissingError
@@ -249,11 +249,13 @@ def _block_text(block: Any, index: int) -> str:
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:
     """Return the answer to `session/prompt`; times in `_meta` are milliseconds."""
-    meta = {
+    meta: dict[str, Any] = {
         "timeToFirstTokenMs": _milliseconds(outcome.first_token_seconds),
         "timeToFirstVisibleTokenMs": _milliseconds(outcome.first_visible_seconds),
         "tokensPerSecond": outcome.tokens_per_second and round(outcome.tokens_per_second, 2),
     }
+    if outcome.notice:
+        meta["notice"] = outcome.notice
     return {
         "stopReason": outcome.stop_reason,
         "usage": {

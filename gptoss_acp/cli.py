@@ -24,18 +24,48 @@ def main() -> None:
     )
     parser.add_argument("--version", action="version", version=__version__)
     settings.add_flags(parser)
-    chosen = settings.parse(parser)
+    commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
+    cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
+    cache.add_argument("--clear", action="store_true", help="delete them")
+    given = parser.parse_args()
+    if given.command == "cache":
+        show_cache(clear=given.clear)
+    else:
+        serve(settings.read(parser, vars(given)))
 
+
+def serve(chosen: settings.Settings) -> None:
     from gptoss_acp import server
 
     server.run(chosen, make_engine)
 
 
 def make_engine(chosen: settings.Settings) -> Engine:
+    from gptoss_acp.engine.api import EngineOptions
     from gptoss_acp.engine.scripted import ScriptedEngine
     from gptoss_acp.engine.worker import MlxEngine
-    from gptoss_acp.harmony.encoding import STOP_IDS
+    from gptoss_acp.harmony.encoding import CALL, STOP_IDS
 
     if chosen.script is not None:
         return ScriptedEngine(chosen.script)
-    return MlxEngine(chosen.model, STOP_IDS, chosen.context_length)
+    options = EngineOptions(
+        stop_tokens=STOP_IDS,
+        branch_tokens=(CALL,),
+        context_length=chosen.context_length,
+        memory_gb=chosen.memory_gb,
+        disk_gb=chosen.disk_gb,
+        idle_minutes=chosen.idle_minutes,
+    )
+    return MlxEngine(chosen.model, options)
+
+
+def show_cache(*, clear: bool) -> None:
+    from gptoss_acp.engine import disk
+
+    kept = disk.files(disk.folder())
+    size = sum(file.stat().st_size for file in kept)
+    print(f"{len(kept)} contexts, {size / 1e9:.2f} GB, in {disk.folder()}")
+    if clear:
+        for file in kept:
+            file.unlink(missing_ok=True)
+        print("cleared")

@@ -51,29 +51,36 @@ class Ledger:
 
     def prompt(self) -> list[int]:
         """Return the ids to generate from: every entry, then `<|start|>assistant`."""
-        ids = [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
-        return [*ids, *render.ASSISTANT_START]
+        return [*self.tokens(), *render.ASSISTANT_START]
+
+    def tokens(self) -> list[int]:
+        """Return the ids of every entry: what the next prompt will begin with."""
+        return [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens of the system and developer entries."""
+        return sum(len(entry.tokens) for entry in self.prefix)
 
     def add_user(self, text: str) -> None:
         self.entries.append(Entry("user", tuple(render.user(text)), text))
 
     def add_sampled(self, message: MessageEnded) -> None:
-        """Keep a message as the model sampled it.
+        """Keep a message as the model sampled it, closed as openai-harmony closes it in a history.
 
-        `<|return|>` becomes `<|end|>` (openai/harmony, docs/format.md). A message cut short is closed with `<|end|>`,
-        but reasoning and tool calls that were cut short are dropped: neither is of use half-finished.
+        So `<|return|>` becomes `<|end|>` (openai/harmony, docs/format.md), and a tool call ends in `<|call|>` whatever
+        it was sampled with. A message cut short is closed too, but reasoning and tool calls that were cut short are
+        dropped: neither is of use half-finished. So is a message that says nothing and calls nothing.
         """
         if not message.complete and (message.recipient or message.channel == "analysis"):
             return
-        tokens = message.tokens
-        if not message.complete:
-            tokens = (*tokens, encoding.END)
-        elif tokens[-1] == encoding.RETURN:
-            tokens = (*tokens[:-1], encoding.END)
+        if not (message.text or message.recipient):
+            return
+        sampled = message.tokens[:-1] if message.complete else message.tokens
         self.entries.append(
             Entry(
                 "assistant",
-                tokens,
+                (*sampled, encoding.CALL if message.recipient else encoding.END),
                 message.text,
                 message.channel,
                 message.recipient,
@@ -91,6 +98,14 @@ class Ledger:
         self.entries.append(Entry("tool", tokens, text, call.channel, recipient))
 
     def end_turn(self) -> None:
-        """Drop the reasoning of a turn that has ended in `final`; without one it stays for the next turn."""
-        if self.entries and self.entries[-1].channel == "final":
-            self.entries = [entry for entry in self.entries if entry.channel != "analysis" or entry.recipient]
+        """Drop all reasoning if the turn has ended in `final`; else it stays for the next turn.
+
+        Tool calls on `analysis` and their results are no reasoning: they stay (openai/harmony, docs/format.md).
+        """
+        spoken = [entry for entry in self.entries if not _is_reasoning(entry)]
+        if spoken and spoken[-1].channel == "final":
+            self.entries = spoken
+
+
+def _is_reasoning(entry: Entry) -> bool:
+    return entry.channel == "analysis" and not entry.recipient

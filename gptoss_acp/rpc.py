@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import select
@@ -40,6 +41,8 @@ LONGEST_TEXT = 10_000
 UNSENT_HIGH_WATER = 256 * 1024
 UNSENT_LOW_WATER = 64 * 1024
 UNHANDLED_MESSAGES = 256
+LONGEST_ID = 1000
+LAST_WORD_SECONDS = 0.1
 
 Id = str | int | float | None
 Handler = Callable[[Any], Awaitable[Any]]
@@ -128,8 +131,12 @@ class Connection:
         """Give running requests and unsent lines at most `seconds` to come to their end."""
         deadline = self._loop.time() + seconds
         if self._running:
-            await asyncio.wait(self._running.values(), timeout=seconds)
-        await asyncio.to_thread(self._wait_sent, deadline - self._loop.time())
+            _, late = await asyncio.wait(self._running.values(), timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=LAST_WORD_SECONDS)
+        await asyncio.to_thread(self._wait_sent, max(LAST_WORD_SECONDS, deadline - self._loop.time()))
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
@@ -196,8 +203,8 @@ class Connection:
                 parts, length = [], 0
             length += len(rest)
             parts = [*parts, rest] if length <= LONGEST_LINE_IN else []
-        if parts:
-            yield b"".join(parts)
+        if last := b"".join(parts):
+            yield last
 
     def _read_some(self) -> bytes:
         while True:
@@ -224,7 +231,7 @@ class Connection:
         elif "id" not in message:
             self._receive_notification(message["method"], message.get("params"))
         elif identifier is not None and _valid_id(identifier) is None:
-            self._answer_error(None, RpcError(INVALID_REQUEST, "Invalid request: an id is a string or a number"))
+            self._answer_error(None, RpcError(INVALID_REQUEST, "Invalid request: an id is a short string or a number"))
         elif identifier in self._running:
             self._answer_error(identifier, RpcError(INVALID_REQUEST, "Invalid request: this id is in use"))
         else:
@@ -281,7 +288,7 @@ class Connection:
 
     async def _answer(self, identifier: Id, method: str, params: Any) -> None:
         try:
-            result = await self._handler(method)(params)
+            answer = _line({"jsonrpc": "2.0", "id": identifier, "result": await self._handler(method)(params)})
         except RpcError as error:
             self._answer_error(identifier, error)
         except asyncio.CancelledError:
@@ -290,7 +297,7 @@ class Connection:
             log.exception("request %s failed", method)
             self._answer_error(identifier, RpcError(INTERNAL_ERROR, "Internal error; the log file says more"))
         else:
-            self._send({"jsonrpc": "2.0", "id": identifier, "result": result})
+            self._enqueue(answer)
         finally:
             del self._running[identifier]
 
@@ -309,10 +316,7 @@ class Connection:
     # Sending
 
     def _send(self, message: dict[str, Any]) -> None:
-        line = orjson.dumps(message)
-        if len(line) >= LONGEST_LINE_OUT:
-            log.error("a line of %d bytes: %.200r", len(line), line)
-        self._enqueue(line)
+        self._enqueue(_line(message))
 
     def _enqueue(self, item: bytes | _Text) -> None:
         with self._changed:
@@ -394,7 +398,18 @@ def _decode(line: bytes | None) -> Any:
         message = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return _Malformed(PARSE_ERROR, f"Parse error: {error}")
-    return _Malformed(INVALID_REQUEST, "Invalid request: null is no message") if message is None else message
+    if message is None:
+        return _Malformed(INVALID_REQUEST, "Invalid request: null is no message")
+    if isinstance(message, dict) and isinstance(message.get("id"), float):
+        message["id"] = json.loads(line)["id"]  # orjson makes floats of integers beyond 64 bits
+    return message
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    line = orjson.dumps(message)
+    if len(line) >= LONGEST_LINE_OUT:
+        log.error("a line of %d bytes: %.200r", len(line), line)
+    return line
 
 
 def _error_of(error: Any) -> RpcError:
@@ -414,4 +429,6 @@ def _size(item: bytes | _Text) -> int:
 
 
 def _valid_id(identifier: Any) -> Id:
-    return identifier if isinstance(identifier, str | int | float) and not isinstance(identifier, bool) else None
+    if isinstance(identifier, bool) or not isinstance(identifier, str | int | float):
+        return None
+    return None if isinstance(identifier, str) and len(identifier) > LONGEST_ID else identifier

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import select
@@ -52,7 +53,8 @@ def take_stdio() -> tuple[int, int]:
     Raises:
         OSError: stdin or stdout is closed.
     """
-    read_fd, write_fd = os.dup(0), os.dup(1)
+    # Above 2, for where stderr is closed its number would be the next one free.
+    read_fd, write_fd = (fcntl.fcntl(standard, fcntl.F_DUPFD_CLOEXEC, 3) for standard in (0, 1))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     try:

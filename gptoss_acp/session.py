@@ -6,6 +6,8 @@ Knows the order in which prompts are heard. Knows nothing about JSON-RPC.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -69,11 +71,15 @@ class Session:
             self._unheard.clear()
             return await self._run(self._new_turn())
 
+    async def prepare(self) -> None:
+        """Load the model, and let it read the system and developer messages before the first prompt comes."""
+        await self._engine.load()
+        self._engine.read_ahead(self._ledger.tokens())
+
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
         self._cancels += 1
-        if self._turn is not None:
-            self._turn.cancel()
+        self._stop()
 
     @property
     def mode(self) -> Mode:
@@ -97,12 +103,16 @@ class Session:
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
-        toolbox = Toolbox(self._workspace, self._permissions, self._updates)
         return Turn(
-            *(self._ledger, self._engine, self._updates, toolbox),
+            self._ledger,
+            self._engine,
+            self._updates,
+            Toolbox(self._workspace, self._permissions, self._updates),
             sampling,
             settings.max_turn_requests,
-            self._trace,
+            constrain=_within_grammar if settings.header_grammar == "on" else None,
+            stop_repetition=settings.stop_repetition == "on",
+            trace=self._trace,
         )
 
     async def _run(self, turn: Turn) -> Outcome:
@@ -110,9 +120,23 @@ class Session:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait([task])
+            self._stop()
+            while not task.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
             raise
         finally:
             self._turn = None
         return Outcome("cancelled") if task.cancelled() else task.result()
+
+    def _stop(self) -> None:
+        # Once only: a second cancel would interrupt the turn while it waits for the engine to let go.
+        if self._turn is not None and not self._turn.cancelling():
+            self._turn.cancel()
+
+
+def _within_grammar(prompt: Sequence[int]) -> Any:
+    # Imported on the engine's thread: it needs MLX.
+    from gptoss_acp.harmony.grammar import grammar_of
+
+    return grammar_of(tools.descriptions()).processor(prompt)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 Effort = Literal["low", "medium", "high"]
 Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
+Switch = Literal["on", "off"]
 
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
@@ -50,7 +51,22 @@ class Settings:
     context_length: int | None = field(
         default=None, metadata=_flag(int, "most tokens of a conversation; default: the model's own")
     )
+    memory_gb: float | None = field(
+        default=None,
+        metadata=_flag(float, "GB of memory for contexts, beside the model; default: most of the machine's"),
+    )
+    disk_gb: float = field(
+        default=8.0, metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none")
+    )
+    idle_minutes: float = field(default=30.0, metadata=_flag(float, "minutes after which an idle model is unloaded"))
     max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
+    stop_repetition: Switch = field(
+        default="on", metadata=_flag(str, "end a message that says the same thing over and over", ("on", "off"))
+    )
+    header_grammar: Switch = field(
+        default="on",
+        metadata=_flag(str, "let the model write only well-formed headers and tool arguments", ("on", "off")),
+    )
     log_level: str | None = field(
         default=None,
         metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),
@@ -67,10 +83,12 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value}")
-        for name in ("max_tokens", "context_length", "max_turn_requests"):
+        for name in ("max_tokens", "context_length", "max_turn_requests", "memory_gb", "idle_minutes"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be more than 0, not {value}")
+        if self.disk_gb < 0:
+            raise ValueError(f"disk_gb cannot be less than 0, as {self.disk_gb} is")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +106,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
-    """Return the settings of the command line over those of the environment; a wrong value ends with a clear error."""
-    given = vars(parser.parse_args(arguments))
+    """Return the settings of a command line; a wrong value ends the program with a clear error."""
+    return read(parser, vars(parser.parse_args(arguments)))
+
+
+def read(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Settings:
+    """Return the settings that the command line has given over those of the environment."""
     values = {}
     for setting in fields(Settings):
         value = given[setting.name]

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from gptoss_acp.engine.api import Engine, Figures, Sampling
-from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, TextDelta
+from gptoss_acp.engine.api import Constrain, Engine, Figures, Sampling
+from gptoss_acp.harmony import render
+from gptoss_acp.harmony.encoding import STOP_IDS
+from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
@@ -46,6 +48,7 @@ class Outcome:
     decoded_tokens: int = 0
     first_token_seconds: float | None = None
     first_visible_seconds: float | None = None
+    notice: str | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -60,6 +63,20 @@ class Outcome:
 
 
 @dataclass(slots=True)
+class Reply:
+    """What one model call came to: a tool call to run, something shown, or neither.
+
+    `stopped`: it had to be stopped, for it spoke as somebody else or said the same thing over and over.
+    `limit_reached`: the tokens ran out before it had said all.
+    """
+
+    call: MessageEnded | None = None
+    shown: bool = False
+    stopped: bool = False
+    limit_reached: bool = True
+
+
+@dataclass(slots=True)
 class Turn:
     """One turn of a session, whose ledger already holds the user's message."""
 
@@ -69,6 +86,8 @@ class Turn:
     toolbox: Toolbox
     sampling: Sampling
     max_requests: int
+    constrain: Constrain | None = None
+    stop_repetition: bool = True
     trace: Trace | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _started: float = field(default_factory=time.perf_counter)
@@ -94,16 +113,20 @@ class Turn:
         finally:
             self._settle_call()
             self.ledger.end_turn()
+            self.engine.read_ahead(self.ledger.tokens())
         return self.outcome
 
     async def _converse(self) -> StopReason:
         for _ in range(self.max_requests):
-            last = await self._respond()
-            if last is None or not last.complete:
-                return "max_tokens"
-            if last.recipient is None:
-                return "end_turn"
-            await self._call_tool(last)
+            reply = await self._respond()
+            if not (reply.call or reply.shown or reply.limit_reached):
+                reply = await self._respond(render.FINAL_START)
+            if reply.call is not None:
+                await self._call_tool(reply.call)
+                continue
+            if not reply.shown:
+                self.outcome.notice = "The model ended its turn without an answer."
+            return "max_tokens" if reply.limit_reached else "end_turn"
         return "max_turn_requests"
 
     async def _call_tool(self, message: MessageEnded) -> None:
@@ -120,56 +143,67 @@ class Turn:
         """
         if self._call is not None:
             self._call.abandon()
+            self._call = None
         if self._unanswered is not None:
             self.ledger.add_tool_result(self._unanswered, CANCELLED)
+            self._unanswered = None
 
-    async def _respond(self) -> MessageEnded | None:
-        """Generate until a stop token; return the message it ended, or what a limit cut short."""
-        prompt = self.ledger.prompt()
-        parser = Parser()
-        ended = None
+    async def _respond(self, given: Sequence[int] = ()) -> Reply:
+        """Generate until the model stops, a limit is reached or it must be stopped; `given` is put in its mouth."""
+        prompt = [*self.ledger.prompt(), *given]
+        parser = Parser(stop_repetition=self.stop_repetition)
+        reply = Reply()
+        for token in given:
+            self._take(parser.feed(token), reply)
         if self.trace:
             self.trace.prompt(prompt)
-        generation = self.engine.generate(prompt, self.sampling)
+        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,), self.constrain)
         try:
             self._show_progress(generation.figures)
             async for token in generation:
                 self._note(token)
-                ended = None
-                for event in parser.feed(token):
-                    ended = self._route(event)
-                    if ended is not None and ended.recipient is not None:
-                        return ended  # one call at a time: what else the model may say, it says after the result
+                self._take(parser.feed(token), reply)
+                reply.limit_reached = token not in STOP_IDS
+                if reply.call or reply.stopped:
+                    reply.limit_reached = False
+                    break
                 self._show_thinking(generation.figures)
                 await self.updates.drain()
         finally:
             await generation.aclose()
-            for event in parser.finish():
-                ended = self._route(event)
+            self._take(parser.finish(), reply)
             self.outcome.add(generation.figures)
             self._show_progress(generation.figures)
-        return ended
+        return reply
 
-    def _route(self, event: Event) -> MessageEnded | None:
-        """Show what is meant for the user, keep what has ended, and return it."""
-        match event:
-            case MessageStarted():
-                self._visible = event.recipient is None and event.channel != "analysis"
-                self._message_id = str(uuid.uuid4())
-                if event.recipient is not None:
-                    self._call = self.toolbox.announce(event.recipient)
-            case TextDelta():
-                if self._visible:
-                    self._show(event.text)
-            case MessageEnded():
-                self._visible = False
-                if event.recipient is None and event.channel == "analysis":
-                    self.outcome.thought_tokens += len(event.tokens)
-                self.ledger.add_sampled(event)
-                if event.complete and event.recipient is not None:
-                    self._unanswered = event
-                return event
-        return None
+    def _take(self, events: list[Event], reply: Reply) -> None:
+        """Show what is meant for the user, keep what has ended, and note in `reply` what it comes to."""
+        for event in events:
+            match event:
+                case MessageStarted():
+                    self._visible = event.recipient is None and event.channel != "analysis"
+                    self._message_id = str(uuid.uuid4())
+                    if event.recipient is not None:
+                        self._call = self.toolbox.announce(event.recipient)
+                case TextDelta():
+                    if self._visible:
+                        self._show(event.text)
+                case MessageEnded():
+                    self._visible = False
+                    self._keep(event, reply)
+                case Stopped():
+                    reply.stopped = True
+
+    def _keep(self, message: MessageEnded, reply: Reply) -> None:
+        if message.recipient is None and message.channel == "analysis":
+            self.outcome.thought_tokens += len(message.tokens)
+        elif message.recipient is None:
+            reply.shown = reply.shown or bool(message.text.strip())
+        elif message.complete:
+            reply.call = self._unanswered = message
+        else:
+            self._settle_call()
+        self.ledger.add_sampled(message)
 
     def _note(self, token: int) -> None:
         if self.outcome.first_token_seconds is None:

@@ -9,7 +9,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+Constrain = Callable[[Sequence[int]], Any]
+"""Takes a prompt and returns what limits the tokens after it: an mlx-lm logits processor of that one generation.
+
+Called on the engine's thread, so it may import MLX."""
 
 
 class EngineError(Exception):
@@ -28,6 +33,22 @@ class Sampling:
     top_p: float | None = None
     seed: int | None = None
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine runs.
+
+    A generation ends with one of `stop_tokens`; after one of `branch_tokens` the conversation goes on from the ids as
+    sampled, so their cache is kept. Sizes are in GB of 10^9 bytes; `disk_gb` 0 stores nothing.
+    """
+
+    stop_tokens: tuple[int, ...]
+    branch_tokens: tuple[int, ...] = ()
+    context_length: int | None = None
+    memory_gb: float | None = None
+    disk_gb: float = 8.0
+    idle_minutes: float = 30.0
 
 
 @dataclass(slots=True)
@@ -77,11 +98,24 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         """Start to generate after `prompt`; call `load` first.
+
+        `branches` are lengths of the prompt after which other prompts may differ, such as the system and developer
+        messages' end: what comes before is kept for those.
 
         The last id that the generation yields is a stop token, or any other where a limit was reached.
         """
+        ...
+
+    def read_ahead(self, prefix: Sequence[int]) -> None:
+        """Read `prefix` while there is nothing else to do, because a prompt will begin with it."""
         ...
 
     def close(self) -> None:
@@ -99,8 +133,18 @@ class Generation:
     HIGH_WATER = 256
     LOW_WATER = 64
 
-    def __init__(self, prompt: Sequence[int], sampling: Sampling, *, on_close: Callable[[], None]) -> None:
-        self.prompt = prompt
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+        *,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.prompt = tuple(prompt)
+        self.branches = tuple(branches)
+        self.constrain = constrain
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
         self.on_resume: Callable[[], None] = lambda: None

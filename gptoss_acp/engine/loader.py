@@ -5,13 +5,17 @@ Knows mlx-lm's models and the bundled model's compact format. Imported on the en
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 from mlx.nn.layers.base import Module
+from mlx.utils import tree_flatten
 from mlx_lm.models import gpt_oss
+from mlx_lm.models.cache import KVCache
 from mlx_lm.utils import load_config, load_model
 
 from gptoss_acp.engine import tiny
@@ -21,9 +25,16 @@ GPT_OSS_CONTEXT_LENGTH = 131_072
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with what it says about itself; temperature and top_p are its sampling defaults."""
+    """A model with what it says about itself; temperature and top_p are its sampling defaults.
+
+    `nbytes` are the weights'; `bytes_per_token` is what one token adds to the full-attention layers' caches. `digest`
+    stands for the files and the MLX version: caches of equal digests can be exchanged.
+    """
 
     model: Module
+    nbytes: int
+    bytes_per_token: int
+    digest: str
     context_length: int
     temperature: float
     top_p: float
@@ -41,6 +52,9 @@ def load(folder: Path | None) -> LoadedModel:
     mx.eval(model)
     return LoadedModel(
         model,
+        _nbytes(model),
+        _bytes_per_token(model),
+        _digest(folder or tiny.data_folder()),
         int(config.get("max_position_embeddings", GPT_OSS_CONTEXT_LENGTH)),
         float(config.get("temperature", 1.0)),
         float(config.get("top_p", 1.0)),
@@ -61,6 +75,27 @@ def _load_bundled() -> tuple[Module, dict[str, Any]]:
     weights = {name: mx.array(array) for name, array in tiny.weights().items()}
     model.load_weights(list(model.sanitize(weights).items()))
     return model, config
+
+
+def _nbytes(model: Any) -> int:
+    leaves: Any = tree_flatten(model.parameters())
+    return sum(array.nbytes for _, array in leaves)
+
+
+def _bytes_per_token(model: Any) -> int:
+    full = sum(isinstance(layer, KVCache) for layer in model.make_cache())
+    itemsize = model.model.layers[0].input_layernorm.weight.dtype.size
+    return int(2 * full * model.args.num_key_value_heads * model.args.head_dim * itemsize)
+
+
+def _digest(folder: Path) -> str:
+    # Hashing gigabytes would take longer than what it saves, so a file is known by its size and time.
+    facts = [version("mlx"), str(mx.default_device()), (folder / "config.json").read_text("utf-8")]
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".safetensors", ".npz"):
+            status = file.stat()
+            facts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def _widen_experts(model: Module) -> None:

@@ -1,7 +1,8 @@
 """Which sequence the model works on next: continuous batching of every session's generations.
 
 One step decodes one token of every running sequence and prefills one chunk of the waiting ones (mlx-lm's
-BatchGenerator). Knows token ids, caches and the clock. Imported on the engine's thread only.
+BatchGenerator). When nothing runs, it reads ahead what the next prompts will begin with. Knows token ids, caches and
+the clock. Imported on the engine's thread only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
-from gptoss_acp.engine.api import EngineError, Generation, Sampling
+from gptoss_acp.engine import disk, memory
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
 from gptoss_acp.engine.loader import LoadedModel, load
+from gptoss_acp.engine.prefix import Cache, PrefixCache
 
 log = logging.getLogger(__name__)
 
@@ -33,151 +37,292 @@ FIRST_CHUNK = 256
 Sampler = Callable[[mx.array], mx.array]
 
 
-@dataclass
+@dataclass(eq=False)
 class Sequence:
     """A generation on its way through the batch."""
 
     generation: Generation
     submitted: float
     token_limit: int
+    sampler: Sampler
+    processors: list[Any]
     first_token: float = 0.0
+
+
+@dataclass(eq=False)
+class Paused:
+    """A sequence taken out of the batch: the ids in its cache, and the last one, delivered but not in there yet."""
+
+    sequence: Sequence
+    tokens: list[int]
+    last_token: int
+    cache: Cache
+
+
+@dataclass(eq=False)
+class ReadAhead:
+    """Tokens to prefill while nothing else is to do; the first `done` of them are in `cache`."""
+
+    tokens: tuple[int, ...]
+    done: int = 0
+    cache: Cache | None = None
 
 
 class Scheduler:
     """Runs generations on one model. Every method is called on the engine's thread."""
 
-    def __init__(self, stop_tokens: tuple[int, ...]) -> None:
-        self._stop_tokens = stop_tokens
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._folder: Path | None = None
         self._loaded: LoadedModel | None = None
         self._context_length = 0
-        self._batch: BatchGenerator | None = None
         self._running: dict[int, Sequence] = {}
-        self._paused: dict[Generation, tuple[Sequence, list[int], list[Any]]] = {}
+        self._paused: dict[Generation, Paused] = {}
+        self._ahead: list[ReadAhead] = []
+        self._prefill_rate = FIRST_CHUNK / CHUNK_SECONDS
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded is not None
 
     @property
     def busy(self) -> bool:
-        return bool(self._running)
+        return bool(self._running or self._ahead)
 
-    def load(self, folder: Path | None, context_limit: int | None) -> int:
+    @property
+    def idle(self) -> bool:
+        return not (self._running or self._paused or self._ahead)
+
+    def load(self, folder: Path | None) -> int:
         """Load the checkpoint in `folder` (None: the bundled one) and return its context length in tokens."""
         started = time.perf_counter()
-        self._loaded = load(folder)
-        self._context_length = min(self._loaded.context_length, context_limit or self._loaded.context_length)
-        self._batch = self._new_batch(self._loaded)
+        self._folder = folder
+        loaded = self._loaded = load(folder)
+        limit = self._options.context_length
+        self._context_length = min(loaded.context_length, limit or loaded.context_length)
+        self._budget = memory.budget(loaded.nbytes, self._options.memory_gb)
+        self._batch = self._new_batch(loaded)
+        memory.set_limits(loaded.nbytes)
+        self._prefixes = PrefixCache(loaded.model.make_cache(), self._budget, self._disk_tier(loaded))
         log.info("loaded %s in %.2f s", folder or "the bundled model", time.perf_counter() - started)
         return self._context_length
 
+    def unload(self) -> None:
+        """Give the model's memory back; the next generation loads it again."""
+        if self._loaded is not None and self.idle:
+            log.info("unloading the idle model")
+            self._batch.close()
+            self._loaded = None
+            del self._batch, self._prefixes
+            mx.clear_cache()
+
     def submit(self, generation: Generation) -> None:
-        """Queue a generation for prefill."""
-        room = self._context_length - len(generation.prompt)
-        limit = min(generation.sampling.max_tokens or room, room)
-        self._insert(Sequence(generation, time.perf_counter(), limit), list(generation.prompt), limit)
+        """Queue a generation for prefill, from the nearest snapshot on."""
+        try:
+            if self._loaded is None:
+                self.load(self._folder)
+            self._make_room(len(generation.prompt))
+            self._hand_over(generation.prompt)
+            self._submit(generation)
+        except EngineError as error:
+            generation.end(error)
+        except Exception as error:
+            log.exception("a generation could not start")
+            generation.end(EngineError(f"The engine failed: {error}"))
 
     def cancel(self, generation: Generation) -> None:
         """Remove a generation, wherever it is; it ends once nothing works on it any more."""
         if self._paused.pop(generation, None) is None:
-            uid = self._uid(generation)
+            uid = next((uid for uid, sequence in self._running.items() if sequence.generation is generation), None)
             if uid is None:
                 return
-            self._remove(uid)
+            del self._running[uid]
+            self._batch.remove([uid])
         generation.end()
         self._rest()
 
     def resume(self, generation: Generation) -> None:
         """Let a paused generation go on exactly where it was."""
         paused = self._paused.pop(generation, None)
-        if paused is None:
-            return
-        sequence, next_token, cache = paused
-        remaining = sequence.token_limit - generation.figures.generated_tokens
-        self._insert(sequence, next_token, remaining, cache)
+        if paused is not None:
+            remaining = paused.sequence.token_limit - generation.figures.generated_tokens
+            self._insert(paused.sequence, [[paused.last_token]], remaining, paused.tokens, paused.cache)
+
+    def read_ahead(self, tokens: tuple[int, ...]) -> None:
+        """Prefill `tokens` when there is nothing else to do, for the prompts that will begin with them."""
+        if self._loaded is not None and len(tokens) < self._context_length and not self._prefixes.covers(tokens):
+            outdated = [job for job in self._ahead if tokens[: len(job.tokens)] == job.tokens]
+            self._ahead = [job for job in self._ahead if job not in outdated] + [ReadAhead(tokens)]
 
     def step(self) -> None:
-        """Decode one token of every running sequence and prefill one chunk of the waiting ones."""
-        if not self._running or self._batch is None:
+        """Decode one token of every running sequence and prefill one chunk of the waiting ones, or read ahead."""
+        if self._loaded is None:
             return
         try:
-            with self._batch.stats() as stats:
-                _, responses = self._batch.next()
+            if self._running:
+                self._advance()
+            elif self._ahead:
+                self._read_chunk_ahead(self._ahead[0])
         except Exception as error:
             log.exception("the engine failed")
             self._fail(EngineError(f"The engine failed: {error}. The next prompt starts afresh."))
-            return
-        if stats.prompt_tokens:
-            self._adapt_chunk(stats.prompt_tokens, stats.prompt_time)
-        for response in responses:
-            self._deliver(response.uid, response.token, finished=response.finish_reason is not None)
         self._rest()
 
-    def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
-        stops = [[token] for token in self._stop_tokens]
-        return BatchGenerator(loaded.model, stop_tokens=stops, prefill_step_size=FIRST_CHUNK)
+    # Generating
 
-    def _insert(self, sequence: Sequence, prompt: list[int], limit: int, cache: list[Any] | None = None) -> None:
-        if self._batch is None or self._loaded is None:
-            sequence.generation.end(EngineError("No model is loaded."))
-            return
-        try:
-            sampler = make_sampler(sequence.generation.sampling, self._loaded)
-            (uid,) = self._batch.insert([prompt], [limit], caches=cache and [cache], samplers=[sampler])
-        except Exception as error:
-            log.exception("a generation could not start")
-            sequence.generation.end(EngineError(f"The engine failed: {error}"))
-        else:
-            self._running[uid] = sequence
+    def _submit(self, generation: Generation) -> None:
+        prompt = list(generation.prompt)
+        cached, cache = self._prefixes.find(prompt)
+        generation.figures.cached_tokens = cached
+        ends = sorted({end for end in (*generation.branches, len(prompt) - 1) if cached < end < len(prompt)})
+        segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
+        room = self._context_length - len(prompt)
+        limit = min(generation.sampling.max_tokens or room, room)
+        assert self._loaded is not None
+        sampler = make_sampler(generation.sampling, self._loaded)
+        processors = [generation.constrain(prompt)] if generation.constrain else []
+        sequence = Sequence(generation, time.perf_counter(), limit, sampler, processors)
+        self._insert(sequence, segments, limit, prompt[:cached], cache)
 
-    def _deliver(self, uid: int, token: int, *, finished: bool) -> None:
-        sequence = self._running[uid]
+    def _insert(
+        self, sequence: Sequence, segments: list[list[int]], limit: int, read: list[int], cache: Cache | None
+    ) -> None:
+        (uid,) = self._batch.insert_segments(
+            [segments],
+            [limit],
+            caches=cache and [cache],
+            all_tokens=[read],
+            samplers=[sequence.sampler],
+            logits_processors=[sequence.processors],
+        )
+        self._running[uid] = sequence
+
+    def _advance(self) -> None:
+        prefilling = sum(1 for sequence in self._running.values() if not sequence.first_token)
+        self._set_chunk(int(self._prefill_rate * CHUNK_SECONDS / max(1, prefilling)))
+        with self._batch.stats() as stats:
+            prompt_responses, responses = self._batch.next()
+        if stats.prompt_tokens:
+            self._prefill_rate = _smooth(self._prefill_rate, stats.prompt_tokens / max(stats.prompt_time, 1e-6))
+        for response in prompt_responses:
+            if response.end_of_segment and not response.end_of_prompt:
+                self._snapshot(response.uid)
+        for response in responses:
+            self._deliver(response)
+
+    def _deliver(self, response: Any) -> None:
+        sequence = self._running[response.uid]
+        self._put(sequence, response.token)
+        if response.finish_reason is not None:
+            del self._running[response.uid]
+            if response.token in self._options.branch_tokens:
+                self._prefixes.add(response.all_tokens, response.prompt_cache)
+            sequence.generation.end()
+        elif sequence.generation.overfull:
+            self._pause(response.uid, sequence)
+
+    def _put(self, sequence: Sequence, token: int) -> None:
         generation, figures = sequence.generation, sequence.generation.figures
         now = time.perf_counter()
-        if figures.generated_tokens == 0:
+        if not sequence.first_token:
             sequence.first_token = now
             figures.first_token_seconds = now - sequence.submitted
         figures.generated_tokens += 1
         figures.decode_seconds = now - sequence.first_token
         generation.put(token)
-        if finished:
-            del self._running[uid]
-            generation.end()
-        elif generation.overfull:
-            self._pause(uid, sequence)
 
     def _pause(self, uid: int, sequence: Sequence) -> None:
-        # The next token is sampled already but not yet in the cache, so it is the prompt to resume from.
-        assert self._batch is not None
+        # One more token is sampled already. To mlx-lm it will be the prompt to go on from, which it does not yield.
         decoding = self._batch._generation_batch
-        next_token = decoding._next_tokens[decoding.uids.index(uid)].item()
-        cache, _ = self._remove(uid, keep_cache=True)[uid]
-        self._paused[sequence.generation] = (sequence, [next_token], cache)
-        sequence.generation.pause()
-
-    def _remove(self, uid: int, *, keep_cache: bool = False) -> dict[int, Any]:
-        assert self._batch is not None
+        last_token = decoding._next_tokens[decoding.uids.index(uid)].item()
         del self._running[uid]
-        caches: dict[int, Any] = self._batch.remove([uid], return_prompt_caches=keep_cache)
-        return caches
+        cache, tokens = self._batch.remove([uid], return_prompt_caches=True)[uid]
+        self._put(sequence, last_token)
+        generation = sequence.generation
+        if last_token in self._options.stop_tokens or generation.figures.generated_tokens == sequence.token_limit:
+            generation.end()
+        else:
+            self._paused[generation] = Paused(sequence, tokens, last_token, cache)
+            generation.pause()
 
-    def _uid(self, generation: Generation) -> int | None:
-        return next((uid for uid, sequence in self._running.items() if sequence.generation is generation), None)
+    def _snapshot(self, uid: int) -> None:
+        cache, tokens = self._batch.extract_cache([uid])[uid]
+        self._prefixes.add(tokens, cache)
 
-    def _adapt_chunk(self, tokens: int, seconds: float) -> None:
-        assert self._batch is not None
-        current = self._batch.prefill_step_size
-        wanted = int(tokens / max(seconds, 1e-6) * CHUNK_SECONDS)
-        # A short last chunk says little about the rate, so growth is bounded by what was seen to fit.
-        size = max(SMALLEST_CHUNK, min(wanted, LARGEST_CHUNK, 2 * max(tokens, current // 2)))
+    def _set_chunk(self, size: int) -> None:
+        size = max(SMALLEST_CHUNK, min(size, LARGEST_CHUNK))
         self._batch.prefill_step_size = self._batch._prompt_batch.prefill_step_size = size
 
     def _fail(self, error: EngineError) -> None:
         for sequence in self._running.values():
             sequence.generation.end(error)
         self._running.clear()
+        self._ahead.clear()
         if self._loaded is not None:
             self._batch = self._new_batch(self._loaded)
 
     def _rest(self) -> None:
         if not self._running:
             mx.clear_cache()
+
+    # Reading ahead
+
+    def _read_chunk_ahead(self, job: ReadAhead) -> None:
+        assert self._loaded is not None
+        if job.cache is None:
+            job.done, job.cache = self._prefixes.find([*job.tokens, -1])
+            job.cache = job.cache or self._loaded.model.make_cache()
+        size = max(SMALLEST_CHUNK, min(int(self._prefill_rate * CHUNK_SECONDS), LARGEST_CHUNK))
+        chunk = job.tokens[job.done : job.done + size]
+        if chunk:
+            started = time.perf_counter()
+            with mx.stream(self._batch.stream):
+                self._loaded.model(mx.array([chunk]), cache=job.cache)
+                mx.eval([layer.state for layer in job.cache])
+            self._prefill_rate = _smooth(self._prefill_rate, len(chunk) / (time.perf_counter() - started))
+            job.done += len(chunk)
+        if job.done == len(job.tokens):
+            self._ahead.remove(job)
+            self._prefixes.add(job.tokens, job.cache)
+            self._prefixes.persist(job.tokens)
+
+    def _hand_over(self, prompt: tuple[int, ...]) -> None:
+        """Let `prompt` go on from what has been read ahead of it, even if that is not finished."""
+        for job in self._ahead:
+            if job.cache is not None and job.done and prompt[: job.done] == job.tokens[: job.done]:
+                self._prefixes.add(job.tokens[: job.done], job.cache)
+
+    # Memory
+
+    def _make_room(self, prompt_tokens: int) -> None:
+        """Let go of snapshots so that the prompt fits, or refuse it before the system runs out.
+
+        Raises:
+            EngineError: it does not fit.
+        """
+        assert self._loaded is not None
+        # Once for the running cache and once for its snapshots.
+        needed = 2 * prompt_tokens * self._loaded.bytes_per_token
+        in_use = self._batch.prompt_cache_nbytes
+        if in_use + needed > self._budget:
+            raise EngineError(
+                f"This prompt of {prompt_tokens} tokens needs about {_gb(needed)} of memory for its context; "
+                f"{_gb(in_use)} of {_gb(self._budget)} are in use. "
+                "Wait for other sessions, start a new session, or raise --memory-gb."
+            )
+        self._prefixes.shrink(self._budget - in_use - needed)
+
+    def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
+        return BatchGenerator(loaded.model, stop_tokens=[[token] for token in self._options.stop_tokens])
+
+    def _disk_tier(self, loaded: LoadedModel) -> disk.DiskTier | None:
+        if not self._options.disk_gb:
+            return None
+        try:
+            return disk.DiskTier(disk.folder(), loaded.digest, int(self._options.disk_gb * 1e9))
+        except OSError as error:
+            log.warning("snapshots are not stored: %s", error)
+            return None
 
 
 def greedy(logprobs: mx.array) -> mx.array:
@@ -205,3 +350,12 @@ def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
         return mx.random.categorical(logprobs / temperature, key=now)
 
     return sample
+
+
+def _smooth(old: float, new: float) -> float:
+    # Down at once, up by halves: a chunk that lasts too long is felt, one that is too short is not.
+    return new if new < old else (old + new) / 2
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"

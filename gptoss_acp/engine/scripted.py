@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gptoss_acp.engine.api import Generation, Sampling
+from gptoss_acp.engine.api import Constrain, Generation, Sampling
 
 
 class ScriptedEngine:
@@ -35,7 +35,13 @@ class ScriptedEngine:
     async def load(self, *, download: bool = False) -> None:
         """Return: there is nothing to load."""
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         tokens = self._generations[min(self._played, len(self._generations) - 1)]
         self._played += 1
         wanted = threading.Event()
@@ -46,11 +52,14 @@ class ScriptedEngine:
             closed.set()
             wanted.set()
 
-        generation = Generation(prompt, sampling, on_close=close)
+        generation = Generation(prompt, sampling, branches, constrain, on_close=close)
         generation.on_resume = wanted.set
         player = threading.Thread(target=self._play, args=(generation, tokens, wanted, closed), daemon=True)
         player.start()
         return generation
+
+    def read_ahead(self, prefix: Sequence[int]) -> None:
+        """Nothing is read."""
 
     def close(self) -> None:
         """Nothing is held."""

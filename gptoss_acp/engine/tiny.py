@@ -73,11 +73,13 @@ def weights(file: Path | None = None) -> dict[str, Array]:
 
 
 def expand(numbers: dict[str, Array], learned_ids: npt.NDArray[np.int64]) -> dict[str, Array]:
-    """Return the checkpoint made from the compact `numbers`; row i of the codes belongs to the core of `learned_ids[i]`."""
+    """Return the checkpoint made from the compact `numbers`; code i belongs to the core of `learned_ids[i]`."""
     checkpoint = {name: array for name, array in numbers.items() if name.startswith("model.")}
+    codes = random_codes(np.random.PCG64(_CODE_SEED), features().cores, numbers["input.codes"].shape[1])
     for side, name in (("input", "model.embed_tokens.weight"), ("output", "lm_head.weight")):
-        parts = [numbers[f"{side}.{part}"] for part in ("codes", "map", "prefix", "form")]
-        checkpoint[name] = _rows(learned_ids, *parts)
+        learned, *rest = (numbers[f"{side}.{part}"] for part in ("codes", "map", "prefix", "form"))
+        codes[features().core[learned_ids]] = learned
+        checkpoint[name] = _rows(codes, *rest)
     return checkpoint
 
 
@@ -110,15 +112,12 @@ def features() -> Features:
     return Features(core, prefix, form, len(known) + specials)
 
 
-def _rows(learned_ids: npt.NDArray[np.int64], codes: Array, mapping: Array, prefix: Array, form: Array) -> Array:
+def _rows(codes: Array, mapping: Array, prefix: Array, form: Array) -> Array:
     ids = features()
-    all_codes = random_codes(np.random.PCG64(_CODE_SEED), ids.cores, codes.shape[1])
-    all_codes[ids.core[learned_ids]] = codes
-    rows: Array = (all_codes @ mapping)[ids.core]
+    rows: Array = np.take(codes @ mapping, ids.core, axis=0)
     rows += (prefix[:, None] + form).reshape(PREFIXES * FORMS, -1)[ids.prefix * FORMS + ids.form]
     unused = np.arange(encoding.FIRST_SPECIAL_ID, encoding.VOCABULARY_SIZE)
-    unused = unused[~np.isin(unused, USED_SPECIAL_IDS)]
-    rows[unused] = rows[HOPELESS_ID]
+    rows[unused[~np.isin(unused, USED_SPECIAL_IDS)]] = rows[HOPELESS_ID]
     return rows
 
 
@@ -146,9 +145,7 @@ def _form(core: bytes) -> int:
         return 1
     if b"\n" in core:
         return 7
-    if any(byte in _ALPHANUMERIC for byte in core):
-        return 8
-    return 9 if len(core) == 1 else 10
+    return 8 if any(byte in _ALPHANUMERIC for byte in core) else 9 if len(core) == 1 else 10
 
 
 _ALPHANUMERIC = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")

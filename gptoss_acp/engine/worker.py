@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import EngineError, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, EngineOptions, Generation, Sampling
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.scheduler import Scheduler
@@ -29,11 +29,10 @@ Command = Callable[[], None]
 class MlxEngine:
     """gpt-oss on MLX, behind `engine.api.Engine`."""
 
-    def __init__(self, model_name: str, stop_tokens: tuple[int, ...], context_length: int | None = None) -> None:
+    def __init__(self, model_name: str, options: EngineOptions) -> None:
         self.model_name = model_name
         self.context_length = 0
-        self._stop_tokens = stop_tokens
-        self._context_limit = context_length
+        self._options = options
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._scheduler: Scheduler | None = None
@@ -53,18 +52,30 @@ class MlxEngine:
             self._loading = asyncio.ensure_future(self._load(download=download))
         self.context_length = await asyncio.shield(self._loading)
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         if len(prompt) >= self.context_length:
             raise EngineError(
                 f"The conversation has {len(prompt)} tokens, but the context holds {self.context_length}. "
                 "Start a new session, or raise --context-length."
             )
-        generation = Generation(
-            prompt, sampling, on_close=lambda: self._commands.put(lambda: self._prepared().cancel(generation))
-        )
+
+        def cancel() -> None:
+            self._commands.put(lambda: self._prepared().cancel(generation))
+
+        generation = Generation(prompt, sampling, branches, constrain, on_close=cancel)
         generation.on_resume = lambda: self._commands.put(lambda: self._prepared().resume(generation))
         self._commands.put(lambda: self._prepared().submit(generation))
         return generation
+
+    def read_ahead(self, prefix: Sequence[int]) -> None:
+        tokens = tuple(prefix)
+        self._commands.put(lambda: self._prepared().read_ahead(tokens))
 
     def close(self) -> None:
         self._commands.put(None)
@@ -77,7 +88,7 @@ class MlxEngine:
 
         def load() -> None:
             try:
-                length = self._prepared().load(folder, self._context_limit)
+                length = self._prepared().load(folder)
             except Exception as error:
                 log.exception("loading %s failed", self.model_name)
                 failure = EngineError(f"The model {self.model_name} could not be loaded: {error}")
@@ -109,11 +120,20 @@ class MlxEngine:
             os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
             from gptoss_acp.engine.scheduler import Scheduler
 
-            self._scheduler = Scheduler(self._stop_tokens)
+            self._scheduler = Scheduler(self._options)
         return self._scheduler
 
+    def _unload(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.unload()
+
     def _pending(self, *, wait: bool) -> list[Command | None]:
-        commands = [self._commands.get()] if wait else []
+        commands: list[Command | None] = []
+        if wait:
+            try:
+                commands.append(self._commands.get(timeout=self._options.idle_minutes * 60))
+            except queue.Empty:
+                commands.append(self._unload)
         with contextlib.suppress(queue.Empty):
             while True:
                 commands.append(self._commands.get_nowait())

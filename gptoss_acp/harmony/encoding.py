@@ -6,9 +6,11 @@ Knows the files and the special ids. Knows nothing about messages, channels or M
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import lzma
 import os
+import re
 import tempfile
 from functools import cache
 from importlib import resources
@@ -18,6 +20,8 @@ from typing import TYPE_CHECKING
 from platformdirs import user_cache_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from openai_harmony import HarmonyEncoding
 
 RETURN = 200002
@@ -32,6 +36,7 @@ MESSAGE_ENDS = (END, RETURN, CALL)
 FIRST_SPECIAL_ID = 199998
 VOCABULARY_SIZE = 201088
 
+_BROKEN_BYTES = re.compile("[\udc80-\udcff]+")
 _FILE = "o200k_base.tiktoken"
 _SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
@@ -93,5 +98,38 @@ def token_bytes() -> list[bytes]:
 
 def encode_text(text: str) -> list[int]:
     """Encode as ordinary text: `<|end|>` in it is seven characters, never the control token."""
-    ids: list[int] = load().encode(text, disallowed_special=())
-    return ids
+    tokens: list[int] = load().encode(text, disallowed_special=())
+    return tokens
+
+
+class TextDecoder:
+    """Ids to text, one at a time: half a character waits for its rest, a run of broken bytes is one U+FFFD."""
+
+    def __init__(self) -> None:
+        self._bytes = token_bytes()
+        # Broken bytes come out as lone surrogates, which no whole text holds, so that a run of them is found again.
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._ended_broken = False
+
+    def feed(self, token: int) -> str:
+        """Return the text that the ordinary id `token` completes, perhaps none."""
+        return self._mended(self._decode(self._bytes[token]))
+
+    def finish(self) -> str:
+        """Return what is left: U+FFFD where the last character is unfinished, else nothing."""
+        return self._mended(self._decode(b"", True))
+
+    def _mended(self, text: str) -> str:
+        if text.isascii():
+            self._ended_broken = self._ended_broken and not text
+            return text
+        goes_on = self._ended_broken and _BROKEN_BYTES.match(text)
+        self._ended_broken = bool(_BROKEN_BYTES.match(text[-1]))
+        mended = _BROKEN_BYTES.sub("\ufffd", text)
+        return mended[1:] if goes_on else mended
+
+
+def decode_text(tokens: Iterable[int]) -> str:
+    """Decode ordinary ids as a whole."""
+    decoder = TextDecoder()
+    return "".join([*map(decoder.feed, tokens), decoder.finish()])

@@ -1,24 +1,34 @@
-"""Sampled token ids to events: a message starts, its text grows, it ends.
+"""Sampled token ids to events: a message starts, its text grows, it ends. Nothing it is fed makes it raise.
 
-Knows Harmony's structure. Knows nothing about the engine, the ledger or ACP.
+One automaton reads well-formed and malformed output alike. It does not run openai-harmony's parser: that one keeps a
+header and half a character to itself, so whoever takes over from it needs all of this anyway, and it shows control
+tokens inside a message as text. It is the oracle instead: the tests hold that both agree wherever it reads anything.
+
+What is malformed is read as it is meant (`header.py`), and never stays in the history as it was sampled. Knows
+Harmony's structure. Knows nothing about the engine, the tools, the ledger or ACP.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-from openai_harmony import Role, StreamableParser
+from gptoss_acp.harmony import encoding, header, render
+from gptoss_acp.harmony.header import Channel, Header
+from gptoss_acp.harmony.repetition import repeated_block, without_repetition
 
-from gptoss_acp.harmony import encoding
-from gptoss_acp.harmony.render import ASSISTANT_START
-
-Channel = Literal["analysis", "commentary", "final"]
+_LONGEST_HEADER = 96
+_REPETITION_CHECKED_EVERY = 32
+_ASSISTANT = b"assistant"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageStarted:
-    """A header is complete. With a recipient the message is a tool call, on whatever channel."""
+    """A header is complete. With a recipient the message is a tool call.
+
+    A message whose channel is none of the three is reported on `analysis`, the one that nobody is shown.
+    """
 
     channel: Channel
     recipient: str | None
@@ -35,8 +45,10 @@ class TextDelta:
 class MessageEnded:
     """A whole message.
 
-    `tokens` are its ids as sampled, from `<|start|>assistant` to the stop token. `complete` is False where the
-    output was cut short; then the stop token is missing.
+    `tokens` are well-formed, from `<|start|>assistant` to the stop token, and as sampled wherever that was
+    well-formed: a malformed header is rendered anew, control tokens inside the content are left out, and of what was
+    repeated without end only the first time is kept. `text` is all that was sent as TextDelta. `complete` is False
+    where the output was cut short; then the stop token is missing.
     """
 
     channel: Channel
@@ -47,18 +59,34 @@ class MessageEnded:
     complete: bool
 
 
-Event = MessageStarted | TextDelta | MessageEnded
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Generation has to stop here, and whatever it brings from here on is dropped.
+
+    "other speaker": the model speaks as the user or a tool. "repetition": it says the same thing over and over; the
+    message has been ended as one that was cut short.
+    """
+
+    reason: Literal["other speaker", "repetition"]
+
+
+Event = MessageStarted | TextDelta | MessageEnded | Stopped
 
 
 class Parser:
     """Parses what the model samples after `<|start|>assistant`, one token at a time."""
 
-    def __init__(self) -> None:
-        self._harmony = StreamableParser(encoding.load(), Role.ASSISTANT)
-        self._tokens = list(ASSISTANT_START)
-        self._text: list[str] = []
+    def __init__(self, *, stop_repetition: bool = True) -> None:
+        self._stop_repetition = stop_repetition
+        self._take: Callable[[int], list[Event]] = self._take_header
+        self._header = list(render.ASSISTANT_START)
+        self._speaker = b""
         self._started: MessageStarted | None = None
         self._content_type: str | None = None
+        self._start_tokens: list[int] = []
+        self._content: list[int] = []
+        self._text: list[str] = []
+        self._decoder = encoding.TextDecoder()
 
     @property
     def message(self) -> MessageStarted | None:
@@ -66,42 +94,141 @@ class Parser:
         return self._started
 
     def feed(self, token: int) -> list[Event]:
-        """Take one sampled id and return what it brought about.
-
-        Raises:
-            openai_harmony.HarmonyError: the output is not well-formed Harmony.
-        """
-        self._tokens.append(token)
-        self._harmony.process(token)
-        if self._started is None:
-            return self._start() if token == encoding.MESSAGE else []
-        delta = self._harmony.last_content_delta if token < encoding.FIRST_SPECIAL_ID else None
-        if delta:
-            self._text.append(delta)
-            return [TextDelta(delta)]
-        if token in encoding.MESSAGE_ENDS:
-            return [self._end(complete=True)]
-        return []
+        """Take one sampled id, any id, and return what it brought about."""
+        return self._take(token)
 
     def finish(self) -> list[Event]:
-        """Return what is left of a message that was cut short."""
-        return [self._end(complete=False)] if self._started else []
+        """Return what is left of a message that was cut short; half a header is nothing."""
+        return self._end(complete=False) if self._started else []
 
-    def _start(self) -> list[Event]:
-        channel = cast(Channel, self._harmony.current_channel or "analysis")
-        self._started = MessageStarted(channel, self._harmony.current_recipient)
-        self._content_type = self._harmony.current_content_type
-        return [self._started]
+    # Each method below is a state: what it makes of the next id.
 
-    def _end(self, *, complete: bool) -> MessageEnded:
+    def _take_header(self, token: int) -> list[Event]:
+        if token == encoding.MESSAGE:
+            return self._start(header.read(self._header))
+        if token == encoding.START:
+            return self._take_start()
+        if token in encoding.MESSAGE_ENDS:
+            return self._end_without_message(token)
+        if _is_ordinary(token) or token in {encoding.CHANNEL, encoding.CONSTRAIN}:
+            self._header.append(token)
+        if len(self._header) > _LONGEST_HEADER:
+            return self._start_without_message()
+        return []
+
+    def _take_start(self) -> list[Event]:
+        events: list[Event] = []
+        if encoding.CHANNEL not in self._header or len(self._header) > _LONGEST_HEADER:
+            self._header = []  # plain text between messages, or starts without end
+        elif header.read(self._header, message_missing=True).content:
+            events = self._end_without_message(encoding.END)
+        self._header.append(encoding.START)
+        self._speaker = b""
+        self._take = self._take_speaker
+        return events
+
+    def _take_speaker(self, token: int) -> list[Event]:
+        if not _is_ordinary(token):
+            self._take = self._take_header
+            return self._take_header(token)
+        self._header.append(token)
+        self._speaker += encoding.token_bytes()[token]
+        speaker = self._speaker.strip().lower()
+        if speaker.startswith(_ASSISTANT) or len(self._speaker) > _LONGEST_HEADER:
+            self._take = self._take_header
+        elif not _ASSISTANT.startswith(speaker):
+            self._take = self._take_nothing
+            return [Stopped("other speaker")]
+        return []
+
+    def _take_content(self, token: int) -> list[Event]:
+        if not _is_ordinary(token):
+            return self._take_control(token)
+        self._content.append(token)
+        text = self._decoder.feed(token)
+        events: list[Event] = [TextDelta(text)] if text else []
+        if text:
+            self._text.append(text)
+        if len(self._content) % _REPETITION_CHECKED_EVERY == 0 and self._stop_repetition:
+            events += self._end_if_repeated()
+        return events
+
+    def _take_control(self, token: int) -> list[Event]:
+        if token in encoding.MESSAGE_ENDS:
+            return self._end(token, complete=True)
+        if token == encoding.START:
+            return self._end(encoding.END, complete=True) + self._take_start()
+        if token == encoding.CHANNEL:
+            self._take = self._take_after_channel
+        return []
+
+    def _take_after_channel(self, token: int) -> list[Event]:
+        """`<|channel|>` inside a message: a new header if a channel's name follows, else it does not belong there."""
+        self._take = self._take_content
+        if not (_is_ordinary(token) and header.closest_channel(encoding.decode_text([token]))):
+            return self._take_content(token)
+        events = self._end(encoding.END, complete=True)
+        self._header = [encoding.CHANNEL, token]
+        return events
+
+    def _take_nothing(self, _token: int) -> list[Event]:
+        return []
+
+    def _start(self, found: Header) -> list[Event]:
+        channel: Channel = found.channel or "analysis"
+        self._started = MessageStarted(channel, found.recipient)
+        self._content_type = found.content_type
+        if found.well_formed:
+            self._start_tokens = [*self._header, encoding.MESSAGE]
+        else:
+            self._start_tokens = render.assistant_start(channel, found.recipient, found.content_type)
+        self._content, self._text = encoding.encode_text(found.content), [found.content]
+        self._decoder = encoding.TextDecoder()
+        self._header = []
+        self._take = self._take_content
+        return [self._started, TextDelta(found.content)] if found.content else [self._started]
+
+    def _start_without_message(self) -> list[Event]:
+        if encoding.CHANNEL in self._header:
+            return self._start(header.read(self._header, message_missing=True))
+        self._header = []  # plain text between messages
+        return []
+
+    def _end_without_message(self, token: int) -> list[Event]:
+        found = header.read(self._header, message_missing=True)
+        if found.content or found.recipient:
+            return self._start(found) + self._end(token, complete=True)
+        self._header = []
+        return []
+
+    def _end_if_repeated(self) -> list[Event]:
+        block = repeated_block(self._content)
+        if not block:
+            return []
+        self._content = list(without_repetition(self._content, block))
+        events = self._end(complete=False)
+        self._take = self._take_nothing
+        return [*events, Stopped("repetition")]
+
+    def _end(self, *stop: int, complete: bool) -> list[Event]:
         assert self._started is not None
+        events: list[Event] = []
+        if rest := self._decoder.finish():
+            self._text.append(rest)
+            events.append(TextDelta(rest))
         ended = MessageEnded(
             self._started.channel,
             self._started.recipient,
             self._content_type,
             "".join(self._text),
-            tuple(self._tokens),
+            (*self._start_tokens, *self._content, *stop),
             complete,
         )
-        self._tokens, self._text, self._started = [], [], None
-        return ended
+        self._started = None
+        self._header = []
+        self._take = self._take_header
+        return [*events, ended]
+
+
+def _is_ordinary(token: int) -> bool:
+    return 0 <= token < encoding.FIRST_SPECIAL_ID

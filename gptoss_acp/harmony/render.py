@@ -5,6 +5,8 @@ Knows roles, channels and headers. Knows nothing about the ledger, the engine or
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,14 +30,30 @@ Effort = Literal["low", "medium", "high"]
 ASSISTANT_START = (encoding.START, 173781)
 """`<|start|>assistant`: what the model is given to speak."""
 
+FINAL_START = (encoding.CHANNEL, 17196, encoding.MESSAGE)
+"""`<|channel|>final<|message|>`: given after it, the model can only answer."""
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class FunctionTool:
-    """A tool as the model is told of it; `parameters` is a JSON schema."""
+    """A tool as the model is told of it; `parameters` is a JSON schema.
+
+    Raises:
+        ValueError: the name could not stand in a header, where the model has to write it.
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not _TOOL_NAME.fullmatch(self.name):
+            raise ValueError(
+                f"a tool can't be called {self.name!r}: letters, digits, `_`, `-` and `.` only, 100 at most"
+            )
 
 
 def system(effort: Effort, today: date, *, has_tools: bool) -> list[int]:
@@ -50,25 +68,51 @@ def system(effort: Effort, today: date, *, has_tools: bool) -> list[int]:
 
 def developer(instructions: str, tools: Sequence[FunctionTool]) -> list[int]:
     """Render the developer message: instructions, then the tools in namespace `functions`."""
-    content = DeveloperContent.new().with_instructions(instructions)
+    content = DeveloperContent.new().with_instructions(_encodable(instructions))
     if tools:
-        descriptions = [ToolDescription.new(tool.name, tool.description, tool.parameters) for tool in tools]
+        descriptions = [
+            ToolDescription.new(tool.name, _encodable(tool.description), _encodable_json(tool.parameters))
+            for tool in tools
+        ]
         content = content.with_function_tools(descriptions)
     return _render(Message.from_role_and_content(Role.DEVELOPER, content))
 
 
 def user(text: str) -> list[int]:
     """Render a user message; control tokens spelt out in `text` stay ordinary text."""
-    return _render(Message.from_role_and_content(Role.USER, text))
+    return _render(Message.from_role_and_content(Role.USER, _encodable(text)))
 
 
 def tool_result(recipient: str, channel: str, text: str) -> list[int]:
     """Render what the tool `recipient` (such as `functions.shell`) answers to the assistant."""
     author = Author.new(Role.TOOL, recipient)
-    message = Message.from_author_and_content(author, text).with_channel(channel).with_recipient("assistant")
-    return _render(message)
+    message = Message.from_author_and_content(author, _encodable(text))
+    return _render(message.with_channel(channel).with_recipient("assistant"))
+
+
+def assistant_start(channel: str, recipient: str | None, content_type: str | None) -> list[int]:
+    """Render an assistant's header, from `<|start|>` to `<|message|>`."""
+    message = Message.from_role_and_content(Role.ASSISTANT, "").with_channel(channel)
+    if recipient:
+        message = message.with_recipient(recipient)
+    if content_type:
+        message = message.with_content_type(f"<|constrain|>{content_type}")
+    return _render(message)[:-1]
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with U+FFFD for lone surrogates, which openai-harmony refuses to render."""
+    return _LONE_SURROGATES.sub("\ufffd", text)
+
+
+def _encodable_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Return `value` as openai-harmony can read it: no lone surrogates, null for NaN and infinities."""
+    encoded = _encodable(json.dumps(value, ensure_ascii=False))
+    read: dict[str, Any] = json.loads(encoded, parse_constant=lambda _name: None)
+    return read
 
 
 def _render(message: Message, *, has_tools: bool = False) -> list[int]:
-    ids: list[int] = encoding.load().render(message, RenderOptions(conversation_has_function_tools=has_tools))
-    return ids
+    options = RenderOptions(conversation_has_function_tools=has_tools)
+    tokens: list[int] = encoding.load().render(message, options)
+    return tokens

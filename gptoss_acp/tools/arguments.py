@@ -5,7 +5,6 @@ Knows pydantic. Knows nothing about what a tool does.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -67,29 +66,3 @@ def _told(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
     if "items" in told:
         told["items"] = _told(told["items"], definitions)
     return told
-
-
-def read_object(text: str) -> dict[str, Any]:
-    """Return the arguments that the model has written as JSON.
-
-    Raises:
-        ToolError: they are no JSON object.
-    """
-    try:
-        value = json.loads(text, strict=False) if text.strip() else {}
-    except ValueError as error:
-        raise ToolError(f"the arguments are not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ToolError("the arguments must be a JSON object")
-    return value
-
-
-def read_string(text: str) -> str:
-    """Return the one string that a tool takes: the text itself, a JSON string, or a JSON object around one."""
-    try:
-        value = json.loads(text, strict=False)
-    except ValueError:
-        return text
-    if isinstance(value, dict) and len(value) == 1:
-        value = next(iter(value.values()))
-    return value if isinstance(value, str) else text

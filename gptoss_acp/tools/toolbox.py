@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from gptoss_acp.harmony.arguments import ArgumentError, parse_object, parse_string
 from gptoss_acp.tools import bounds
-from gptoss_acp.tools.arguments import read_object, read_string
 from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.errors import ToolError
@@ -138,6 +138,7 @@ class AnnouncedCall:
 
 
 def _read(tool: Tool, text: str) -> Any:
-    if tool.arguments is None:
-        return read_string(text)
-    return read_object(text)
+    try:
+        return parse_string(text) if tool.arguments is None else parse_object(text)
+    except ArgumentError as error:
+        raise ToolError(str(error)) from None

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from benchmark.client import DIRECTORY
 from gptoss_acp.agent import Agent
-from gptoss_acp.engine.api import Generation, Sampling
+from gptoss_acp.engine.api import Constrain, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.rpc import Connection
@@ -52,9 +52,15 @@ def rendered(text: str) -> list[int]:
 
 
 class _Recorder(ScriptedEngine):
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        branches: Sequence[int] = (),
+        constrain: Constrain | None = None,
+    ) -> Generation:
         self.prompt = list(prompt)
-        return super().generate(prompt, sampling)
+        return super().generate(prompt, sampling, branches, constrain)
 
 
 class _NoClient:

@@ -15,7 +15,7 @@ from tests.editor import Answer, Editor, Open, opened
 from tests.tokens import final, tool_call
 
 SLEEP = '{"command": ["sh", "-c", "echo $$ > pid; echo begun; exec sleep 60"]}'
-PATCH = "*** Begin Patch\n*** Add File: a\n" + "+x\n" * 300 + "*** End Patch"
+PATCH = "*** Begin Patch\n*** Add File: a\n" + "".join(f"+{number}\n" for number in range(300)) + "*** End Patch"
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ from acp import RequestError
 
 from gptoss_acp.engine.api import Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
-from gptoss_acp.harmony import encoding
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from tests.desk import Desk
 from tests.editor import Editor, opened
-from tests.tokens import final, preamble, said, thought, tool_call
+from tests.tokens import final, preamble, said, text_of, thought, tool_call
 
 BARE: dict[str, Any] = {}
 EDITOR = {"fs": True, "terminal": True}
@@ -183,8 +183,8 @@ async def test_the_model_is_told_of_its_tools_and_of_their_results(tmp_path: Pat
     prompts: list[str] = []
 
     class Listening(ScriptedEngine):
-        def generate(self, prompt: Any, sampling: Sampling) -> Generation:
-            prompts.append(encoding.load().decode(list(prompt)))
+        def generate(self, prompt: Sequence[int], sampling: Sampling, *more: Any) -> Generation:
+            prompts.append(text_of(prompt))
             return super().generate(prompt, sampling)
 
     work(tmp_path)

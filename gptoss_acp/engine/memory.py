@@ -1,0 +1,42 @@
+"""How much memory the engine may take, and MLX's own limits.
+
+Knows the machine. Knows nothing about models or snapshots. Used on the engine's thread only.
+"""
+
+from __future__ import annotations
+
+import os
+
+import mlx.core as mx
+
+BUFFER_CACHE = 512 * 2**20
+"""Bytes of freed buffers that MLX may keep: it gives none back to the system by itself."""
+
+SMALLEST_BUDGET = 256 * 2**20
+
+
+def budget(model_bytes: int, setting_gb: float | None) -> int:
+    """Return how many bytes the contexts, running and kept, may take beside a model of `model_bytes`."""
+    if setting_gb is not None:
+        return int(setting_gb * 1e9)
+    return max(SMALLEST_BUDGET, int(0.8 * _usable()) - model_bytes)
+
+
+def set_limits(model_bytes: int) -> None:
+    """Bound MLX's buffer cache and, on Metal, the wired memory to the model and a little more.
+
+    Wiring everything that the system recommends has panicked kernels (ml-explore/mlx#3186).
+    """
+    mx.set_cache_limit(BUFFER_CACHE)
+    if mx.metal.is_available():
+        recommended = int(mx.device_info()["max_recommended_working_set_size"])
+        mx.set_wired_limit(min(model_bytes + 2**30, int(0.75 * recommended)))
+
+
+def _usable() -> int:
+    """Bytes that the device lets a program use: unified memory on a Mac, the GPU's with CUDA, half of RAM else."""
+    if mx.default_device() == mx.cpu:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    info = mx.device_info()
+    sizes = (info.get("max_recommended_working_set_size"), info.get("total_memory"), info.get("memory_size"))
+    return int(next((size for size in sizes if size), 8 * 2**30))

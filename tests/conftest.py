@@ -1,0 +1,81 @@
+"""What every test may use: `async def` tests, a private home, and the program spawned in it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent_process import AgentProcess
+
+ASYNC_TEST_SECONDS = 60
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), ASYNC_TEST_SECONDS))
+    return True
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of the tests; one for all of them, so that the vocabulary is unpacked once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for name in [name for name in os.environ if name.startswith("GPTOSS_ACP_")]:
+            patch.delenv(name)
+        yield
+
+
+class Spawner:
+    """Spawns agents with homes of their own below `folder`."""
+
+    def __init__(self, folder: Path, agents: ExitStack) -> None:
+        self._folder = folder
+        self._agents = agents
+        self._count = 0
+
+    def __call__(self, *arguments: str, **options: Any) -> AgentProcess:
+        """Spawn `gptoss-acp` with `arguments`; for `options` see AgentProcess."""
+        return self._agents.enter_context(AgentProcess(self._new_home(), arguments, **options))
+
+    def scripted(
+        self, *generations: Sequence[int], delay: float = 0, arguments: Sequence[str] = (), **options: Any
+    ) -> AgentProcess:
+        """Spawn it with these token ids in place of a model's, one list for each model call."""
+        file = self._folder / f"script-{self._count}.json"
+        file.write_text(json.dumps({"generations": [list(ids) for ids in generations], "delay": delay}), "utf-8")
+        return self("--script", str(file), *arguments, **options)
+
+    def _new_home(self) -> Path:
+        self._count += 1
+        home = self._folder / f"home-{self._count}"
+        home.mkdir()
+        return home
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawner]:
+    """Spawn the program; each agent must end well when the test does."""
+    with ExitStack() as agents:
+        yield Spawner(tmp_path, agents)
+
+
+@pytest.fixture(scope="module")
+def spawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawner]:
+    """Spawn the program for all tests of a module."""
+    with ExitStack() as agents:
+        yield Spawner(tmp_path_factory.mktemp("agents"), agents)
