@@ -11,13 +11,11 @@ Both sides of a ratio run in one process, in turns, so that what else the machin
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from typing import Any, cast
 
 import mlx.core as mx
@@ -28,6 +26,7 @@ from gptoss_acp.harmony import encoding, schema
 from gptoss_acp.harmony.encoding import CHANNEL, MESSAGE
 from gptoss_acp.harmony.grammar import HeaderGrammar, grammar_of
 from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
+from gptoss_acp.tools import descriptions
 from tests.random_gpt_oss import TOOLS, RandomGptOss, is_well_formed, read, satisfies_schema
 
 STEPS_A_TURN = 6
@@ -90,12 +89,11 @@ def count_faults(sampled: list[int]) -> Counter[str]:
 def measure_build() -> None:
     """Time what is built once: the tables of a tool set, and llguidance's tokenizer."""
     encoding.load()
-    tools = json.loads(resources.files("gptoss_acp").joinpath("data", "prompt", "tools.json").read_text("utf-8"))
     for copies in (1, 10):
         functions = [
-            FunctionTool(f"{tool['name']}{copy or ''}", "", tool["parameters"])
+            FunctionTool(f"{tool.name}{copy or ''}", "", tool.parameters)
             for copy in range(copies)
-            for tool in tools
+            for tool in descriptions()
         ]
         seconds = timed(partial(grammar_of, functions))
         print(f"grammar of {len(functions)} tools: {seconds * 1000:.0f} ms")
