@@ -1,4 +1,4 @@
-"""Writes a gpt-oss checkpoint with random weights in the format of openai/gpt-oss-20b: for loading and speed, not sense.
+"""Writes a gpt-oss checkpoint with random weights, in the format of openai/gpt-oss-20b: for loading and speed only.
 
 The files are those of the original: config.json, sharded safetensors with an index, bfloat16 weights and MXFP4 experts
 (blocks of 32 four-bit numbers with one shared exponent; OCP Microscaling Formats 1.0).
