@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from scripts import make_checkpoint
 
 from gptoss_acp.engine.api import EngineError, EngineOptions, Sampling
 from gptoss_acp.engine.worker import MlxEngine
+from scripts import make_checkpoint
 
 
 @pytest.fixture(scope="module")
