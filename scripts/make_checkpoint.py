@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,10 @@ def write(shape: Shape, folder: Path, seed: int = 0) -> int:
     mx.random.seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(shape), indent=2), "utf-8")
-    shards = [lambda: outer_weights(shape)]
-    shards += [lambda layer=layer: layer_weights(shape, layer) for layer in range(shape.num_hidden_layers)]
-    weight_map, size = {}, 0
+    shards = [partial(outer_weights, shape)]
+    shards += [partial(layer_weights, shape, layer) for layer in range(shape.num_hidden_layers)]
+    weight_map: dict[str, str] = {}
+    size = 0
     for number, make in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         weights = make()
