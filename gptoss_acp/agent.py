@@ -19,8 +19,9 @@ from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Conn
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
     from gptoss_acp.session import Session
-    from gptoss_acp.settings import Settings
+    from gptoss_acp.settings import Mode, Settings
     from gptoss_acp.turn import Outcome, Trace
+    from gptoss_acp.updates import Updates
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Agent:
         self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._connection: Connection | None = None
+        self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
         self._preparing: set[asyncio.Task[None]] = set()
 
@@ -49,6 +51,8 @@ class Agent:
             "authenticate": self.authenticate,
             "session/new": self.new_session,
             "session/prompt": self.prompt,
+            "session/set_mode": self.set_mode,
+            "session/set_config_option": self.set_config_option,
         }
 
     @property
@@ -65,6 +69,7 @@ class Agent:
         if not isinstance(requested, int) or isinstance(requested, bool):
             problem = {"field": "protocolVersion", "problem": "an integer is required"}
             raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+        self._initialize_params = params
         if self._imports is None:
             self._imports = asyncio.create_task(self._import_slowly())
         return {
@@ -96,16 +101,13 @@ class Agent:
         # An agent that ignores MCP servers for now should not refuse a client that leaves them out.
         lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
         request = await self._validate("NewSessionRequest", lenient)
-        cwd = Path(request.cwd)
-        if not cwd.is_absolute():
-            raise RpcError(
-                INVALID_PARAMS, "Invalid params", [{"field": "cwd", "problem": "an absolute path is required"}]
-            )
+        cwd = _absolute("cwd", request.cwd)
+        additional = [_absolute("additionalDirectories", path) for path in request.additional_directories or ()]
         await self._answering_failures(self._engine.check_available())
         session_id = str(uuid.uuid4())
-        session = self._sessions[session_id] = self._new_session(cwd, session_id)
+        session = self._sessions[session_id] = self._new_session(cwd, additional, session_id)
         self._prepare_in_background(session)
-        return {"sessionId": session_id}
+        return {"sessionId": session_id, "modes": session.modes(), "configOptions": session.config_options()}
 
     async def prompt(self, params: Any) -> dict[str, Any]:
         request = await self._validate("PromptRequest", params)
@@ -113,6 +115,23 @@ class Agent:
         text = prompt_text(request.prompt)
         outcome: Outcome = await self._answering_failures(session.prompt(text))
         return prompt_response(outcome)
+
+    async def set_mode(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("SetSessionModeRequest", params)
+        session = self._session(request.session_id)
+        session.set_mode(_mode("modeId", request.mode_id))
+        self._updates(request.session_id).config_options(session.config_options())
+        return {}
+
+    async def set_config_option(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("SetSessionConfigOptionSelectRequest", params)
+        session = self._session(request.session_id)
+        if request.config_id != "mode":
+            problem = {"field": "configId", "problem": "there is no such option"}
+            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+        session.set_mode(_mode("value", request.value))
+        self._updates(request.session_id).mode(session.mode)
+        return {"configOptions": session.config_options()}
 
     async def cancel(self, params: Any) -> None:
         request = await self._validate("CancelNotification", params)
@@ -141,13 +160,23 @@ class Agent:
         except ValueError as error:
             raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error)) from None
 
-    def _new_session(self, cwd: Path, session_id: str) -> Session:
+    def _new_session(self, cwd: Path, additional: list[Path], session_id: str) -> Session:
         from gptoss_acp.session import Session
+        from gptoss_acp.tools.client import Capabilities, Client
+        from gptoss_acp.tools.paths import Roots
+        from gptoss_acp.tools.workspace import Workspace
+
+        assert self._connection is not None
+        client = Client(self._connection, session_id, Capabilities.declared(self._initialize_params))
+        workspace = Workspace(Roots(cwd, additional), client)
+        updates = self._updates(session_id)
+        return Session(workspace, self._engine, updates, self._settings, self._trace)
+
+    def _updates(self, session_id: str) -> Updates:
         from gptoss_acp.updates import Updates
 
         assert self._connection is not None
-        updates = Updates(self._connection, session_id)
-        return Session(cwd, self._engine, updates, self._settings, self._trace)
+        return Updates(self._connection, session_id)
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -176,6 +205,22 @@ class Agent:
             raise RpcError(AUTH_REQUIRED, hint) from error
         except EngineError as error:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
+
+
+def _absolute(field: str, path: str) -> Path:
+    if not Path(path).is_absolute():
+        raise RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": "an absolute path is required"}])
+    return Path(path)
+
+
+def _mode(field: str, name: str) -> Mode:
+    from gptoss_acp.tools.permissions import MODES, as_mode
+
+    mode = as_mode(name)
+    if mode is None:
+        problem = {"field": field, "problem": f"the modes are {', '.join(MODES)}"}
+        raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+    return mode
 
 
 def prompt_text(blocks: list[Any]) -> str:

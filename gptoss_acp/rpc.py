@@ -60,6 +60,13 @@ class RpcError(Exception):
         self.data = data
 
 
+class PeerGoneError(RpcError):
+    """The peer has closed the connection before it answered a request of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERNAL_ERROR, "the client is gone")
+
+
 @dataclass(frozen=True, slots=True)
 class _Malformed:
     """A line that is no message, and how it is answered."""
@@ -102,6 +109,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
         self._running: dict[Id, asyncio.Task[None]] = {}
+        self._asked: dict[Id, asyncio.Future[Any]] = {}
+        self._last_asked = 0
         self._notified: set[asyncio.Task[None]] = set()
         self._room = threading.BoundedSemaphore(UNHANDLED_MESSAGES)
         self._unsent: deque[bytes | _Text] = deque()
@@ -137,6 +146,28 @@ class Connection:
         for start in range(0, len(text), LONGEST_TEXT):
             self._enqueue(_Text(key, text[start : start + LONGEST_TEXT], method, frame))
 
+    async def request(self, method: str, params: dict[str, Any]) -> Any:
+        """Ask the peer, and return its result. Cancelling tells the peer so, and waits for nothing.
+
+        Raises:
+            RpcError: the peer's error.
+            PeerGoneError: the peer is gone, or goes before it answers.
+        """
+        if self._closed.is_set():
+            raise PeerGoneError
+        self._last_asked += 1
+        identifier = self._last_asked
+        answer = self._asked[identifier] = self._loop.create_future()
+        self._send({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if not self._closed.is_set():
+                self.notify("$/cancel_request", {"requestId": identifier})
+            raise
+        finally:
+            del self._asked[identifier]
+
     @property
     def congested(self) -> bool:
         """Whether so much is unsent that a sender should wait in `drain`."""
@@ -158,7 +189,7 @@ class Connection:
         except Exception:
             log.exception("the reader failed")
         with contextlib.suppress(RuntimeError):  # the loop is gone: so is the reason to tell it
-            self._loop.call_soon_threadsafe(self._closed.set)
+            self._loop.call_soon_threadsafe(self._close)
 
     def _lines(self) -> Iterator[bytes | None]:
         """Yield each line without its end, None for one that is too long to be kept."""
@@ -209,11 +240,26 @@ class Connection:
 
     def _receive_other(self, message: Any) -> None:
         if isinstance(message, dict) and ("result" in message or "error" in message):
-            log.debug("a response to no request of ours: id %r", message.get("id"))
+            self._receive_answer(message)
             return
         identifier = _valid_id(message.get("id")) if isinstance(message, dict) else None
         problem = "batches are not part of the protocol" if isinstance(message, list) else "it has no method"
         self._answer_error(identifier, RpcError(INVALID_REQUEST, f"Invalid request: {problem}"))
+
+    def _receive_answer(self, message: dict[str, Any]) -> None:
+        answer = self._asked.get(_valid_id(message.get("id")))
+        if answer is None or answer.done():
+            log.debug("a response to no request of ours: id %r", message.get("id"))
+        elif message.get("error") is not None:
+            answer.set_exception(_error_of(message["error"]))
+        else:
+            answer.set_result(message.get("result"))
+
+    def _close(self) -> None:
+        self._closed.set()
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(PeerGoneError())
 
     def _receive_notification(self, method: str, params: Any) -> None:
         handler = self._notifications.get(method)
@@ -295,7 +341,7 @@ class Connection:
         except Exception:
             log.exception("the writer failed")
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._closed.set)
+            self._loop.call_soon_threadsafe(self._close)
 
     def _wait_writable(self) -> bool:
         """Return whether the peer had to be waited for."""
@@ -364,6 +410,14 @@ def _line(message: dict[str, Any]) -> bytes:
     if len(line) >= LONGEST_LINE_OUT:
         log.error("a line of %d bytes: %.200r", len(line), line)
     return line
+
+
+def _error_of(error: Any) -> RpcError:
+    """Return the error of a response, whatever shape the peer gave it."""
+    fields = error if isinstance(error, dict) else {}
+    code = fields.get("code")
+    code = code if isinstance(code, int) else INTERNAL_ERROR
+    return RpcError(code, str(fields.get("message", error)), fields.get("data"))
 
 
 def _encode(item: _Text) -> bytes:

@@ -9,23 +9,25 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from gptoss_acp import instructions
+from gptoss_acp import instructions, tools
 from gptoss_acp.engine.api import Engine, Sampling
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.settings import Settings
+from gptoss_acp.settings import Mode, Settings
+from gptoss_acp.tools.permissions import MODES, Permissions
+from gptoss_acp.tools.toolbox import Toolbox
+from gptoss_acp.tools.workspace import Workspace
 from gptoss_acp.turn import Outcome, Trace, Turn
 from gptoss_acp.updates import Updates
 
 
 class Session:
-    """One conversation in the working directory `cwd`."""
+    """One conversation in a workspace."""
 
     def __init__(
         self,
-        cwd: Path,
+        workspace: Workspace,
         engine: Engine,
         updates: Updates,
         settings: Settings,
@@ -37,8 +39,13 @@ class Session:
         self._trace = trace
         self._ledger = Ledger()
         self._ledger.set_prefix(
-            instructions.compose(cwd, has_tools=False), [], settings.effort, datetime.now().astimezone().date()
+            instructions.compose(workspace.roots.cwd, has_tools=True),
+            tools.descriptions(),
+            settings.effort,
+            datetime.now().astimezone().date(),
         )
+        self._workspace = workspace
+        self._permissions = Permissions(settings.mode)
         self._unheard: list[str] = []
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
@@ -74,6 +81,25 @@ class Session:
         self._cancels += 1
         self._stop()
 
+    @property
+    def mode(self) -> Mode:
+        return self._permissions.mode
+
+    def set_mode(self, mode: Mode) -> None:
+        """Change what may be done without asking, from the next action on, also of a running turn."""
+        self._permissions.mode = mode
+
+    def modes(self) -> dict[str, Any]:
+        """Return the modes in ACP's older form, `SessionModeState`."""
+        available = [{"id": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
+        return {"currentModeId": self.mode, "availableModes": available}
+
+    def config_options(self) -> list[dict[str, Any]]:
+        """Return every config option with its current value, in ACP's form."""
+        modes = [{"value": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
+        mode = {"id": "mode", "name": "Mode", "description": "What the agent may do without asking", "category": "mode"}
+        return [{**mode, "type": "select", "currentValue": self.mode, "options": modes}]
+
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
@@ -81,6 +107,7 @@ class Session:
             self._ledger,
             self._engine,
             self._updates,
+            Toolbox(self._workspace, self._permissions, self._updates),
             sampling,
             settings.max_turn_requests,
             constrain=_within_grammar if settings.header_grammar == "on" else None,
@@ -112,4 +139,4 @@ def _within_grammar(prompt: Sequence[int]) -> Any:
     # Imported on the engine's thread: it needs MLX.
     from gptoss_acp.harmony.grammar import grammar_of
 
-    return grammar_of([]).processor(prompt)
+    return grammar_of(tools.descriptions()).processor(prompt)

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Effort = Literal["low", "medium", "high"]
+Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
 Switch = Literal["on", "off"]
 
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
@@ -32,6 +33,10 @@ class Settings:
     effort: Effort = field(
         default="medium",
         metadata=_flag(str, "how hard the model thinks: low, medium or high", ("low", "medium", "high")),
+    )
+    mode: Mode = field(
+        default="ask",
+        metadata=_flag(str, "what the agent may do without asking, until the editor chooses", get_args(Mode)),
     )
     temperature: float | None = field(
         default=None, metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own")

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from gptoss_acp import tools
 from gptoss_acp.engine.api import Constrain, Engine, Figures, Sampling
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
+from gptoss_acp.tools.client import TurnCancelledError
+from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
 from gptoss_acp.updates import Updates
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
@@ -82,6 +83,7 @@ class Turn:
     ledger: Ledger
     engine: Engine
     updates: Updates
+    toolbox: Toolbox
     sampling: Sampling
     max_requests: int
     constrain: Constrain | None = None
@@ -93,6 +95,8 @@ class Turn:
     _message_id: str = ""
     _last_progress: float = 0.0
     _used: int = -1
+    _call: AnnouncedCall | None = None
+    _unanswered: MessageEnded | None = None
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
@@ -102,10 +106,12 @@ class Turn:
         """
         try:
             await self.engine.load()
+            self.toolbox.limit_results(self.engine.context_length)
             self.outcome.stop_reason = await self._converse()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TurnCancelledError):
             self.outcome.stop_reason = "cancelled"
         finally:
+            self._settle_call()
             self.ledger.end_turn()
             self.engine.read_ahead(self.ledger.tokens())
         return self.outcome
@@ -116,12 +122,31 @@ class Turn:
             if not (reply.call or reply.shown or reply.limit_reached):
                 reply = await self._respond(render.FINAL_START)
             if reply.call is not None:
-                self.ledger.add_tool_result(reply.call, tools.run(reply.call.recipient or ""))
+                await self._call_tool(reply.call)
                 continue
             if not reply.shown:
                 self.outcome.notice = "The model ended its turn without an answer."
             return "max_tokens" if reply.limit_reached else "end_turn"
         return "max_turn_requests"
+
+    async def _call_tool(self, message: MessageEnded) -> None:
+        assert self._call is not None
+        result = await self._call.run(message.text)
+        self.ledger.add_tool_result(message, result)
+        self._call = self._unanswered = None
+
+    def _settle_call(self) -> None:
+        """End a tool call that was cut short or cancelled.
+
+        One that the model had finished stays in the ledger, with the answer that the user cancelled it: it may have
+        done something already, which the model should not take for undone.
+        """
+        if self._call is not None:
+            self._call.abandon()
+            self._call = None
+        if self._unanswered is not None:
+            self.ledger.add_tool_result(self._unanswered, CANCELLED)
+            self._unanswered = None
 
     async def _respond(self, given: Sequence[int] = ()) -> Reply:
         """Generate until the model stops, a limit is reached or it must be stopped; `given` is put in its mouth."""
@@ -158,6 +183,8 @@ class Turn:
                 case MessageStarted():
                     self._visible = event.recipient is None and event.channel != "analysis"
                     self._message_id = str(uuid.uuid4())
+                    if event.recipient is not None:
+                        self._call = self.toolbox.announce(event.recipient)
                 case TextDelta():
                     if self._visible:
                         self._show(event.text)
@@ -173,7 +200,9 @@ class Turn:
         elif message.recipient is None:
             reply.shown = reply.shown or bool(message.text.strip())
         elif message.complete:
-            reply.call = message
+            reply.call = self._unanswered = message
+        else:
+            self._settle_call()
         self.ledger.add_sampled(message)
 
     def _note(self, token: int) -> None:

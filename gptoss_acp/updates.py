@@ -28,10 +28,38 @@ class Updates:
 
         self._connection.notify_text(METHOD, message_id, text, frame)
 
+    def tool_call(self, identifier: str, title: str, kind: str) -> None:
+        """Say that a tool call has begun, whose arguments are still to come."""
+        update = {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind}
+        self._connection.notify(METHOD, self._frame({**update, "status": "pending"}))
+
+    def tool_call_update(self, identifier: str, **fields: Any) -> None:
+        """Say what has changed about a tool call, in ACP's own field names."""
+        update = {"sessionUpdate": "tool_call_update", "toolCallId": identifier, **fields}
+        self._connection.notify(METHOD, self._frame(update))
+
+    def plan(self, entries: list[dict[str, str]]) -> None:
+        """Show a plan in place of the one before."""
+        self._connection.notify(METHOD, self._frame({"sessionUpdate": "plan", "entries": entries}))
+
+    def mode(self, mode: str) -> None:
+        """Say that the session's mode is another, to clients that know legacy modes."""
+        self._connection.notify(METHOD, self._frame({"sessionUpdate": "current_mode_update", "currentModeId": mode}))
+
+    def config_options(self, options: list[dict[str, Any]]) -> None:
+        """Say what the config options are now."""
+        update = {"sessionUpdate": "config_option_update", "configOptions": options}
+        self._connection.notify(METHOD, self._frame(update))
+
     def usage(self, used: int, size: int) -> None:
         """Say how many tokens of the context are in use."""
         update = {"sessionUpdate": "usage_update", "used": used, "size": size}
         self._connection.notify(METHOD, self._frame(update))
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client does not read."""
+        return self._connection.congested
 
     async def drain(self) -> None:
         """Wait while the client does not read."""

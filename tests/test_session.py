@@ -18,6 +18,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
 from gptoss_acp.updates import Updates
+from tests.desk import Desk
 from tests.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.waiting import settled
 
@@ -80,6 +81,13 @@ class RecordingUpdates(Updates):
     def __init__(self) -> None:
         self.chunks: list[tuple[str, str]] = []
         self.usages: list[tuple[int, int]] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def tool_call(self, identifier: str, title: str, kind: str) -> None:
+        self.calls.append((identifier, {"title": title, "kind": kind}))
+
+    def tool_call_update(self, identifier: str, **fields: Any) -> None:
+        self.calls.append((identifier, fields))
 
     def message_chunk(self, message_id: str, text: str) -> None:
         self.chunks.append((message_id, text))
@@ -100,7 +108,7 @@ class Stage:
     def __init__(self, **settings: Any) -> None:
         self.engine = FakeEngine()
         self.updates = RecordingUpdates()
-        self.session = Session(Path("/work"), self.engine, self.updates, Settings(**settings))
+        self.session = Session(Desk(Path("/work")).workspace, self.engine, self.updates, Settings(**settings))
 
     def prompt(self, text: str) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self.session.prompt(text))
@@ -180,7 +188,7 @@ async def test_a_tool_call_is_answered_with_an_error_that_the_model_reads() -> N
     second = stage.engine.prompt_text(1)
     result = second.split("<|call|>")[1]
     assert result.startswith("<|start|>functions.read_file to=assistant<|channel|>commentary<|message|>Error:")
-    assert "functions.read_file" in result.split("<|message|>")[1]
+    assert "no such file: a" in result.split("<|message|>")[1]
     assert result.endswith("<|end|><|start|>assistant")
 
 
@@ -250,7 +258,7 @@ async def test_the_trace_sees_every_prompt_and_every_token_reasoning_too() -> No
             self.tokens.append(token)
 
     stage, trace = Stage(), Recorder()
-    stage.session = Session(Path("/work"), stage.engine, stage.updates, Settings(), trace)
+    stage.session = Session(Desk(Path("/work")).workspace, stage.engine, stage.updates, Settings(), trace)
     calls = [said(thought("hm"), tool_call("f", "{}")), final("Yo")]
     await stage.converse("Hi", *calls)
     assert trace.tokens == calls[0] + calls[1]

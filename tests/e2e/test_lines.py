@@ -93,7 +93,7 @@ def test_unknown_methods_are_not_found_and_unknown_notifications_ignored(agent: 
     before = len(agent.received)
     agent.notify("_vendor/event", {"any": "thing"})
     agent.notify("session/unknown", None)
-    for method in ("_vendor/method", "session/load", "session/fork", "session/set_mode", "", "Initialize"):
+    for method in ("_vendor/method", "session/load", "session/fork", "session/set_model", "", "Initialize"):
         assert agent.error(agent.ask(method, {"sessionId": "x"}))["code"] == -32601
     assert len(agent.received) == before + 6
 

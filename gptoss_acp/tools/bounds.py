@@ -1,0 +1,74 @@
+"""Keeps what tools bring within bounds: for the model's context, for the editor's lines, for this process's memory.
+
+Knows sizes. Knows nothing about what the text says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+LONGEST_RESULT = 24_000
+"""Characters of a tool's result; about 6,000 tokens."""
+
+_CUT = "\n… {} characters left out …\n"
+
+
+class HeadAndTail:
+    """Text that keeps its beginning and its end, `limit` characters at most, however much is added."""
+
+    def __init__(self, limit: int) -> None:
+        self._head_limit = limit // 2
+        self._tail_limit = limit - self._head_limit
+        self._head = ""
+        self._tail = ""
+        self._left_out = 0
+
+    def add(self, text: str) -> None:
+        room = self._head_limit - len(self._head)
+        self._head += text[:room]
+        tail = self._tail + text[room:]
+        self._left_out += max(0, len(tail) - self._tail_limit)
+        self._tail = tail[-self._tail_limit :]
+
+    def __str__(self) -> str:
+        return self._head + (_CUT.format(self._left_out) if self._left_out else "") + self._tail
+
+
+def clip(text: str, limit: int = LONGEST_RESULT) -> str:
+    """Return `text`, with its middle left out where it is longer than `limit` characters."""
+    kept = HeadAndTail(limit)
+    kept.add(text)
+    return str(kept)
+
+
+def clip_line(text: str, limit: int) -> str:
+    """Return `text` in one line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def fit(value: Any, size: int) -> Any:
+    """Return a JSON value whose strings are cut so far that it takes about `size` bytes as JSON."""
+    limit = size
+    while json_size(value) > size and limit > 16:
+        limit //= 2
+        value = _cut(value, limit)
+    return value if json_size(value) <= size else "…"
+
+
+def json_size(value: Any) -> int:
+    return len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str))
+
+
+def _cut(value: Any, limit: int) -> Any:
+    match value:
+        case str():
+            return value if len(value) <= limit else value[: limit - 1] + "…"
+        case list():
+            kept = [_cut(item, limit) for item in value[:limit]]
+            return kept if len(value) <= limit else [*kept, "…"]
+        case dict():
+            return {str(key)[:200]: _cut(item, limit) for key, item in list(value.items())[:limit]}
+    return value

@@ -1,0 +1,137 @@
+"""Cancelling a turn at every stage of a tool call: it stops at once, leaves nobody behind, and the next prompt works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.editor import Answer, Editor, Open, opened
+from tests.tokens import final, tool_call
+
+SLEEP = '{"command": ["sh", "-c", "echo $$ > pid; echo begun; exec sleep 60"]}'
+PATCH = "*** Begin Patch\n*** Add File: a\n" + "".join(f"+{number}\n" for number in range(300)) + "*** End Patch"
+CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
+
+
+async def cancel_when(
+    editor: Editor, session: Open, begun: Callable[[], Any], how: Callable[[], Any] | None = None
+) -> float:
+    """Cancel the turn once `begun` holds, and return how many seconds it took to answer `cancelled`."""
+    turn = asyncio.create_task(session.prompt())
+    await editor.until(begun)
+    at = time.monotonic()
+    await (how() if how else session.cancel())
+    assert await turn == "cancelled"
+    took = time.monotonic() - at
+    count = len(editor.updates)
+    await asyncio.sleep(0.2)
+    assert len(editor.updates) == count, "an update after the turn's answer"
+    assert [call["status"] for call in editor.calls()] == ["failed"]
+    return took
+
+
+async def next_prompt_works(editor: Editor, session: Open) -> None:
+    assert await session.prompt() == "end_turn"
+    await editor.until(lambda: "Fine." in editor.text())
+
+
+def children(session: Open) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(session.process.pid).children(recursive=True) if child.status() != "zombie"
+    ]
+
+
+@CLIENTS
+async def test_while_the_arguments_stream(client: dict[str, Any], tmp_path: Path) -> None:
+    editor = Editor("allow-once")
+    generations = [tool_call("functions.apply_patch", PATCH), final("Fine.")]
+    async with opened(editor, tmp_path, *generations, delay=0.01, **client) as session:
+        assert await cancel_when(editor, session, editor.calls) < 0.5
+        assert not (tmp_path / "work/a").exists()
+        await next_prompt_works(editor, session)
+
+
+@CLIENTS
+async def test_while_permission_is_open(client: dict[str, Any], tmp_path: Path) -> None:
+    editor = Editor("nothing")
+    async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine."), **client) as session:
+        assert await cancel_when(editor, session, lambda: editor.permissions) < 0.5
+        assert not (tmp_path / "work/pid").exists()
+        await next_prompt_works(editor, session)
+
+
+@pytest.mark.parametrize("tool", ["shell", "apply_patch"])
+async def test_by_cancelling_the_permission_request(tool: str, tmp_path: Path) -> None:
+    answer: Answer = "cancelled"
+    editor = Editor(answer)
+    call = tool_call(f"functions.{tool}", SLEEP if tool == "shell" else PATCH)
+    async with opened(editor, tmp_path, call, final("Fine.")) as session:
+        assert await session.prompt() == "cancelled"
+        await next_prompt_works(editor, session)
+        assert [call["status"] for call in editor.calls()] == ["failed"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@CLIENTS
+async def test_while_a_command_runs(client: dict[str, Any], tmp_path: Path) -> None:
+    editor = Editor("allow-once")
+    pid = tmp_path / "work/pid"
+    async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine."), **client) as session:
+
+        def running() -> bool:
+            shown = str(editor.calls() and editor.calls()[0].get("content"))
+            return "begun" in shown or any("begun" in terminal.output for terminal in editor.terminals)
+
+        assert await cancel_when(editor, session, running) < 0.5
+        assert not psutil.pid_exists(int(pid.read_text())) or psutil.Process(int(pid.read_text())).status() == "zombie"
+        assert children(session) == []
+        assert all(terminal.released for terminal in editor.terminals)
+        await next_prompt_works(editor, session)
+
+
+async def test_a_second_prompt_cancels_a_running_command(tmp_path: Path) -> None:
+    editor = Editor("allow-once")
+    async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
+        first = asyncio.create_task(session.prompt())
+        await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))
+        assert await session.prompt() == "end_turn"
+        assert await first == "cancelled"
+        assert children(session) == []
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+async def test_a_command_does_not_outlive_the_program(end: str, tmp_path: Path) -> None:
+    editor = Editor("allow-once")
+    async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
+        turn = asyncio.create_task(session.prompt())
+        await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))
+        number = int((tmp_path / "work/pid").read_text())
+        assert psutil.pid_exists(number)
+        if end == "killed":
+            session.process.kill()
+        else:
+            assert session.process.stdin is not None
+            session.process.stdin.close()
+        await asyncio.wait_for(session.process.wait(), 3)
+        deadline = time.monotonic() + 3
+        while psutil.pid_exists(number) and psutil.Process(number).status() != "zombie":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        turn.cancel()
+
+
+async def test_a_client_that_never_answers_does_not_keep_the_program_alive(tmp_path: Path) -> None:
+    editor = Editor("nothing")
+    async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
+        turn = asyncio.create_task(session.prompt())
+        await editor.until(lambda: editor.permissions)
+        assert session.process.stdin is not None
+        session.process.stdin.close()
+        assert await asyncio.wait_for(session.process.wait(), 3) == 0
+        turn.cancel()
