@@ -1,4 +1,4 @@
-"""Writes a gpt-oss checkpoint with random weights in the format of openai/gpt-oss-20b: for loading and speed, not sense.
+"""Writes a gpt-oss checkpoint with random weights, in the format of openai/gpt-oss-20b: for loading and speed only.
 
 The files are those of the original: config.json, sharded safetensors with an index, bfloat16 weights and MXFP4 experts
 (blocks of 32 four-bit numbers with one shared exponent; OCP Microscaling Formats 1.0).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,10 @@ def write(shape: Shape, folder: Path, seed: int = 0) -> int:
     mx.random.seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(shape), indent=2), "utf-8")
-    shards = [lambda: outer_weights(shape)]
-    shards += [lambda layer=layer: layer_weights(shape, layer) for layer in range(shape.num_hidden_layers)]
-    weight_map, size = {}, 0
+    shards = [partial(outer_weights, shape)]
+    shards += [partial(layer_weights, shape, layer) for layer in range(shape.num_hidden_layers)]
+    weight_map: dict[str, str] = {}
+    size = 0
     for number, make in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         weights = make()

@@ -15,7 +15,7 @@ import pytest
 
 from tests.agent_process import AgentProcess
 
-ASYNC_TEST_SECONDS = 60
+ASYNC_TEST_SECONDS = 300
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_REASON = 500
+"""Characters; mlx-lm names every weight that is missing."""
+
 Command = Callable[[], None]
 
 
@@ -91,7 +94,7 @@ class MlxEngine:
                 length = self._prepared().load(folder)
             except Exception as error:
                 log.exception("loading %s failed", self.model_name)
-                failure = EngineError(f"The model {self.model_name} could not be loaded: {error}")
+                failure = EngineError(f"The model {self.model_name} could not be loaded: {str(error)[:LONGEST_REASON]}")
                 loop.call_soon_threadsafe(_settle, loaded, 0, failure)
             else:
                 loop.call_soon_threadsafe(_settle, loaded, length, None)

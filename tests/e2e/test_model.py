@@ -135,7 +135,7 @@ def test_an_agent_that_loads_its_model_ends_at_once(spawn: Spawner) -> None:
 
 
 def test_a_prompt_longer_than_the_context_says_so_and_a_new_session_works(spawn: Spawner) -> None:
-    agent = spawn("--model", "tiny", "--context-length", "300", "--max-tokens", "5")
+    agent = spawn("--model", "tiny", "--context-length", "1200", "--max-tokens", "5")
     session = agent.open()
     error = agent.error(agent.prompt(session, LONG))
     assert error["code"] == -32603
