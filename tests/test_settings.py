@@ -31,6 +31,7 @@ def help_text() -> str:
 GIVEN: dict[str, tuple[str, Any]] = {
     "model": ("tiny", "tiny"),
     "effort": ("high", "high"),
+    "mode": ("read-only", "read-only"),
     "temperature": ("0.5", 0.5),
     "top_p": ("0.9", 0.9),
     "seed": ("0", 0),
@@ -90,6 +91,7 @@ def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         ("context_length", "-5"),
         ("max_turn_requests", "0"),
         ("effort", "extreme"),
+        ("mode", "yolo"),
         ("log_level", "loud"),
         ("seed", "many"),
     ],
