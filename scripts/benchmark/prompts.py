@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark.client import DIRECTORY
+from benchmark.client import DIRECTORY, AgentProcess
+from benchmark.figures import BenchError
 from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Constrain, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
@@ -33,6 +34,17 @@ def text_of(tokens: int, seed: int = 0) -> str:
     words = [chosen.choice(_WORDS) for _ in range(tokens)]
     ids = encoding.encode_text(f"{seed}: " + " ".join(words))
     return str(encoding.load().decode(ids[:tokens]))
+
+
+def talkative(agent: AgentProcess, chunks: int) -> str:
+    """Return a prompt that the model answers with at least `chunks` chunks of text.
+
+    That is `LONG_ANSWER`, except that random weights may answer one prompt in reasoning only, and the next in text.
+    """
+    for text in (LONG_ANSWER, *(f"{number}. {LONG_ANSWER}" for number in range(1, 20))):
+        if len(agent.prompt(agent.new_session(), text).chunks) >= chunks:
+            return text
+    raise BenchError(f"the model answers no prompt with {chunks} chunks of text")
 
 
 def script(*answers: Sequence[int]) -> dict[str, Any]:
