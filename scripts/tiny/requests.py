@@ -307,7 +307,7 @@ def _wrap(random: Random, clause: _Clause) -> str:
     if not clause.open_end and not text.endswith("?"):
         text += random.choices(("", ".", "!", "...", " ."), (52, 40, 6, 1, 1))[0]
     text = _cased(random, text)
-    if random.random() < 0.05:
+    if random.random() < 0.03:
         text = change(text, lambda piece: _slip(random, piece))
     if random.random() < 0.12:
         text = _joined(random, sentence(random), text)
@@ -322,7 +322,7 @@ def _cased(random: Random, text: str) -> str:
         return change(text, str.lower)
     if style < 0.62:
         return text[0].upper() + text[1:]
-    return change(text, str.upper) if style < 0.635 else text
+    return change(text, str.upper) if style < 0.625 else text
 
 
 def _joined(random: Random, first: str, second: str) -> str:

@@ -47,15 +47,15 @@ def foreign() -> tuple[str, ...]:
 def word(random: Random) -> str:
     """Return a word as in a file name."""
     kind = random.random()
-    if kind < 0.36:
+    if kind < 0.42:
         return random.choice(listed("developer words"))
-    if kind < 0.66:
+    if kind < 0.74:
         return random.choice(common())
-    if kind < 0.85:
-        return random.choice(rare())
     if kind < 0.87:
+        return random.choice(rare())
+    if kind < 0.88:
         return random.choice(foreign())
-    if kind < 0.96:
+    if kind < 0.97:
         syllables = random.randint(1, 4)
         return "".join(random.choice("bcdfghklmnprstvwz") + random.choice("aeiou") for _ in range(syllables))
     return "".join(random.choice("0123456789abcdef") for _ in range(random.randint(2, 8)))
