@@ -49,7 +49,7 @@ def choose(random: Random, dialogues: int = 10_000) -> tuple[Ids, Ids]:
 
 
 def _grammar_words() -> set[int]:
-    """Return the ids of all words of the grammar, at a sentence's start and within: only learned words have a meaning."""
+    """Return the ids of all words of the grammar, capitalised and not: only learned words have a meaning."""
     found: set[int] = set()
     for name, alternatives in rules().items():
         if name == "any":
