@@ -164,7 +164,7 @@ class AgentProcess:
         identifier = self._send(method, params)
         while True:
             at, message = self._next()
-            if message.get("id") == identifier:
+            if message.get("id") == identifier and "method" not in message:
                 return _result(message)
             self._note(at, message)
 
@@ -185,6 +185,9 @@ class AgentProcess:
             if turn is not None and update["sessionUpdate"] == "agent_message_chunk":
                 turn.chunks.append(at)
                 turn.texts.append(update["content"]["text"])
+        elif "method" in message and "id" in message:
+            # Such as a tool's question for permission: the measured turns need none, so the answer is no.
+            self._write({"id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
         elif message.get("id") in self._prompts:
             turn = self._prompts.pop(message["id"])
             turn.answer, turn.answered = _result(message), at

@@ -10,6 +10,7 @@ import json
 import random
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,6 +62,14 @@ def rendered(text: str) -> list[int]:
         engine = _Recorder(file)
         asyncio.run(_prompt(engine, text))
     return engine.prompt
+
+
+@cache
+def opening() -> tuple[str, str]:
+    """Return what every prompt begins with: the whole system message, and the text of the developer message."""
+    whole = str(encoding.load().decode(rendered("")))
+    system, developer, *_ = whole.split("<|start|>")[1:]
+    return f"<|start|>{system}", developer.removeprefix("developer<|message|>").removesuffix("<|end|>")
 
 
 class _Recorder(ScriptedEngine):
