@@ -1,6 +1,7 @@
-"""What the agent costs, beside mlx-lm alone on the same checkpoint: one run, a table, a JSON file.
+"""What the agent costs, beside mlx-lm alone on the same checkpoint: one run, a table, a JSON file and a page.
 
-Each part takes medians of interleaved runs (ours, raw, ours, raw ...), because no machine is quiet.
+Each part takes medians of interleaved runs (ours, raw, ours, raw ...), because no machine is quiet. A whole run takes
+about 20 minutes with the bundled model on two cores, with --quick about 5.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ import time
 from pathlib import Path
 
 from benchmark.figures import BenchError, Figure, Plan, machine, table
+from benchmark.page import page
 
 PARTS = {
     "start": "from spawn to the answer to initialize",
     "decode": "tokens per second, beside mlx-lm",
-    "first_token": "time to the first token, beside mlx-lm",
+    "together": "tokens per second of 8 sessions at once, beside mlx-lm",
+    "first_token": "time to the first token of a new prompt, beside mlx-lm",
+    "context": "time to the first token where most has been read before",
+    "server": "the same, beside mlx-lm's own server",
+    "stall": "the gap in a stream while another session's prompt is read",
     "cancel": "from cancel to the answer",
     "streaming": "processor time of a streamed token",
-    "memory": "resident memory after many tokens",
+    "memory": "resident memory after many tokens and sessions",
 }
 """Each is a module of `benchmark` with a function `measure(plan)`."""
 
@@ -44,6 +50,7 @@ def main() -> None:
         print(f"{part} FAILED: {failure}")
     record = {"machine": described, "figures": [figure.record() for figure in figures], "failures": failures}
     arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    arguments.html.write_text(page(figures, described, failures), encoding="utf-8")
     if failures or (arguments.check and not all(figure.met for figure in figures)):
         sys.exit(1)
 
@@ -61,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="tiny", help="the checkpoint (default: the bundled one)")
     parser.add_argument("--check", action="store_true", help="exit with code 1 if a target is missed")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="the JSON file (default: bench.json)")
+    parser.add_argument("--html", type=Path, default=Path("bench.html"), help="the page (default: bench.html)")
     return parser.parse_args()
 
 

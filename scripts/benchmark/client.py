@@ -28,6 +28,7 @@ DIRECTORY = Path(__file__).resolve().parents[2]
 """The working directory of every session."""
 
 SILENCE_SECONDS = 300.0
+SETTLING_SECONDS = 300.0
 CLOSING_SECONDS = 3.0
 
 
@@ -56,13 +57,36 @@ class Turn:
         """Return one of the answer's token counts, such as `outputTokens`."""
         return int(self.answer["usage"][count])
 
+    @property
+    def first_token(self) -> float | None:
+        """When the first token came, by the agent's own count of seconds; None if the turn ended without one.
+
+        That count begins a little after `sent`, so this is a little early.
+        """
+        milliseconds = self.answer["_meta"]["gptoss-acp"]["timeToFirstTokenMs"]
+        return None if milliseconds is None else self.sent + milliseconds / 1000
+
+    @property
+    def first_token_seconds(self) -> float:
+        """Seconds from sending to the first token, which opens a header and so is never shown.
+
+        They are those to the turn's answer, less what the agent says it spent on the tokens after the first. That
+        counts both ways through the pipe, and the turn's end: it errs against us.
+        """
+        rate = self.answer["_meta"]["gptoss-acp"]["tokensPerSecond"]
+        decoding = (self.usage("outputTokens") - 1) / rate if rate else 0.0
+        return self.answered - self.sent - decoding
+
 
 class AgentProcess:
-    """A running agent; `arguments` are those of its command line."""
+    """A running agent; `arguments` are those of its command line.
+
+    It stores no contexts, unless the arguments say so: those of an earlier run would spare this one its work.
+    """
 
     def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [COMMAND, *arguments],
+            [COMMAND, "--disk-gb", "0", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -129,36 +153,44 @@ class AgentProcess:
             raise BenchError(f"a cancelled turn ended with {turn.stop_reason}")
         return turn.answered - started
 
-    def receive(self) -> None:
-        """Wait for the next message that belongs to a turn."""
-        at, message = self._next()
-        if message.get("method") == "session/update":
-            self._note_update(at, message["params"])
-        elif message.get("id") in self._prompts:
-            turn = self._prompts.pop(message["id"])
-            turn.answer, turn.answered = _result(message), at
+    def receive(self, seconds: float | None = None) -> None:
+        """Wait for the next message, at most for `seconds` if they are given, and note it in its turn."""
+        if seconds is not None and not self._received and not select.select([self._out], [], [], seconds)[0]:
+            return
+        self._note(*self._next())
 
     def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a request while no turn runs, and return its result."""
+        """Send a request and return its result."""
         identifier = self._send(method, params)
         while True:
-            _, message = self._next()
-            if message.get("id") == identifier:
+            at, message = self._next()
+            if message.get("id") == identifier and "method" not in message:
                 return _result(message)
+            self._note(at, message)
+
+    def settle(self) -> None:
+        """Wait until the agent has nothing more to do: between turns it reads ahead."""
+        settle(self._process.pid)
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the agent has used so far, all its threads together."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return float(times.user + times.system)
+        return cpu_seconds(self._process.pid)
 
     def resident_bytes(self) -> int:
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
-    def _note_update(self, at: float, params: dict[str, Any]) -> None:
-        turn, update = self._turns[params["sessionId"]], params["update"]
-        if update["sessionUpdate"] == "agent_message_chunk":
-            turn.chunks.append(at)
-            turn.texts.append(update["content"]["text"])
+    def _note(self, at: float, message: dict[str, Any]) -> None:
+        if message.get("method") == "session/update":
+            turn, update = self._turns.get(message["params"]["sessionId"]), message["params"]["update"]
+            if turn is not None and update["sessionUpdate"] == "agent_message_chunk":
+                turn.chunks.append(at)
+                turn.texts.append(update["content"]["text"])
+        elif "method" in message and "id" in message:
+            # Such as a tool's question for permission: the measured turns need none, so the answer is no.
+            self._write({"id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
+        elif message.get("id") in self._prompts:
+            turn = self._prompts.pop(message["id"])
+            turn.answer, turn.answered = _result(message), at
 
     def _send(self, method: str, params: dict[str, Any]) -> int:
         self._requests += 1
@@ -181,6 +213,22 @@ class AgentProcess:
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             self._received.extend((at, orjson.loads(line)) for line in lines)
         return self._received.popleft()
+
+
+def settle(pid: int) -> None:
+    """Wait until a process has used no processor time for a while."""
+    started, quiet = time.perf_counter(), 0
+    while quiet < 4:
+        before = cpu_seconds(pid)
+        time.sleep(0.05)
+        quiet = quiet + 1 if cpu_seconds(pid) == before else 0
+        if time.perf_counter() - started > SETTLING_SECONDS:
+            raise BenchError(f"the agent is still busy after {SETTLING_SECONDS:.0f} s without a prompt")
+
+
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _result(message: dict[str, Any]) -> dict[str, Any]:

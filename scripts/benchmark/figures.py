@@ -28,6 +28,38 @@ class Plan:
     runs: int
     quick: bool
 
+    @property
+    def agent(self) -> tuple[str, ...]:
+        """The agent's arguments: the model, sampled greedily.
+
+        A folder may hold random weights, which say the same thing over and over and must not be stopped for it.
+        """
+        unstopped = () if self.model == "tiny" else ("--stop-repetition", "off")
+        return ("--model", self.model, "--temperature", "0", *unstopped)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A plot of points (x, y), one line for each of `series`; `limit` is a value of y that should not be passed."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: dict[str, list[tuple[float, float]]]
+    limit: float | None = None
+    from_zero: bool = True
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A plot of how often values of x come up, for each of `series`; `limit` is a value that should not be passed."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: dict[str, list[float]]
+    limit: float | None = None
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -40,6 +72,7 @@ class Figure:
     at_least: bool = False
     detail: str = ""
     samples: dict[str, list[float]] = field(default_factory=dict)
+    plots: tuple[Lines | Histogram, ...] = ()
 
     @property
     def met(self) -> bool:
@@ -51,14 +84,14 @@ class Figure:
         """Return what the JSON file keeps."""
         return {**asdict(self), "met": self.met}
 
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """Return what a table shows: name, measured, target, verdict, detail."""
+        return self.name, _number(self.measured, self.unit), _target(self), _verdict(self), self.detail
+
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as aligned lines: name, measured, target, verdict, detail."""
-    rows = [("figure", "measured", "target", "", "")]
-    rows += [
-        (figure.name, _number(figure.measured, figure.unit), _target(figure), _verdict(figure), figure.detail)
-        for figure in figures
-    ]
+    rows = [("figure", "measured", "target", "", ""), *(figure.cells() for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

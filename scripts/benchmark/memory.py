@@ -1,41 +1,83 @@
-"""Resident memory after many tokens, over that after few: several sessions at once, replaced after two turns.
+"""Resident memory after much use, over that after little: many tokens, and many sessions.
 
-It is read between the turns, when nothing generates.
+It is read between the turns, when nothing generates. Contexts may take little memory here, so that it is full early on:
+what grows after that is a leak.
 """
 
 from __future__ import annotations
 
+from benchmark.checkpoint import contexts_gb
 from benchmark.client import AgentProcess
-from benchmark.figures import Figure, Plan
-from benchmark.prompts import LONG_ANSWER
+from benchmark.figures import Figure, Lines, Plan
+from benchmark.prompts import LONG_ANSWER, text_of
 
-SESSIONS = 6
+TOGETHER = 4
+"""Sessions that run at once."""
+
+ROUND = 20
+"""Sessions opened between two readings of the memory."""
+
 PROMPTS = (LONG_ANSWER, "Count to 100")
-"""The turns of each session."""
+"""The turns of each session where tokens are counted."""
+
+KEPT_TOKENS = 8192
+"""Tokens whose contexts fill the memory for contexts."""
+
+Samples = list[tuple[float, float]]
 
 
 def measure(plan: Plan) -> list[Figure]:
-    few, many = (1_000, 4_000) if plan.quick else (2_000, 20_000)
-    counts, sizes = [0], []
-    opened = 0
-    with AgentProcess("--model", plan.model) as agent:
-        agent.load()
-        sizes.append(agent.resident_bytes())
-        while counts[-1] < many:
-            sessions = [agent.new_session() for _ in range(SESSIONS)]
-            opened += SESSIONS
-            for prompt in PROMPTS:
-                turns = [agent.begin(session, prompt) for session in sessions]
-                counts.append(counts[-1] + sum(agent.finish(turn).usage("outputTokens") for turn in turns))
-                sizes.append(agent.resident_bytes())
-    after_few = next(size for count, size in zip(counts, sizes, strict=True) if count >= few)
-    detail = f"{sizes[-1] / 2**20:.0f} / {after_few / 2**20:.0f} MiB, loaded {sizes[0] / 2**20:.0f}; {opened} sessions"
+    memory = f"{contexts_gb(plan.model, KEPT_TOKENS):.6f}"
+    few_tokens, many_tokens = (1_000, 4_000) if plan.quick else (5_000, 50_000)
+    few_sessions, many_sessions = (20, 80) if plan.quick else (100, 1_000)
+    with AgentProcess(*plan.agent, "--max-tokens", "300", "--memory-gb", memory) as agent:
+        tokens = _generate(agent, many_tokens)
+    with AgentProcess(*plan.agent, "--max-tokens", "8", "--memory-gb", memory) as agent:
+        sessions = _open(agent, many_sessions)
     return [
-        Figure(
-            f"resident memory after {many:,} tokens / after {few:,}",
-            sizes[-1] / after_few,
-            1.02,
-            detail=detail,
-            samples={"tokens": [float(count) for count in counts], "bytes": [float(size) for size in sizes]},
-        )
+        _figure("generated tokens", tokens, few_tokens, 1.02, f"{TOGETHER} sessions at once, replaced after two turns"),
+        _figure("sessions opened and prompted", sessions, few_sessions, 1.05, "never closed: there is no way to yet"),
     ]
+
+
+def _generate(agent: AgentProcess, tokens: int) -> Samples:
+    """Generate `tokens`, and return how many there were and the resident bytes, after each round."""
+    agent.load()
+    samples = [(0.0, float(agent.resident_bytes()))]
+    while samples[-1][0] < tokens:
+        sessions = [agent.new_session() for _ in range(TOGETHER)]
+        for prompt in PROMPTS:
+            turns = [agent.begin(session, prompt) for session in sessions]
+            generated = sum(agent.finish(turn).usage("outputTokens") for turn in turns)
+            agent.settle()
+            samples.append((samples[-1][0] + generated, float(agent.resident_bytes())))
+    return samples
+
+
+def _open(agent: AgentProcess, sessions: int) -> Samples:
+    """Open `sessions` and prompt each once, and return how many there were and the resident bytes, after each round."""
+    agent.load()
+    samples = [(0.0, float(agent.resident_bytes()))]
+    while samples[-1][0] < sessions:
+        opened = int(samples[-1][0])
+        for first in range(opened, opened + ROUND, TOGETHER):
+            texts = [text_of(20, seed=number) for number in range(first, first + TOGETHER)]
+            for turn in [agent.begin(agent.new_session(), text) for text in texts]:
+                agent.finish(turn)
+        agent.settle()
+        samples.append((float(opened + ROUND), float(agent.resident_bytes())))
+    return samples
+
+
+def _figure(what: str, samples: Samples, few: int, target: float, detail: str) -> Figure:
+    after_few = next(size for count, size in samples if count >= few)
+    many, last = samples[-1]
+    points = [(count, size / 2**20) for count, size in samples]
+    return Figure(
+        f"resident memory after {many:,.0f} {what} / after {few:,}",
+        last / after_few,
+        target,
+        detail=f"{last / 2**20:.0f} / {after_few / 2**20:.0f} MiB, loaded {samples[0][1] / 2**20:.0f}; {detail}",
+        samples={"count": [count for count, _ in samples], "bytes": [size for _, size in samples]},
+        plots=(Lines(f"Memory by {what}", what, "MiB resident", {"the agent": points}),),
+    )

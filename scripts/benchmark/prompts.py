@@ -10,10 +10,12 @@ import json
 import random
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark.client import DIRECTORY
+from benchmark.client import DIRECTORY, AgentProcess
+from benchmark.figures import BenchError
 from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Constrain, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
@@ -35,6 +37,17 @@ def text_of(tokens: int, seed: int = 0) -> str:
     return str(encoding.load().decode(ids[:tokens]))
 
 
+def talkative(agent: AgentProcess, chunks: int) -> str:
+    """Return a prompt that the model answers with at least `chunks` chunks of text.
+
+    That is `LONG_ANSWER`, except that random weights may answer one prompt in reasoning only, and the next in text.
+    """
+    for text in (LONG_ANSWER, *(f"{number}. {LONG_ANSWER}" for number in range(1, 20))):
+        if len(agent.prompt(agent.new_session(), text).chunks) >= chunks:
+            return text
+    raise BenchError(f"the model answers no prompt with {chunks} chunks of text")
+
+
 def script(*answers: Sequence[int]) -> dict[str, Any]:
     """Return what a `--script` file holds: for each answer, its ids as a whole final message."""
     header = [encoding.CHANNEL, *encoding.encode_text("final"), encoding.MESSAGE]
@@ -49,6 +62,14 @@ def rendered(text: str) -> list[int]:
         engine = _Recorder(file)
         asyncio.run(_prompt(engine, text))
     return engine.prompt
+
+
+@cache
+def opening() -> tuple[str, str]:
+    """Return what every prompt begins with: the whole system message, and the text of the developer message."""
+    whole = str(encoding.load().decode(rendered("")))
+    system, developer, *_ = whole.split("<|start|>")[1:]
+    return f"<|start|>{system}", developer.removeprefix("developer<|message|>").removesuffix("<|end|>")
 
 
 class _Recorder(ScriptedEngine):

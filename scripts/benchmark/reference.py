@@ -1,4 +1,4 @@
-"""mlx-lm alone, as the figure to compare with: `generate_step` on the same checkpoint, in a process of its own.
+"""mlx-lm alone, as the figure to compare with: `generate_step` and `BatchGenerator` on the same checkpoint.
 
 A process of its own, so that it and the agent each have a heap, threads and an allocator that the other never touched.
 The two take turns: while one works the other waits for its next line, and has the machine to itself.
@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from benchmark.client import DIRECTORY
 from benchmark.figures import BenchError
+from gptoss_acp.harmony.encoding import STOP_IDS
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,45 @@ class Reference:
         self._process.wait()
 
     def generate(self, prompt: Sequence[int], max_tokens: int) -> Generation:
-        """Sample greedily after `prompt` until a stop token or the limit."""
+        """Sample greedily after `prompt` with `generate_step`, until a stop token or the limit."""
+        return self._ask({"prompts": [list(prompt)], "max_tokens": max_tokens, "batch": False})[0]
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Generation]:
+        """Sample greedily after all `prompts` at once with `BatchGenerator`."""
+        return self._ask({"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens, "batch": True})
+
+    def _ask(self, request: dict[str, Any]) -> list[Generation]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([list(prompt), max_tokens]) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise BenchError(f"the reference died, with exit code {self._process.wait()}")
-        return Generation(*json.loads(line))
+        return [Generation(*generation) for generation in json.loads(line)]
 
 
 def serve(model_name: str) -> None:
-    """Answer each line `[prompt, max_tokens]` on stdin with a line `[tokens, seconds]` on stdout."""
+    """Answer each request, a line on stdin, with a line on stdout: of each prompt `[tokens, seconds]`."""
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     import mlx.core as mx
-    from mlx_lm.generate import generate_step
 
     from gptoss_acp.engine import checkpoints, loader
-    from gptoss_acp.harmony.encoding import STOP_IDS
 
     model = loader.load(checkpoints.find(model_name)).model
     for line in sys.stdin:
-        prompt, max_tokens = json.loads(line)
+        request = json.loads(line)
+        generate = _in_batch if request["batch"] else _one_by_one
+        print(json.dumps(generate(model, request["prompts"], request["max_tokens"])), flush=True)
+        mx.clear_cache()
+
+
+def _one_by_one(model: Any, prompts: list[list[int]], max_tokens: int) -> list[Any]:
+    import mlx.core as mx
+    from mlx_lm.generate import generate_step
+
+    generations = []
+    for prompt in prompts:
         tokens, seconds = [], []
         started = time.perf_counter()
         for token, _ in generate_step(mx.array(prompt), model, max_tokens=max_tokens):
@@ -79,8 +96,27 @@ def serve(model_name: str) -> None:
             tokens.append(int(token))
             if token in STOP_IDS:
                 break
-        mx.clear_cache()
-        print(json.dumps([tokens, seconds]), flush=True)
+        generations.append([tokens, seconds])
+    return generations
+
+
+def _in_batch(model: Any, prompts: list[list[int]], max_tokens: int) -> list[Any]:
+    from mlx_lm.generate import BatchGenerator
+
+    generator = BatchGenerator(model, stop_tokens=[[token] for token in STOP_IDS])
+    started = time.perf_counter()
+    uids = generator.insert(prompts, [max_tokens] * len(prompts))
+    generations: dict[int, Any] = {uid: [[], []] for uid in uids}
+    running = set(uids)
+    while running:
+        for response in generator.next_generated():
+            tokens, seconds = generations[response.uid]
+            seconds.append(time.perf_counter() - started)
+            tokens.append(int(response.token))
+            if response.finish_reason is not None:
+                running.remove(response.uid)
+    generator.close()
+    return list(generations.values())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Makes the bundled model: writes dialogues, trains on them, scores the result."""

@@ -1,0 +1,68 @@
+"""Trains the bundled model from nothing, writes its weights and prints how well it does on the frozen tests.
+
+    python scripts/train_tiny.py --minutes 60
+    python scripts/train_tiny.py --evaluate
+
+Needs the extra `train` (JAX); two CPU cores are enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from random import Random
+
+from tiny import heldout
+
+from gptoss_acp.engine import tiny as bundled
+
+
+def main() -> None:
+    """Train, or only evaluate, as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60, help="time to train, compiling not counted")
+    parser.add_argument(
+        "--out", type=Path, default=bundled.data_folder(), help="folder for weights.npz and config.json"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint", type=Path, help="file to save the whole state to, every few minutes")
+    parser.add_argument("--resume", type=Path, help="checkpoint to go on from")
+    parser.add_argument("--rate", type=float, default=1.0, help="learning rate at the start, as a share of the usual")
+    parser.add_argument("--evaluate", action="store_true", help="train nothing, only score the weights in --out")
+    parser.add_argument("--verbose", action="store_true", help="print every failure of the evaluation")
+    options = parser.parse_args()
+    if not options.evaluate:
+        _train(options)
+    heldout.report(options.out, verbose=options.verbose)
+
+
+def _train(options: argparse.Namespace) -> None:
+    # JAX reads this once, when it is first imported.
+    os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    from tiny import training, vocabulary
+
+    checkpoint = options.checkpoint or Path(tempfile.mkdtemp(prefix="train-tiny-")) / "checkpoint.pickle"
+    print(f"checkpoint: {checkpoint}")
+    if options.resume:
+        state = training.load(options.resume)
+    else:
+        learned_ids, always = vocabulary.choose(Random(options.seed))
+        state = training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
+    size = sum(value.size for value in state.params.values())
+    print(f"learned cores: {len(state.vocabulary.learned_ids)}, numbers: {size}")
+    state = training.train(
+        state,
+        minutes=options.minutes,
+        seed=options.seed,
+        avoided=heldout.outlines(),
+        checkpoint=checkpoint,
+        start=options.rate,
+    )
+    training.save(state, checkpoint)
+    training.export(state, options.out)
+
+
+if __name__ == "__main__":
+    main()
