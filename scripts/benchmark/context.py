@@ -31,7 +31,7 @@ def measure(plan: Plan) -> list[Figure]:
     context = 2000 if plan.quick else 4000
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
-        arguments = ("--max-turn-requests", "1", "--max-tokens", str(ANSWER_TOKENS), "--trace", str(trace))
+        arguments = ("--max-tokens", str(ANSWER_TOKENS), "--trace", str(trace))
         with AgentProcess(*plan.agent, *arguments) as agent, EngineProcess(plan.model) as cold:
             agent.load()
             figures = [

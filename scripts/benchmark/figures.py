@@ -30,12 +30,12 @@ class Plan:
 
     @property
     def agent(self) -> tuple[str, ...]:
-        """The agent's arguments: the model, sampled greedily.
+        """The agent's arguments: the model, sampled greedily, and called once a turn.
 
         A folder may hold random weights, which say the same thing over and over and must not be stopped for it.
         """
         unstopped = () if self.model == "tiny" else ("--stop-repetition", "off")
-        return ("--model", self.model, "--temperature", "0", *unstopped)
+        return ("--model", self.model, "--temperature", "0", "--max-turn-requests", "1", *unstopped)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ROUND = 20
 PROMPTS = (LONG_ANSWER, "Count to 100")
 """The turns of each session where tokens are counted."""
 
-KEPT_TOKENS = 8192
+KEPT_TOKENS = 16_384
 """Tokens whose contexts fill the memory for contexts."""
 
 Samples = list[tuple[float, float]]

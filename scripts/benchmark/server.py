@@ -43,7 +43,7 @@ class Answer:
 def measure(plan: Plan) -> list[Figure]:
     context = 2000 if plan.quick else 4000
     ours, theirs = [], []
-    arguments = ("--max-turn-requests", "1", "--max-tokens", str(ANSWER_TOKENS))
+    arguments = ("--max-tokens", str(ANSWER_TOKENS))
     with tempfile.TemporaryDirectory() as folder, AgentProcess(*plan.agent, *arguments) as agent:
         agent.load()
         with Server(served_folder(plan.model, Path(folder))) as server:
