@@ -35,8 +35,8 @@ class Question:
 
 CONVERSATION = (
     Question("Hello"),
-    Question("Tell me a long story."),
-    Question("Count to 100", cancel_after=60),
+    Question("Count to 100"),
+    Question("Count to 90", cancel_after=60),
     Question("Hello"),
 )
 

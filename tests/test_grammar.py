@@ -150,8 +150,7 @@ def test_malformed_output_is_refused_where_it_goes_wrong(headers: HeaderGrammar,
 
 
 def test_a_tool_cannot_smuggle_control_tokens_into_a_header() -> None:
-    tool = FunctionTool("x<|message|>", "", {"type": "string"})
-    headers = grammar_of([tool])
+    headers = HeaderGrammar([("x<|message|>", None)])
     walk(headers, [CHANNEL, *encoding.encode_text("commentary to=functions.x<|message|>"), MESSAGE])
     with pytest.raises(ValueError, match="not allowed"):
         walk(headers, spell("<|channel|>commentary to=functions.x<|message|>"))
