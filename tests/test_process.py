@@ -51,15 +51,15 @@ async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
-    assert time.monotonic() - began < process.GRACE_SECONDS * 2 + 0.5
-    wait_until(lambda: not alive(int(pid.read_text())), 1)
+    assert time.monotonic() - began < process.GRACE_SECONDS * 2 + 5
+    wait_until(lambda: not alive(int(pid.read_text())))
 
 
 @pytest.mark.parametrize("name", ["left in the background", "left with another output"])
 async def test_a_program_that_ends_leaves_no_child(name: str, tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         assert await run("bash", "-c", CHILDREN[name], cwd=tmp_path) == (0, "")
-    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())), 1)
+    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
 async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path) -> None:

@@ -426,10 +426,10 @@ async def test_chunks_of_one_message_are_never_joined_over_anything_else() -> No
     sent: list[tuple[str, str]] = []
     async with connected() as peer:
         for number in range(3000):
-            key = f"message-{number // 10}"
+            key = f"message-{number // 100}"
             peer.connection.notify_text(METHOD, key, f"{number} ", keyed_frame(key))
             sent.append((key, f"{number} "))
-            if number % 5 == 4:
+            if number % 50 == 49:
                 peer.connection.notify(METHOD, {"key": "usage", "text": f"{number}"})
                 sent.append(("usage", f"{number}"))
         peer.connection.notify("end", {})
