@@ -127,7 +127,7 @@ def prefix(random: Random) -> list[int]:
     has_tools = kind == "tools" or (kind == "varied" and random.random() < 0.8)
     described = tools.descriptions() if has_tools else []
     cwd = Path(
-        random.choice(("/home/", "/Users/", "/work/", "/tmp/", "/"))
+        random.choice(("/home/", "/Users/", "/srv/", "/tmp/", "/"))
         + "/".join(words.word(random) for _ in range(random.randint(1, 4)))
     )
     text = instructions.compose(cwd, has_tools=has_tools).removesuffix(instructions.environment(cwd))

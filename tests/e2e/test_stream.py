@@ -258,13 +258,13 @@ def test_links_and_embedded_files_are_heard(spawn: Spawner) -> None:
     session = agent.open()
     blocks: list[Any] = [
         {"type": "text", "text": "Look at this"},
-        {"type": "resource_link", "name": "notes.md", "uri": "file:///work/notes.md"},
-        {"type": "resource", "resource": {"uri": "file:///work/a.py", "mimeType": "text/x-python", "text": "x = 1\n"}},
+        {"type": "resource_link", "name": "notes.md", "uri": "file:///project/notes.md"},
+        {"type": "resource", "resource": {"uri": "file:///project/a.py", "mimeType": "text/x-python", "text": "x = 1\n"}},
     ]
     agent.result(agent.ask("session/prompt", {"sessionId": session, "prompt": blocks}))
     (prompt,) = agent.traced_prompts()
     heard = text_of(prompt).split("<|start|>user<|message|>")[1]
-    for part in ("Look at this", "notes.md", "file:///work/notes.md", "file:///work/a.py", "x = 1\n"):
+    for part in ("Look at this", "notes.md", "file:///project/notes.md", "file:///project/a.py", "x = 1\n"):
         assert part in heard
 
 
