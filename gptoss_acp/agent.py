@@ -67,8 +67,7 @@ class Agent:
         # Answered without the schema: importing it takes a second, which an editor would wait for at every start.
         requested = params.get("protocolVersion") if isinstance(params, dict) else None
         if not isinstance(requested, int) or isinstance(requested, bool):
-            problem = {"field": "protocolVersion", "problem": "an integer is required"}
-            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+            raise _invalid("protocolVersion", "an integer is required")
         self._initialize_params = params
         if self._imports is None:
             self._imports = asyncio.create_task(self._import_slowly())
@@ -92,8 +91,7 @@ class Agent:
     async def authenticate(self, params: Any) -> dict[str, Any]:
         request = await self._validate("AuthenticateRequest", params)
         if request.method_id != PREPARE_MODEL:
-            problem = {"field": "methodId", "problem": f"the only method is {PREPARE_MODEL}"}
-            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+            raise _invalid("methodId", f"the only method is {PREPARE_MODEL}")
         await self._answering_failures(self._engine.load(download=True))
         return {}
 
@@ -127,8 +125,7 @@ class Agent:
         request = await self._validate("SetSessionConfigOptionSelectRequest", params)
         session = self._session(request.session_id)
         if request.config_id != "mode":
-            problem = {"field": "configId", "problem": "there is no such option"}
-            raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+            raise _invalid("configId", "there is no such option")
         session.set_mode(_mode("value", request.value))
         self._updates(request.session_id).mode(session.mode)
         return {"configOptions": session.config_options()}
@@ -207,9 +204,13 @@ class Agent:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
 
 
+def _invalid(field: str, problem: str) -> RpcError:
+    return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
+
+
 def _absolute(field: str, path: str) -> Path:
     if not Path(path).is_absolute():
-        raise RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": "an absolute path is required"}])
+        raise _invalid(field, "an absolute path is required")
     return Path(path)
 
 
@@ -218,8 +219,7 @@ def _mode(field: str, name: str) -> Mode:
 
     mode = as_mode(name)
     if mode is None:
-        problem = {"field": field, "problem": f"the modes are {', '.join(MODES)}"}
-        raise RpcError(INVALID_PARAMS, "Invalid params", [problem])
+        raise _invalid(field, f"the modes are {', '.join(MODES)}")
     return mode
 
 

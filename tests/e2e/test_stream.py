@@ -259,7 +259,10 @@ def test_links_and_embedded_files_are_heard(spawn: Spawner) -> None:
     blocks: list[Any] = [
         {"type": "text", "text": "Look at this"},
         {"type": "resource_link", "name": "notes.md", "uri": "file:///project/notes.md"},
-        {"type": "resource", "resource": {"uri": "file:///project/a.py", "mimeType": "text/x-python", "text": "x = 1\n"}},
+        {
+            "type": "resource",
+            "resource": {"uri": "file:///project/a.py", "mimeType": "text/x-python", "text": "x = 1\n"},
+        },
     ]
     agent.result(agent.ask("session/prompt", {"sessionId": session, "prompt": blocks}))
     (prompt,) = agent.traced_prompts()
