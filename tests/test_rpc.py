@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 from gptoss_acp import rpc
 from gptoss_acp.rpc import Connection, Handler, RpcError
 from tests.agent_process import line_of, request
+from tests.waiting import settled
 
 METHOD = "text"
 
@@ -40,6 +42,11 @@ class Peer:
                 lambda: asyncio.StreamReaderProtocol(reader), self.receive_file
             )
         return await asyncio.wait_for(self._reader.readline(), 10)
+
+    async def fall_behind(self) -> None:
+        """Read nothing until what we are sent no longer fits between us."""
+        written = [self.connection._write_fd]
+        await settled(lambda: not select.select([], written, [], 0)[1])
 
     async def receive(self) -> Any:
         return json.loads(await self.receive_line())
@@ -415,6 +422,7 @@ async def test_a_slow_reader_gets_fewer_chunks_and_the_whole_text() -> None:
         for word in words:
             peer.connection.notify_text(METHOD, "a", word, frame)
         peer.connection.notify("end", {})
+        await peer.fall_behind()
         texts: list[str] = []
         while (message := await peer.receive())["method"] == METHOD:
             texts.append(message["params"]["text"])
@@ -433,6 +441,7 @@ async def test_chunks_of_one_message_are_never_joined_over_anything_else() -> No
                 peer.connection.notify(METHOD, {"key": "usage", "text": f"{number}"})
                 sent.append(("usage", f"{number}"))
         peer.connection.notify("end", {})
+        await peer.fall_behind()
         received: list[tuple[str, str]] = []
         while (message := await peer.receive())["method"] == METHOD:
             received.append((message["params"]["key"], message["params"]["text"]))
