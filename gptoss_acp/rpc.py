@@ -104,7 +104,7 @@ class Connection:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._requests = requests
-        self._notifications = {"$/cancel_request": self._cancel_request, **notifications}
+        self._notifications = notifications
         self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
@@ -262,6 +262,9 @@ class Connection:
                 answer.set_exception(PeerGoneError())
 
     def _receive_notification(self, method: str, params: Any) -> None:
+        if method == "$/cancel_request":
+            self._cancel_request(params)
+            return
         handler = self._notifications.get(method)
         if handler is None:
             log.debug("unknown notification %.100s", method)
@@ -278,11 +281,13 @@ class Connection:
         except Exception:
             log.exception("notification %s failed", method)
 
-    async def _cancel_request(self, params: Any) -> None:
+    def _cancel_request(self, params: Any) -> None:
         identifier = params.get("requestId") if isinstance(params, dict) else None
         task = self._running.get(identifier) if _valid_id(identifier) is not None else None
         if task is not None:
-            task.cancel()
+            # Looked up now, since a later request may have the same id; cancelled after it has begun, since a task
+            # that is cancelled before its first step answers nothing.
+            self._loop.call_soon(task.cancel)
 
     # Answering
 
