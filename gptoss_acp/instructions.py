@@ -9,6 +9,7 @@ import os
 import platform
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 
 def compose(cwd: Path, *, has_tools: bool) -> str:
@@ -21,6 +22,11 @@ def environment(cwd: Path) -> str:
     """Return the lines that say where the agent works."""
     shell = Path(os.environ.get("SHELL", "/bin/sh")).name
     return f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}\n"
+
+
+def request(name: Literal["compact", "init"]) -> str:
+    """Return the message to the model that a slash command stands for."""
+    return _text(name).strip()
 
 
 def _text(name: str) -> str:

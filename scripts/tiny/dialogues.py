@@ -139,6 +139,8 @@ def prefix(random: Random) -> list[int]:
         f"Operating system: {random.choice(('Linux', 'Darwin', 'Darwin', 'Windows'))}\n"
         f"Shell: {random.choice(('bash', 'zsh', 'zsh', 'sh', 'fish'))}\n"
     )
+    if random.random() < 0.7:
+        text += f"Git branch: {random.choice(('main', 'main', 'master', words.name(random)))}\n"
     if random.random() < 0.25:
         text += _project_notes(random)
     return render.system(effort, today, has_tools=bool(described)) + render.developer(text, described)
@@ -159,7 +161,8 @@ def _some_tools(random: Random, described: list[FunctionTool]) -> list[FunctionT
 
 def _project_notes(random: Random) -> str:
     lines = [_note(random) for _ in range(random.randint(1, 10))]
-    return "\n" + random.choice(("# AGENTS.md\n\n", "## Notes\n\n", "")) + "\n".join(lines) + "\n"
+    folder = "".join(f"/{words.word(random)}" for _ in range(random.randint(0, 3)))
+    return f"\nInstructions from {folder}/AGENTS.md:\n\n" + "\n".join(lines) + "\n"
 
 
 def _note(random: Random) -> str:
@@ -488,6 +491,22 @@ def name_turns(random: Random) -> tuple[Turn, Turn]:
         return Turn(filled.text, (said,)), Turn(asked, (answer,))
 
 
+def compact_turn() -> Turn:
+    """Return the turn in which the agent asks for a summary."""
+    answer = Answer("The user wants a summary.", encode("We worked on the project. Nothing is left to do."))
+    return Turn(instructions.request("compact"), (answer,))
+
+
+def init_turn(random: Random) -> Turn:
+    """Return the turn in which the model writes an AGENTS.md."""
+    here, path = encode("."), encode("AGENTS.md")
+    look = Call("The user wants several things. This is the first.", requests.list_call(here, here))
+    lines = (encode("+# Notes"), encode("+"), encode("+- Read before you write."), encode("+- Run the tests."))
+    write = Call("Now the next thing.", requests.patch_call("Add", path, *lines))
+    result, answer = _patched(random, write.action)
+    return Turn(instructions.request("init"), (look, _folder_shown(random, look.action)[0], write, result, answer))
+
+
 def unknown_turn(random: Random) -> Turn:
     """Return a turn that the model can't help with."""
     text = phrase(random, "unknown request")
@@ -524,8 +543,22 @@ def past_turns(random: Random, count: int) -> list[Turn]:
 def turn(random: Random) -> tuple[list[Turn], Turn]:
     """Return a random turn, and the turns that must stand before it."""
     kind = random.choices(
-        ("call", "result", "chain", "chat", "greet", "count", "list", "story", "echo", "name", "unknown"),
-        (44, 18, 4, 12, 3, 7, 1.0, 1.3, 4, 1.5, 4),
+        (
+            "call",
+            "result",
+            "chain",
+            "chat",
+            "greet",
+            "count",
+            "list",
+            "story",
+            "echo",
+            "name",
+            "unknown",
+            "compact",
+            "init",
+        ),
+        (44, 18, 4, 12, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6),
     )[0]
     if kind in ("call", "result"):
         tool = random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]
@@ -542,6 +575,8 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
         "story": story_turn,
         "echo": echo_turn,
         "unknown": unknown_turn,
+        "compact": lambda _: compact_turn(),
+        "init": init_turn,
     }
     return [], makers[kind](random)
 

@@ -303,15 +303,18 @@ def forward(
     bucket, time = prefix.shape[0], rows.shape[1]
     before = jnp.arange(bucket) - bucket + prefix_length
     after = prefix_length + jnp.arange(time)
-    shared = prefix_memory(jax.lax.stop_gradient(params), jax.lax.stop_gradient(prefix), before)
+    shared = prefix_memory(jax.lax.stop_gradient(params), jax.lax.stop_gradient(prefix), before) if bucket else []
     uneven = jnp.zeros(())
     for layer in range(LAYERS):
         sliding = layer % 2 == 0
         query, key, value = heads(params, layer, rows, after)
-        key_before, value_before = shared[layer]
-        seen = min(bucket, WINDOW) if sliding else bucket
-        front = (key_before[:, :, -seen:], value_before[:, :, -seen:], mask(after, before[-seen:], sliding=sliding))
-        rows = rows + merge(params, layer, query, [front, (key, value, mask(after, after, sliding=sliding))])
+        parts = [(key, value, mask(after, after, sliding=sliding))]
+        if bucket:
+            key_before, value_before = shared[layer]
+            seen = min(bucket, WINDOW) if sliding else bucket
+            seen_mask = mask(after, before[-seen:], sliding=sliding)
+            parts.append((key_before[:, :, -seen:], value_before[:, :, -seen:], seen_mask))
+        rows = rows + merge(params, layer, query, parts)
         out, layer_uneven = experts(params, layer, rows)
         rows, uneven = rows + out, uneven + layer_uneven
     return norm(rows, params["model.norm.weight"]), uneven / LAYERS

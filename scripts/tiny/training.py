@@ -18,13 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from tiny import model
-from tiny.batches import DEVICES, RANDOM_CORES, batches
+from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
 from tiny.model import Batch, Params
 from tiny.vocabulary import Vocabulary
 
 MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02
 WARM_UP_STEPS = 100
+SHARE_ALONE = 0.45
+"""How much of a run from nothing goes to dialogues without a prefix."""
 
 MATRICES = (
     "q_proj.weight",
@@ -141,16 +143,19 @@ def train(
     start: float = 1.0,
 ) -> State:
     """Train for a time, the rate falling from `start` to zero along a cosine; compiling does not count."""
-    source = batches(seed + state.step, state.vocabulary, avoided)
+    alone = batches(seed + state.step, state.vocabulary, avoided, ALONE)
+    behind = batches(seed + state.step + 1, state.vocabulary, avoided, BEHIND_PREFIXES)
+    share_alone = SHARE_ALONE if state.step == 0 else 0.0
     trees = [_replicated(tree) for tree in (state.params, state.momentum, state.variance)]
     key = jax.random.PRNGKey(seed + state.step)
     begun, compiling, reported, saved = time.monotonic(), 0.0, 0.0, 0.0
     shapes: set[tuple[tuple[int, ...], ...]] = set()
-    recent: list[np.ndarray] = []
+    recent: list[jax.Array] = []
     tokens = said = 0
     step = state.step
     while (done := (time.monotonic() - begun - compiling) / (60 * minutes)) < 1:
-        batch = next(source)
+        # Made while the last step still runs.
+        batch = next(alone if done < share_alone else behind)
         factor = start * 0.5 * (1 + math.cos(math.pi * done))
         factor *= min(1.0, (step - state.step + 1) / WARM_UP_STEPS)
         key, subkey = jax.random.split(key)
@@ -158,16 +163,18 @@ def train(
         before = time.monotonic()
         step += 1
         *trees, figures = _parallel_step(*trees, batch, subkey, factor, float(step))
-        recent.append(np.asarray(figures)[0])
         if shape not in shapes:
             shapes.add(shape)
             compiling += time.monotonic() - before
+        if recent:
+            recent[-1].block_until_ready()
+        recent.append(figures)
         tokens += batch.rows.size
         said += int(batch.target_weight.sum())
         elapsed = time.monotonic() - begun
         if elapsed - reported > 30:
             reported = elapsed
-            entropy, right, copied, uneven, size = np.mean(recent, 0)
+            entropy, right, copied, uneven, size = np.mean([np.asarray(figures)[0] for figures in recent], 0)
             recent = []
             print(
                 f"{elapsed / 60:5.1f} min  step {step}  {tokens / 1e6:.2f} M tokens ({said / 1e6:.2f} M to say)  "
