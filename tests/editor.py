@@ -20,6 +20,7 @@ from acp import Client, RequestError, schema, spawn_agent_process
 from acp.client import ClientSideConnection
 
 from tests.agent_process import private_environment
+from tests.conformance import check_trace
 
 Answer = Literal["allow-once", "allow-always", "reject-once", "cancelled", "nothing"]
 
@@ -217,3 +218,4 @@ async def opened(
             cwd=str(work), mcp_servers=[], additional_directories=[str(path) for path in additional]
         )
         yield Open(connection, process, created)
+    check_trace(folder / "trace")

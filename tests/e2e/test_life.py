@@ -16,12 +16,11 @@ import pytest
 from tests.agent_process import (
     EXIT_SECONDS,
     AgentProcess,
-    Message,
-    check_line,
     private_environment,
     prompt_params,
     request,
 )
+from tests.conformance import Message
 from tests.conftest import Spawner
 from tests.tokens import final, numbers
 
@@ -100,7 +99,7 @@ def exchange(agent: AgentProcess, method: str, params: Message) -> Message:
     """Send a request and return the next line, read here and now so that the output can be closed afterwards."""
     agent.ask(method, params)
     assert agent.from_agent is not None
-    return check_line(agent.from_agent.readline())
+    return agent.conversation.agent_said(agent.from_agent.readline())
 
 
 def close_stdout(agent: AgentProcess) -> None:

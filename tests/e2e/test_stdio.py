@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent_process import check_line, line_of, prompt_params, request
+from tests.agent_process import line_of, prompt_params, request
+from tests.conformance import Conversation
 from tests.conftest import Spawner
 from tests.tokens import final, numbers
 
@@ -28,13 +29,15 @@ def test_with_stdin_from_the_null_device_the_code_is_0(spawn: Spawner) -> None:
 def test_requests_from_a_file_are_answered_to_a_file(spawn: Spawner, tmp_path: Path) -> None:
     new_session = request("session/new", {"cwd": "/", "mcpServers": []}, 1)
     source, target = tmp_path / "requests", tmp_path / "answers"
-    source.write_bytes(
-        line_of(INITIALIZE) + b"nonsense\n" + line_of(new_session) + line_of(request("test/ping", {}, 2))
-    )
+    ping = request("test/ping", {}, 2)
+    source.write_bytes(line_of(INITIALIZE) + b"nonsense\n" + line_of(new_session) + line_of(ping))
     with source.open("rb") as requests, target.open("wb") as answers:
         agent = spawn.scripted(HELLO, stdin=requests, stdout=answers)
         assert agent.exit_code() == 0
-    messages = [check_line(line) for line in target.read_bytes().splitlines(keepends=True)]
+    conversation = Conversation()
+    for asked in (INITIALIZE, new_session, ping):
+        conversation.client_said(asked)
+    messages = [conversation.agent_said(line) for line in target.read_bytes().splitlines(keepends=True)]
     assert sorted((message["id"] for message in messages), key=str) == [0, 1, 2, None]
 
 
