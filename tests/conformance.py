@@ -90,8 +90,7 @@ class Conversation:
             self._request(message)
         else:
             assert message.keys() == {"jsonrpc", "method", "params"}
-            assert message["method"] == "session/update"
-            self._update(message["params"])
+            self._notification(message["method"], message["params"])
         return dict(message)
 
     def _answer(self, message: Message) -> None:
@@ -127,6 +126,14 @@ class Conversation:
         if message["method"] == "session/request_permission":
             session, call = message["params"]["sessionId"], message["params"]["toolCall"]["toolCallId"]
             assert self._calls[session][call] not in FINAL, "permission for a tool call that has ended"
+
+    def _notification(self, method: str, params: Message) -> None:
+        if method == "$/cancel_request":
+            check(schema.CancelRequestNotification, params)
+            assert json.dumps(params["requestId"]) in self._agents_requests, "a cancel of no request"
+            return
+        assert method == "session/update"
+        self._update(params)
 
     def _update(self, params: Message) -> None:
         check(schema.SessionNotification, params)

@@ -78,6 +78,7 @@ def test_a_right_conversation_passes() -> None:
         [*PROMPTED, updated(chunk("m")), updated(chunk("n")), updated(chunk("m"))],
         [*PROMPTED, updated({"sessionUpdate": "news"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "session/update"})],
+        [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "$/cancel_request", "params": {"requestId": 5}})],
         [*PROMPTED, ("->", {**permission(0, "c")[1], "method": "fs/read_text_file"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "id": 5, "method": "terminal/kill", "params": {}})],
     ],
