@@ -1,0 +1,165 @@
+"""Every method in every state: before initialize, without its session, with wrong, missing and foreign fields, in a turn.
+
+A method that is added to the agent belongs into `METHODS`; a test says so if it is forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from gptoss_acp.agent import Agent
+from gptoss_acp.settings import Settings
+from tests.agent_process import AgentProcess
+from tests.conftest import Spawner
+from tests.tokens import final, numbers
+
+ENDLESS = final(numbers(20_000))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, the params it takes besides the session's id, and for each field something that it may not be."""
+
+    name: str
+    params: dict[str, Any]
+    wrong: dict[str, Any]
+    required: tuple[str, ...] = ()
+    of_a_session: bool = True
+    ends_turn: bool = field(default=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def request(self, session: str) -> dict[str, Any]:
+        return {**self.params, **({"sessionId": session} if self.of_a_session else {})}
+
+
+METHODS = (
+    Method(
+        "initialize",
+        {"protocolVersion": 1},
+        {"protocolVersion": "1"},
+        required=("protocolVersion",),
+        of_a_session=False,
+    ),
+    Method(
+        "authenticate",
+        {"methodId": "prepare-model"},
+        {"methodId": 5},
+        required=("methodId",),
+        of_a_session=False,
+    ),
+    Method(
+        "session/new",
+        {"cwd": "/", "mcpServers": []},
+        {"cwd": 5, "mcpServers": "none"},
+        required=("cwd",),
+        of_a_session=False,
+    ),
+    Method(
+        "session/prompt",
+        {"prompt": [{"type": "text", "text": "Go"}]},
+        {"sessionId": 5, "prompt": "Go"},
+        required=("sessionId", "prompt"),
+        ends_turn=True,
+    ),
+    Method(
+        "session/set_mode",
+        {"modeId": "ask"},
+        {"sessionId": [], "modeId": 1},
+        required=("sessionId", "modeId"),
+    ),
+    Method(
+        "session/set_config_option",
+        {"configId": "mode", "value": "ask"},
+        {"sessionId": {}, "configId": 1, "value": 2},
+        required=("sessionId", "configId", "value"),
+    ),
+)
+AFTER_INITIALIZE = [method for method in METHODS if method.name != "initialize"]
+OF_SESSIONS = [method for method in METHODS if method.of_a_session]
+
+
+@pytest.fixture(scope="module")
+def agent(spawn_once: Spawner) -> AgentProcess:
+    """One agent for all that follows: none of it may do harm to the next."""
+    agent = spawn_once.scripted(ENDLESS, delay=0.005)
+    agent.initialize()
+    return agent
+
+
+def wrong_fields(error: Any) -> set[str]:
+    """Return which top-level fields an error about params names."""
+    assert error["code"] == -32602
+    assert all(problem["problem"] for problem in error["data"])
+    return {problem["field"].partition(".")[0] for problem in error["data"]}
+
+
+def test_every_method_of_the_agent_is_in_the_table() -> None:
+    agent = Agent(None, Settings())  # type: ignore[arg-type]
+    assert {method.name for method in METHODS} == set(agent.requests)
+
+
+@pytest.mark.parametrize("method", AFTER_INITIALIZE, ids=str)
+def test_before_initialize(spawn: Spawner, method: Method) -> None:
+    agent = spawn.scripted(ENDLESS)
+    error = agent.error(agent.ask(method.name, method.request("s")))
+    assert error["code"] == -32600
+    assert "initialize" in error["message"]
+    assert agent.open()
+
+
+@pytest.mark.parametrize("method", OF_SESSIONS, ids=str)
+def test_without_its_session(agent: AgentProcess, method: Method) -> None:
+    error = agent.error(agent.ask(method.name, method.request("no-such-session")))
+    assert error["code"] == -32002
+    assert "no-such-session" in error["message"]
+
+
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method in METHODS for name in method.wrong], ids=str)
+def test_with_a_field_of_the_wrong_type(agent: AgentProcess, method: Method, name: str) -> None:
+    params = {**method.request("s"), name: method.wrong[name]}
+    assert wrong_fields(agent.error(agent.ask(method.name, params))) == {name}
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [(method, name) for method in METHODS for name in method.required], ids=str
+)
+def test_with_a_field_missing(agent: AgentProcess, method: Method, name: str) -> None:
+    params = {key: value for key, value in method.request("s").items() if key != name}
+    assert wrong_fields(agent.error(agent.ask(method.name, params))) == {name}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("params", [None, [], "params", 5])
+def test_with_params_that_are_no_object(agent: AgentProcess, method: Method, params: Any) -> None:
+    assert agent.error(agent.ask(method.name, params))["code"] == -32602
+    assert agent.is_well()
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_with_fields_that_nobody_knows(agent: AgentProcess, method: Method) -> None:
+    session = agent.new_session()
+    params = {**method.request(session), "_meta": {"a": 1}, "fieldOfTomorrow": [None]}
+    asked = agent.ask(method.name, params)
+    agent.cancel(session)
+    agent.result(asked)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_while_a_turn_runs(agent: AgentProcess, method: Method) -> None:
+    session = agent.new_session()
+    turn = agent.prompt(session, "Count")
+    agent.read_until(lambda: bool(agent.chunks(session)))
+    asked = agent.ask(method.name, method.request(session))
+    if method.ends_turn:
+        assert agent.result(turn)["stopReason"] == "cancelled"
+    else:
+        agent.result(asked)
+        seen = len(agent.chunks(session))
+        agent.read_until(lambda: len(agent.chunks(session)) > seen)
+    agent.cancel(session)
+    assert agent.result(asked if method.ends_turn else turn)["stopReason"] == "cancelled"
