@@ -117,11 +117,12 @@ class Workspace:
             await self.client.write_text_file(change.path, change.after)
 
     def _suits_editor(self, change: Change) -> bool:
-        """Whether the editor can make a change: it has no way to delete, to keep a moved file's mode, to take much."""
+        """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
         return (
             self.client.capabilities.write
             and change.after is not None
             and change.moved_from is None
+            and change.mode is None
             and bounds.json_size(change.after) <= LONGEST_WRITE
         )
 
