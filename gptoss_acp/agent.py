@@ -18,10 +18,10 @@ from gptoss_acp import __version__
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
-    from gptoss_acp.engine.api import Engine
+    from gptoss_acp.engine.api import Engine, Trace
     from gptoss_acp.session import Session
-    from gptoss_acp.settings import Mode, Settings
-    from gptoss_acp.turn import Outcome, Trace
+    from gptoss_acp.settings import Effort, Mode, Settings
+    from gptoss_acp.turn import Outcome
     from gptoss_acp.updates import Updates
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,8 @@ class Agent:
         session_id = str(uuid.uuid4())
         session = self._sessions[session_id] = self._new_session(cwd, additional, session_id)
         self._prepare_in_background(session)
+        # Runs once this method's answer is on its way, before which the client does not know the session.
+        asyncio.get_running_loop().call_soon(session.advertise)
         return {"sessionId": session_id, "modes": session.modes(), "configOptions": session.config_options()}
 
     async def prompt(self, params: Any) -> dict[str, Any]:
@@ -128,10 +130,13 @@ class Agent:
     async def set_config_option(self, params: Any) -> dict[str, Any]:
         request = await self._validate("SetSessionConfigOptionSelectRequest", params)
         session = self._session(request.session_id)
-        if request.config_id != "mode":
+        if request.config_id == "mode":
+            session.set_mode(_mode("value", request.value))
+            self._updates(request.session_id).mode(session.mode)
+        elif request.config_id == "effort":
+            session.set_effort(_effort("value", request.value))
+        else:
             raise _invalid("configId", "there is no such option")
-        session.set_mode(_mode("value", request.value))
-        self._updates(request.session_id).mode(session.mode)
         return {"configOptions": session.config_options()}
 
     async def cancel(self, params: Any) -> None:
@@ -174,10 +179,12 @@ class Agent:
         return Session(workspace, self._engine, updates, self._settings, self._trace)
 
     def _updates(self, session_id: str) -> Updates:
+        from gptoss_acp.tools.client import Capabilities
         from gptoss_acp.updates import Updates
 
         assert self._connection is not None
-        return Updates(self._connection, session_id)
+        shows_compaction = Capabilities.declared(self._initialize_params).compaction
+        return Updates(self._connection, session_id, shows_compaction=shows_compaction)
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -225,6 +232,15 @@ def _mode(field: str, name: str) -> Mode:
     if mode is None:
         raise _invalid(field, f"the modes are {', '.join(MODES)}")
     return mode
+
+
+def _effort(field: str, name: str) -> Effort:
+    from gptoss_acp.commands import EFFORTS, as_effort
+
+    effort = as_effort(name)
+    if effort is None:
+        raise _invalid(field, f"the efforts are {', '.join(EFFORTS)}")
+    return effort
 
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def make_engine(chosen: settings.Settings) -> Engine:
     from gptoss_acp.harmony.encoding import CALL, STOP_IDS
 
     if chosen.script is not None:
-        return ScriptedEngine(chosen.script)
+        return ScriptedEngine(chosen.script, chosen.context_length)
     options = EngineOptions(
         stop_tokens=STOP_IDS,
         branch_tokens=(CALL,),

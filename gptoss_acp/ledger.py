@@ -7,15 +7,17 @@ about asyncio, ACP or MLX.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import takewhile
 from typing import Literal
 
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "summary", "assistant", "tool"]
+"""Whose message it is. A summary stands for messages that are gone; to the model it is a user's."""
 
 _SAFE_RECIPIENT = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
@@ -58,12 +60,25 @@ class Ledger:
         return [token for entry in (*self.prefix, *self.entries) for token in entry.tokens]
 
     @property
+    def length(self) -> int:
+        """Tokens of every entry."""
+        return size((*self.prefix, *self.entries))
+
+    @property
     def prefix_length(self) -> int:
         """Tokens of the system and developer entries."""
-        return sum(len(entry.tokens) for entry in self.prefix)
+        return size(self.prefix)
+
+    @property
+    def unanswered(self) -> list[Entry]:
+        """The user's messages at the end, to which the model has said nothing yet."""
+        return list(takewhile(lambda entry: entry.role == "user", reversed(self.entries)))[::-1]
 
     def add_user(self, text: str) -> None:
         self.entries.append(Entry("user", tuple(render.user(text)), text))
+
+    def drop_unanswered(self) -> None:
+        self.entries = self.entries[: len(self.entries) - len(self.unanswered)]
 
     def add_sampled(self, message: MessageEnded) -> None:
         """Keep a message as the model sampled it, closed as openai-harmony closes it in a history.
@@ -105,6 +120,11 @@ class Ledger:
         spoken = [entry for entry in self.entries if not _is_reasoning(entry)]
         if spoken and spoken[-1].channel == "final":
             self.entries = spoken
+
+
+def size(entries: Iterable[Entry]) -> int:
+    """Return how many tokens `entries` have."""
+    return sum(len(entry.tokens) for entry in entries)
 
 
 def _is_reasoning(entry: Entry) -> bool:

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
-from gptoss_acp import instructions, project, tools
-from gptoss_acp.engine.api import Engine, Sampling
+from gptoss_acp import commands, instructions, project, tools
+from gptoss_acp.commands import EFFORTS, Commands, Given, Heard
+from gptoss_acp.compaction import Compactor
+from gptoss_acp.engine.api import Engine, Sampling, Trace
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.settings import Mode, Settings
+from gptoss_acp.settings import Effort, Mode, Settings
+from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.permissions import MODES, Permissions
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
-from gptoss_acp.turn import Outcome, Trace, Turn
+from gptoss_acp.turn import Outcome, Turn
 from gptoss_acp.updates import Updates
-
-Attached = Callable[[], Awaitable[str]]
-
-
-async def _nothing() -> str:
-    return ""
 
 
 class Session:
@@ -44,21 +42,23 @@ class Session:
         self._settings = settings
         self._trace = trace
         self._ledger = Ledger()
-        self._ledger.set_prefix(
-            instructions.compose(workspace.roots.cwd, has_tools=True) + project.notes(workspace.roots.cwd),
-            tools.descriptions(),
-            settings.effort,
-            datetime.now().astimezone().date(),
-        )
+        cwd = workspace.roots.cwd
+        self._instructions = instructions.compose(cwd, has_tools=True) + project.notes(cwd)
+        self._today = datetime.now().astimezone().date()
+        self._effort = settings.effort
+        self._write_prefix()
+        self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
         self.workspace = workspace
         self._permissions = Permissions(settings.mode)
-        self._unheard: list[tuple[str, Attached]] = []
+        self._unheard: list[Heard] = []
+        self._compactor = Compactor(self._ledger, engine, updates, self._sampling, trace)
+        self._commands = Commands(self._compactor, workspace, self._permissions, self, self._unheard)
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
 
-    async def prompt(self, text: str, attached: Attached = _nothing) -> Outcome:
-        """Run one turn. A prompt that comes while another runs cancels that one and then runs.
+    async def prompt(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> Outcome:
+        """Run one turn, or a slash command. A prompt that comes while another runs cancels that one and then runs.
 
         `attached` reads what is to be heard after the text; that is a part of the turn, and can be cancelled with it.
         Cancelling the caller cancels the turn, and returns only when that has stopped.
@@ -68,11 +68,16 @@ class Session:
         """
         self.cancel()
         cancels = self._cancels
-        self._unheard.append((text, attached))
+        text = commands.meant(text)
+        command = commands.read(text)
+        if command is None:
+            self._unheard.append(Heard(text, attached) if attached else Heard(text))
         async with self._turns:
             if self._cancels != cancels:
-                return Outcome("cancelled")
-            return await self._run(self._hear_and_answer())
+                return Outcome(stop_reason="cancelled")
+            if command is not None:
+                return await self._run(self._obey(command))
+            return await self._run(self._converse())
 
     async def prepare(self) -> None:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
@@ -84,6 +89,10 @@ class Session:
         self._cancels += 1
         self._stop()
 
+    def advertise(self) -> None:
+        """Tell the client which slash commands there are."""
+        self._updates.commands(commands.advertised())
+
     @property
     def mode(self) -> Mode:
         return self._permissions.mode
@@ -91,6 +100,16 @@ class Session:
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""
         self._permissions.mode = mode
+
+    @property
+    def effort(self) -> Effort:
+        return self._effort
+
+    def set_effort(self, effort: Effort) -> None:
+        """Change how hard the model thinks, from its next call on."""
+        self._effort = effort
+        self._write_prefix()
+        self._engine.read_ahead(self._ledger.tokens())
 
     def modes(self) -> dict[str, Any]:
         """Return the modes in ACP's older form, `SessionModeState`."""
@@ -101,36 +120,62 @@ class Session:
         """Return every config option with its current value, in ACP's form."""
         modes = [{"value": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
         mode = {"id": "mode", "name": "Mode", "description": "What the agent may do without asking", "category": "mode"}
-        return [{**mode, "type": "select", "currentValue": self.mode, "options": modes}]
+        efforts = [{"value": effort, "name": effort.capitalize()} for effort in EFFORTS]
+        effort = {"id": "effort", "name": "Reasoning", "description": "How hard the model thinks"}
+        return [
+            {**mode, "type": "select", "currentValue": self.mode, "options": modes},
+            {**effort, "category": "thought_level", "type": "select", "currentValue": self.effort, "options": efforts},
+        ]
 
-    async def _hear_and_answer(self) -> Outcome:
+    def _write_prefix(self) -> None:
+        self._ledger.set_prefix(self._instructions, tools.descriptions(), self._effort, self._today)
+
+    async def _hear(self) -> None:
         # What was said in prompts that were cancelled before they began is heard with this one.
         while self._unheard:
-            text, attached = self._unheard.pop(0)
-            try:
-                self._ledger.add_user(text + await attached())
-            except asyncio.CancelledError:
-                self._unheard.insert(0, (text, attached))
-                raise
-        return await self._new_turn().run()
+            heard = self._unheard[0]
+            self._ledger.add_user(heard.text + await heard.attached())
+            self._unheard.pop(0)
 
-    def _new_turn(self) -> Turn:
+    async def _converse(self) -> Outcome:
+        try:
+            await self._hear()
+        except asyncio.CancelledError:
+            return Outcome(stop_reason="cancelled")
+        toolbox = Toolbox(self.workspace, self._permissions, self._updates)
+        turn = self._new_turn(toolbox)
+        try:
+            return await turn.run()
+        finally:
+            self._commands.note_turn(turn.outcome, toolbox.changes)
+
+    async def _obey(self, given: Given) -> Outcome:
+        outcome = Outcome()
+        try:
+            answer = await self._commands.obey(given, outcome)
+        except (asyncio.CancelledError, TurnCancelledError):
+            outcome.stop_reason = "cancelled"
+        else:
+            self._updates.message_chunk(str(uuid.uuid4()), answer)
+        return outcome
+
+    def _new_turn(self, toolbox: Toolbox) -> Turn:
         settings = self._settings
-        sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
         return Turn(
             self._ledger,
             self._engine,
             self._updates,
-            Toolbox(self.workspace, self._permissions, self._updates),
-            sampling,
+            toolbox,
+            self._compactor,
+            self._sampling,
             settings.max_turn_requests,
             constrain=_within_grammar if settings.header_grammar == "on" else None,
             stop_repetition=settings.stop_repetition == "on",
             trace=self._trace,
         )
 
-    async def _run(self, turn: Coroutine[Any, Any, Outcome]) -> Outcome:
-        task = self._turn = asyncio.create_task(turn)
+    async def _run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        task = self._turn = asyncio.create_task(work)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -141,7 +186,7 @@ class Session:
             raise
         finally:
             self._turn = None
-        return Outcome("cancelled") if task.cancelled() else task.result()
+        return Outcome(stop_reason="cancelled") if task.cancelled() else task.result()
 
     def _stop(self) -> None:
         # Once only: a second cancel would interrupt the turn while it waits for the engine to let go.

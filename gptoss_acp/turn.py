@@ -7,13 +7,15 @@ is made nor how a line is written.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
-from gptoss_acp.engine.api import Constrain, Engine, Figures, Sampling
+from gptoss_acp.compaction import CompactionError, Compactor
+from gptoss_acp.engine.api import Constrain, Engine, Figures, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
@@ -22,44 +24,22 @@ from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
 from gptoss_acp.updates import Updates
 
+log = logging.getLogger(__name__)
+
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 
 THINKING_UPDATE_SECONDS = 1.0
 
 
-class Trace(Protocol):
-    """Where the ids that the model sees and samples are recorded for debugging."""
-
-    def prompt(self, tokens: Sequence[int]) -> None: ...
-
-    def token(self, token: int) -> None: ...
-
-
 @dataclass(slots=True)
-class Outcome:
-    """How a turn ended and what it took. Counts are tokens over all its model calls, times are seconds."""
+class Outcome(Usage):
+    """How a turn ended and what its model calls took together."""
 
     stop_reason: StopReason = "end_turn"
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
     thought_tokens: int = 0
-    decode_seconds: float = 0.0
-    decoded_tokens: int = 0
     first_token_seconds: float | None = None
     first_visible_seconds: float | None = None
     notice: str | None = None
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        return self.decoded_tokens / self.decode_seconds if self.decode_seconds else None
-
-    def add(self, figures: Figures) -> None:
-        self.input_tokens += figures.prompt_tokens
-        self.cached_tokens += figures.cached_tokens
-        self.output_tokens += figures.generated_tokens
-        self.decode_seconds += figures.decode_seconds
-        self.decoded_tokens += max(0, figures.generated_tokens - 1)
 
 
 @dataclass(slots=True)
@@ -84,6 +64,7 @@ class Turn:
     engine: Engine
     updates: Updates
     toolbox: Toolbox
+    compactor: Compactor
     sampling: Sampling
     max_requests: int
     constrain: Constrain | None = None
@@ -97,11 +78,13 @@ class Turn:
     _used: int = -1
     _call: AnnouncedCall | None = None
     _unanswered: MessageEnded | None = None
+    _compactable: bool = True
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
 
         Raises:
+            PromptTooLongError: the context does not hold the user's message, which is dropped.
             EngineError: the model could not be loaded, or failed.
         """
         try:
@@ -110,6 +93,9 @@ class Turn:
             self.outcome.stop_reason = await self._converse()
         except (asyncio.CancelledError, TurnCancelledError):
             self.outcome.stop_reason = "cancelled"
+        except PromptTooLongError:
+            self.ledger.drop_unanswered()
+            raise
         finally:
             self._settle_call()
             self.ledger.end_turn()
@@ -118,6 +104,7 @@ class Turn:
 
     async def _converse(self) -> StopReason:
         for _ in range(self.max_requests):
+            await self._make_room()
             reply = await self._respond()
             if not (reply.call or reply.shown or reply.limit_reached):
                 reply = await self._respond(render.FINAL_START)
@@ -129,10 +116,19 @@ class Turn:
             return "max_tokens" if reply.limit_reached else "end_turn"
         return "max_turn_requests"
 
+    async def _make_room(self) -> None:
+        """Compact the conversation if the context is nearly full. If that fails, go on as long as it fits."""
+        if self._compactable and self.compactor.due:
+            try:
+                await self.compactor.compact(self.outcome)
+            except CompactionError as error:
+                log.warning("the conversation was not compacted: %s", error)
+                self._compactable = False
+
     async def _call_tool(self, message: MessageEnded) -> None:
         assert self._call is not None
         result = await self._call.run(message.text)
-        self.ledger.add_tool_result(message, result)
+        self.ledger.add_tool_result(message, self.compactor.fitted(result))
         self._call = self._unanswered = None
 
     def _settle_call(self) -> None:

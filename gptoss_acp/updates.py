@@ -5,19 +5,23 @@ Knows the shape of updates. Knows nothing about Harmony, so only what is handed 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from gptoss_acp.rpc import Connection
 
 METHOD = "session/update"
 
+CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]
+
 
 class Updates:
-    """The updates of one session."""
+    """The updates of one session. `shows_compaction`: the client has declared ACP's draft `compaction_update`."""
 
-    def __init__(self, connection: Connection, session_id: str) -> None:
+    def __init__(self, connection: Connection, session_id: str, *, shows_compaction: bool = False) -> None:
         self._connection = connection
         self._session_id = session_id
+        self._shows_compaction = shows_compaction
 
     def message_chunk(self, message_id: str, text: str) -> None:
         """Stream a piece of the agent's message `message_id`."""
@@ -28,14 +32,44 @@ class Updates:
 
         self._connection.notify_text(METHOD, message_id, text, frame)
 
-    def tool_call(self, identifier: str, title: str, kind: str) -> None:
-        """Say that a tool call has begun, whose arguments are still to come."""
+    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
+        """Say that a tool call has begun; `pending` while its arguments are still to come."""
         update = {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind}
-        self._connection.notify(METHOD, self._frame({**update, "status": "pending"}))
+        self._connection.notify(METHOD, self._frame({**update, "status": status}))
 
     def tool_call_update(self, identifier: str, **fields: Any) -> None:
         """Say what has changed about a tool call, in ACP's own field names."""
         update = {"sessionUpdate": "tool_call_update", "toolCallId": identifier, **fields}
+        self._connection.notify(METHOD, self._frame(update))
+
+    def compaction(
+        self, identifier: str, status: CompactionStatus, text: str = "", *, before: int = 0, after: int = 0
+    ) -> None:
+        """Show how a compaction stands; to a client that knows none, as a tool call.
+
+        `text`: the summary where it is completed, the reason where it has failed. `before`, `after`: tokens.
+        """
+        if self._shows_compaction:
+            update: dict[str, Any] = {"sessionUpdate": "compaction_update", "compactionId": identifier}
+            if status == "completed":
+                update["summary"] = [{"type": "text", "text": text}]
+            elif status == "failed":
+                update["error"] = text
+            self._connection.notify(METHOD, self._frame({**update, "status": status}))
+        elif status == "in_progress":
+            self.tool_call(identifier, "Compacting the conversation", "think", status)
+        else:
+            told = f"{before:,} tokens before, {after:,} after.\n\n{text}"
+            self.tool_call_update(
+                identifier,
+                status="completed" if status == "completed" else "failed",
+                content=[{"type": "content", "content": {"type": "text", "text": told}}],
+                rawOutput={"tokensBefore": before, "tokensAfter": after},
+            )
+
+    def commands(self, commands: Sequence[dict[str, Any]]) -> None:
+        """Say which slash commands there are."""
+        update = {"sessionUpdate": "available_commands_update", "availableCommands": commands}
         self._connection.notify(METHOD, self._frame(update))
 
     def plan(self, entries: list[dict[str, str]]) -> None:

@@ -201,15 +201,12 @@ class AgentProcess:
 
     def traced_tokens(self) -> list[int]:
         """Return every id that the model has sampled so far; the program must have been spawned with `traced`."""
-        return [int(words[0]) for words in self._traced("token")]
+        lines = self.trace_file.read_text("utf-8").splitlines()
+        return [int(line.split()[1]) for line in lines if line.startswith("token ")]
 
     def traced_prompts(self) -> list[list[int]]:
         """Return the ids of every prompt that the model was given so far, likewise."""
-        return [[int(word) for word in words] for words in self._traced("prompt")]
-
-    def _traced(self, kind: str) -> list[list[str]]:
-        lines = self.trace_file.read_text("utf-8").splitlines()
-        return [line.split()[1:] for line in lines if line.startswith(kind + " ")]
+        return prompts_in(self.trace_file)
 
     @property
     def stderr(self) -> str:
@@ -254,6 +251,12 @@ class AgentProcess:
             if message["id"] is None:
                 self.null_answers.append(message)
             self._answers[message["id"]] = message
+
+
+def prompts_in(trace: Path) -> list[list[int]]:
+    """Return the ids of every prompt that a program has recorded with `--trace`."""
+    lines = trace.read_text("utf-8").splitlines()
+    return [[int(word) for word in line.split()[1:]] for line in lines if line.startswith("prompt ")]
 
 
 def line_of(message: Any) -> bytes:

@@ -34,6 +34,7 @@ class FakeEngine:
 
     model_name = "fake"
     context_length = 4096
+    memory_bytes = 0
 
     def __init__(self) -> None:
         self.generations: list[Generation] = []
@@ -79,12 +80,13 @@ class RecordingUpdates(Updates):
     """Keeps what a client would be told."""
 
     def __init__(self) -> None:
+        self._shows_compaction = False
         self.chunks: list[tuple[str, str]] = []
         self.usages: list[tuple[int, int]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def tool_call(self, identifier: str, title: str, kind: str) -> None:
-        self.calls.append((identifier, {"title": title, "kind": kind}))
+    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
+        self.calls.append((identifier, {"title": title, "kind": kind, "status": status}))
 
     def tool_call_update(self, identifier: str, **fields: Any) -> None:
         self.calls.append((identifier, fields))

@@ -67,6 +67,46 @@ class Figures:
         return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
 
 
+@dataclass(slots=True)
+class Usage:
+    """What several generations took together. Counts are tokens, times are seconds."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    decode_seconds: float = 0.0
+    decoded_tokens: int = 0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.decoded_tokens / self.decode_seconds if self.decode_seconds else None
+
+    def add(self, figures: Figures) -> None:
+        self.input_tokens += figures.prompt_tokens
+        self.cached_tokens += figures.cached_tokens
+        self.output_tokens += figures.generated_tokens
+        self.decode_seconds += figures.decode_seconds
+        self.decoded_tokens += max(0, figures.generated_tokens - 1)
+
+
+class Trace(Protocol):
+    """Where the ids that the model sees and samples are recorded for debugging."""
+
+    def prompt(self, tokens: Sequence[int]) -> None: ...
+
+    def token(self, token: int) -> None: ...
+
+
+class PromptTooLongError(EngineError):
+    """The context does not hold the prompt."""
+
+    def __init__(self, tokens: int, context_length: int) -> None:
+        super().__init__(
+            f"The conversation has {tokens} tokens, but the context holds {context_length}. "
+            "Send less at once, /clear the conversation, or raise --context-length."
+        )
+
+
 class Engine(Protocol):
     """One model, many generations at once."""
 
@@ -76,6 +116,11 @@ class Engine(Protocol):
     @property
     def context_length(self) -> int:
         """Most tokens of a prompt and its answer together; 0 before the model is loaded."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory that the model and its contexts take now."""
         ...
 
     def start(self) -> None:
@@ -111,6 +156,9 @@ class Engine(Protocol):
         messages' end: what comes before is kept for those.
 
         The last id that the generation yields is a stop token, or any other where a limit was reached.
+
+        Raises:
+            PromptTooLongError: the context has no room for a single token after the prompt.
         """
         ...
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gptoss_acp.engine.api import Constrain, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, Generation, PromptTooLongError, Sampling
 
 
 class ScriptedEngine:
@@ -18,10 +18,11 @@ class ScriptedEngine:
     """
 
     model_name = "scripted"
+    memory_bytes = 0
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, context_length: int | None = None) -> None:
         script = json.loads(file.read_text("utf-8"))
-        self.context_length = int(script.get("context_length", 131_072))
+        self.context_length = context_length or 131_072
         self._generations: list[list[int]] = script["generations"]
         self._delay = float(script.get("delay", 0))
         self._played = 0
@@ -42,6 +43,8 @@ class ScriptedEngine:
         branches: Sequence[int] = (),
         constrain: Constrain | None = None,
     ) -> Generation:
+        if len(prompt) >= self.context_length:
+            raise PromptTooLongError(len(prompt), self.context_length)
         tokens = self._generations[min(self._played, len(self._generations) - 1)]
         self._played += 1
         wanted = threading.Event()

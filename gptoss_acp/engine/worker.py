@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Constrain, EngineError, EngineOptions, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, EngineOptions, Generation, PromptTooLongError, Sampling
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.scheduler import Scheduler
@@ -41,6 +41,14 @@ class MlxEngine:
         self._scheduler: Scheduler | None = None
         self._loading: asyncio.Future[int] | None = None
 
+    @property
+    def memory_bytes(self) -> int:
+        if self._scheduler is None:
+            return 0
+        import mlx.core as mx  # costs nothing here: the scheduler has imported it
+
+        return mx.get_active_memory() + mx.get_cache_memory()
+
     def start(self) -> None:
         with contextlib.suppress(RuntimeError):  # started before
             self._thread.start()
@@ -63,10 +71,7 @@ class MlxEngine:
         constrain: Constrain | None = None,
     ) -> Generation:
         if len(prompt) >= self.context_length:
-            raise EngineError(
-                f"The conversation has {len(prompt)} tokens, but the context holds {self.context_length}. "
-                "Start a new session, or raise --context-length."
-            )
+            raise PromptTooLongError(len(prompt), self.context_length)
 
         def cancel() -> None:
             self._commands.put(lambda: self._prepared().cancel(generation))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gptoss_acp.tools import bounds, diffs
+from gptoss_acp.tools import bounds, diffs, disk
 from gptoss_acp.tools.disk import Change
 from gptoss_acp.tools.errors import ToolError
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run
@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(slots=True)
 class Call:
-    """One tool call of a session."""
+    """One tool call of a session. `changes` are those that it has made to files."""
 
     identifier: str
     workspace: Workspace
@@ -58,6 +58,7 @@ class Call:
     kind: str
     longest_output: int
     raw_input: Any = None
+    changes: list[Change] = field(default_factory=list)
     _content: list[dict[str, Any]] = field(default_factory=list)
     _running: bool = False
     _ended: bool = False
@@ -87,7 +88,12 @@ class Call:
         self._content = diffs.contents(changes)
         self.show(locations=diffs.locations(changes), content=self._content)
         await self._permit(self._editing([change.path for change in changes]))
+        # Noted while the files are there: what is deleted now may be wanted back as it was.
+        changes = [
+            replace(change, mode=disk.mode_of(change.path)) if change.after is None else change for change in changes
+        ]
         await self.workspace.commit(changes)
+        self.changes += changes
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
         """Run a program, shown while it runs, for so many seconds at most.

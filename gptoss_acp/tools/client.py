@@ -38,18 +38,18 @@ class Capabilities:
     read: bool = False
     write: bool = False
     terminal: bool = False
+    compaction: bool = False
 
     @classmethod
     def declared(cls, params: Any) -> Capabilities:
         """Read them from the params of `initialize`, whatever shape these have."""
-        capabilities = params.get("clientCapabilities") if isinstance(params, dict) else None
-        capabilities = capabilities if isinstance(capabilities, dict) else {}
-        files = capabilities.get("fs")
-        files = files if isinstance(files, dict) else {}
+        capabilities = _object(_object(params).get("clientCapabilities"))
+        files = _object(capabilities.get("fs"))
         return cls(
             read=files.get("readTextFile") is True,
             write=files.get("writeTextFile") is True,
             terminal=capabilities.get("terminal") is True,
+            compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
         )
 
 
@@ -154,3 +154,7 @@ class Client:
             raise ToolError(f"the editor refused {method}: {error.message[:500]}") from None
         except TimeoutError:
             raise ToolError(f"the editor did not answer {method}") from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -22,15 +22,19 @@ LARGEST_FILE = 10 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of one file; None is a file that is not there. `moved_from` is the file whose mode it keeps."""
+    """What becomes of one file; None is a file that is not there.
+
+    `moved_from` is the file whose mode it keeps; `mode` are the permission bits of a file that goes, or comes back.
+    """
 
     path: Path
     before: str | None
     after: str | None
     moved_from: Path | None = None
+    mode: int | None = None
 
     def reversed(self) -> Change:
-        return Change(self.path, self.after, self.before)
+        return Change(self.path, self.after, self.before, mode=self.mode)
 
 
 def read_text(real: Path) -> str:
@@ -73,6 +77,14 @@ def changed_at(real: Path) -> int | None:
     """Return when the file last changed, in nanoseconds of the system's clock, or None where there is none."""
     try:
         return real.stat(follow_symlinks=False).st_ctime_ns
+    except OSError:
+        return None
+
+
+def mode_of(real: Path) -> int | None:
+    """Return a file's permission bits, or None where there is none."""
+    try:
+        return stat.S_IMODE(real.stat(follow_symlinks=False).st_mode)
     except OSError:
         return None
 
@@ -157,10 +169,11 @@ class _Staged:
             raise ToolError("it has changed since it was read; read it again")
 
     def _choose_mode(self) -> None:
+        self.mode = self.change.mode
         with contextlib.suppress(FileNotFoundError):
             if self.change.moved_from is not None:
                 self.mode = stat.S_IMODE(self.change.moved_from.stat(follow_symlinks=False).st_mode)
-            elif self.old is not None:
+            elif self.old is not None and self.mode is None:
                 self.mode = stat.S_IMODE(os.stat(self.name, dir_fd=self.folder, follow_symlinks=False).st_mode)
 
 

@@ -16,6 +16,7 @@ from gptoss_acp.harmony.arguments import ArgumentError, parse_object, parse_stri
 from gptoss_acp.tools import bounds
 from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.client import TurnCancelledError
+from gptoss_acp.tools.disk import Change
 from gptoss_acp.tools.errors import ToolError
 from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import ALIASES, CODING_TOOLS, Tool
@@ -29,7 +30,7 @@ MOST_REPETITIONS = 2
 
 
 class Toolbox:
-    """The tools of one turn."""
+    """The tools of one turn. `changes` are those that its calls have made to files, in their order."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Toolbox:
         self._workspace = workspace
         self._permissions = permissions
         self._updates = updates
+        self.changes: list[Change] = []
         self._tools = {f"functions.{tool.name}": tool for tool in tools}
         self._last: tuple[str, Any] | None = None
         self._repetitions = 0
@@ -59,6 +61,7 @@ class Toolbox:
             title=title,
             kind=kind,
             longest_output=self._longest - 200,
+            changes=self.changes,
         )
         self._updates.tool_call(call.identifier, title, kind)
         return AnnouncedCall(self, call, recipient)

@@ -115,13 +115,16 @@ class Workspace:
         assert change.after is not None
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
             await self.client.write_text_file(change.path, change.after)
+        # What the editor shows from now on, and the disk does not, the user has typed.
+        self._agreed[change.path] = disk.changed_at(change.path) or 0
 
     def _suits_editor(self, change: Change) -> bool:
-        """Whether the editor can make a change: it has no way to delete, to keep a moved file's mode, to take much."""
+        """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
         return (
             self.client.capabilities.write
             and change.after is not None
             and change.moved_from is None
+            and change.mode is None
             and bounds.json_size(change.after) <= LONGEST_WRITE
         )
 
