@@ -192,7 +192,7 @@ def test_a_client_that_knows_compactions_is_shown_them_as_such(
     calls: Sequence[Sequence[int]], shown: list[dict[str, Any]], spawn: Spawner
 ) -> None:
     agent = spawn.scripted(final(numbers(500)), *calls)
-    capabilities = {"session": {"compaction": {}}}
+    capabilities: dict[str, Any] = {"session": {"compaction": {}}}
     agent.result(agent.ask("initialize", {"protocolVersion": 1, "clientCapabilities": capabilities}))
     session = agent.new_session()
     agent.result(agent.prompt(session, "Count"))
