@@ -26,13 +26,18 @@ FULL = 0.85
 """Share of the context from which on a conversation is compacted."""
 
 KEPT = 0.5
-"""Share of the context that a compacted conversation fills at most, but for prompts that wait for their answer."""
+"""Share of the context that a compacted conversation fills at most, and of its own length before.
+
+Prompts that wait for their answer stay whatever they take."""
 
 LONGEST_SUMMARY = 4096
 """Tokens, with the reasoning before it; in a small context at most an eighth of that."""
 
+LONGEST_REQUEST = 128
+"""Tokens of the request for a summary, about."""
+
 SHORTEST_RESULT = 256
-"""Tokens of a tool's result that are kept however full the context is: the next compaction has to deal with them."""
+"""Tokens of a tool's result that are kept however full the context is: the compaction that follows deals with them."""
 
 INTRODUCTION = "This is your own summary of our conversation so far, of which the rest is gone. Go on from it.\n\n"
 
@@ -94,7 +99,7 @@ class Compactor:
         It may take a quarter of the context, and must leave enough for a summary.
         """
         context = self.engine.context_length
-        room = context - self.ledger.length - 2 * self._longest_summary
+        room = context - self.ledger.length - self._longest_summary - LONGEST_REQUEST
         return clip_tokens(result, max(SHORTEST_RESULT, min(context // 4, room)))
 
     @property
@@ -110,8 +115,9 @@ class Compactor:
         heard, unanswered = self._heard, self.ledger.unanswered
         text = await self._summarise(heard, keep, usage)
         summary = Entry("summary", tuple(render.user(INTRODUCTION + text)), INTRODUCTION + text)
-        room = int(KEPT * self.engine.context_length) - self.ledger.prefix_length - size((summary, *unanswered))
-        kept = shortened(heard, summary, room)
+        context = self.engine.context_length
+        room = min(KEPT * context - self.ledger.prefix_length - size(unanswered), KEPT * size(heard))
+        kept = shortened(heard, summary, int(room) - size([summary]))
         if size(kept) >= size(heard):
             raise CompactionError("The conversation is too short for that: the summary would not be shorter.")
         self.ledger.entries = [*kept, *unanswered]

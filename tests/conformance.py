@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 from acp import schema
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LONGEST_LINE = 64 * 1024
 
@@ -47,6 +47,24 @@ OF_A_TURN = {"user_message_chunk", "agent_message_chunk", "tool_call", "tool_cal
 FINAL = {"completed", "failed"}
 
 Message = dict[str, Any]
+
+
+class CompactionUpdate(BaseModel):
+    """A draft of ACP's that the SDK does not know yet (rfds/session-compaction)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_update: Literal["compaction_update"] = Field(alias="sessionUpdate")
+    compaction_id: str = Field(alias="compactionId")
+    status: Literal["in_progress", "completed", "failed", "cancelled"]
+    summary: list[schema.TextContentBlock] | None = None
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _fields_suit_the_status(self) -> Self:
+        assert not self.summary or self.status == "completed"
+        assert not self.error or self.status == "failed"
+        return self
 
 
 class Conversation:
@@ -136,9 +154,13 @@ class Conversation:
         self._update(params)
 
     def _update(self, params: Message) -> None:
-        check(schema.SessionNotification, params)
         session, update = params["sessionId"], params["update"]
         kind = update["sessionUpdate"]
+        if kind == "compaction_update":
+            assert "compaction" in self._capabilities, "the client did not declare compaction"
+            check(CompactionUpdate, update)
+        else:
+            check(schema.SessionNotification, params)
         loading = self._is_pending("session/load", session)
         assert loading or session in self._sessions, f"an update of a session that the client does not know: {params}"
         if kind not in OF_A_TURN:
@@ -210,4 +232,5 @@ def _declared(params: Message) -> set[str]:
     capabilities = params.get("clientCapabilities") or {}
     files = capabilities.get("fs") or {}
     names = {name for name in ("readTextFile", "writeTextFile") if files.get(name)}
-    return names | ({"terminal"} if capabilities.get("terminal") else set())
+    names |= {"terminal"} if capabilities.get("terminal") else set()
+    return names | ({"compaction"} if (capabilities.get("session") or {}).get("compaction") is not None else set())

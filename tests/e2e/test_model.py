@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -141,3 +142,27 @@ def test_a_prompt_longer_than_the_context_says_so_and_a_new_session_works(spawn:
     assert error["code"] == -32603
     assert "context" in error["message"]
     assert agent.result(agent.prompt(agent.new_session(), "Hello"))["stopReason"] == "max_tokens"
+
+
+def test_a_conversation_is_compacted_and_goes_on(agent: AgentProcess) -> None:
+    session = agent.new_session()
+    agent.result(agent.prompt(session, COUNT))
+    agent.result(agent.prompt(session, COUNT))
+    before = len(agent.traced_prompts())
+    assert agent.result(agent.prompt(session, "/compact"))["stopReason"] == "end_turn"
+    assert agent.messages(session)[-1].startswith("The conversation ")
+    assert len(agent.traced_prompts()) > before
+    told = len(agent.messages(session))
+    assert agent.result(agent.prompt(session, COUNT))["stopReason"] == "end_turn"
+    assert len(agent.messages(session)) > told
+
+
+def test_status_knows_the_model_and_its_memory(agent: AgentProcess) -> None:
+    session = agent.new_session()
+    agent.result(agent.prompt(session, COUNT))
+    agent.result(agent.prompt(session, "/status"))
+    status = agent.messages(session)[-1]
+    assert "Model: tiny" in status
+    assert "in the cache" in status
+    (memory,) = re.findall(r"Memory: ([0-9.]+) GB", status)
+    assert float(memory) > 0
