@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from gptoss_acp import project
+
 
 def compose(cwd: Path, *, has_tools: bool) -> str:
     """Return the developer message's instructions for a session in `cwd`."""
@@ -21,7 +23,9 @@ def compose(cwd: Path, *, has_tools: bool) -> str:
 def environment(cwd: Path) -> str:
     """Return the lines that say where the agent works."""
     shell = Path(os.environ.get("SHELL", "/bin/sh")).name
-    return f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}\n"
+    lines = f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}\n"
+    branch = project.branch(cwd)
+    return lines if branch is None else f"{lines}Git branch: {branch}\n"
 
 
 def request(name: Literal["compact", "init"]) -> str:

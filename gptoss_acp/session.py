@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gptoss_acp import instructions, tools
+from gptoss_acp import instructions, project, tools
 from gptoss_acp.engine.api import Engine, Sampling
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import Mode, Settings
@@ -39,7 +39,7 @@ class Session:
         self._trace = trace
         self._ledger = Ledger()
         self._ledger.set_prefix(
-            instructions.compose(workspace.roots.cwd, has_tools=True),
+            instructions.compose(workspace.roots.cwd, has_tools=True) + project.notes(workspace.roots.cwd),
             tools.descriptions(),
             settings.effort,
             datetime.now().astimezone().date(),
