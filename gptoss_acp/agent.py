@@ -10,6 +10,7 @@ import importlib
 import logging
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +111,11 @@ class Agent:
     async def prompt(self, params: Any) -> dict[str, Any]:
         request = await self._validate("PromptRequest", params)
         session = self._session(request.session_id)
-        text = prompt_text(request.prompt)
-        outcome: Outcome = await self._answering_failures(session.prompt(text))
+        from gptoss_acp import prompt
+
+        text = prompt.text(request.prompt, session.workspace.roots)
+        attached = partial(prompt.attached, request.prompt, session.workspace)
+        outcome: Outcome = await self._answering_failures(session.prompt(text, attached))
         return prompt_response(outcome)
 
     async def set_mode(self, params: Any) -> dict[str, Any]:
@@ -221,30 +225,6 @@ def _mode(field: str, name: str) -> Mode:
     if mode is None:
         raise _invalid(field, f"the modes are {', '.join(MODES)}")
     return mode
-
-
-def prompt_text(blocks: list[Any]) -> str:
-    """Return a prompt's content blocks as one text: links as Markdown links, embedded files as fenced blocks.
-
-    Raises:
-        RpcError: a block is of a kind that the agent has not declared (`promptCapabilities`).
-    """
-    return "\n\n".join(_block_text(block, index) for index, block in enumerate(blocks))
-
-
-def _block_text(block: Any, index: int) -> str:
-    if block.type == "text":
-        return str(block.text)
-    if block.type == "resource_link":
-        return f"[{block.name}]({block.uri})"
-    if block.type == "resource" and hasattr(block.resource, "text"):
-        text = block.resource.text
-        fence = "```"
-        while fence in text:
-            fence += "`"
-        return f"{block.resource.uri}\n{fence}\n{text}\n{fence}"
-    problem = {"field": f"prompt.{index}.type", "problem": "only text, links and embedded text can be read"}
-    raise RpcError(INVALID_PARAMS, f"Content of type {block.type} is not supported", [problem])
 
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:

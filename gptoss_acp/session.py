@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,12 @@ from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
 from gptoss_acp.turn import Outcome, Trace, Turn
 from gptoss_acp.updates import Updates
+
+Attached = Callable[[], Awaitable[str]]
+
+
+async def _nothing() -> str:
+    return ""
 
 
 class Session:
@@ -44,16 +50,17 @@ class Session:
             settings.effort,
             datetime.now().astimezone().date(),
         )
-        self._workspace = workspace
+        self.workspace = workspace
         self._permissions = Permissions(settings.mode)
-        self._unheard: list[str] = []
+        self._unheard: list[tuple[str, Attached]] = []
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
 
-    async def prompt(self, text: str) -> Outcome:
+    async def prompt(self, text: str, attached: Attached = _nothing) -> Outcome:
         """Run one turn. A prompt that comes while another runs cancels that one and then runs.
 
+        `attached` reads what is to be heard after the text; that is a part of the turn, and can be cancelled with it.
         Cancelling the caller cancels the turn, and returns only when that has stopped.
 
         Raises:
@@ -61,15 +68,11 @@ class Session:
         """
         self.cancel()
         cancels = self._cancels
-        self._unheard.append(text)
+        self._unheard.append((text, attached))
         async with self._turns:
             if self._cancels != cancels:
                 return Outcome("cancelled")
-            # What was said in prompts that were cancelled before they began is heard with this one.
-            for unheard in self._unheard:
-                self._ledger.add_user(unheard)
-            self._unheard.clear()
-            return await self._run(self._new_turn())
+            return await self._run(self._hear_and_answer())
 
     async def prepare(self) -> None:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
@@ -100,6 +103,17 @@ class Session:
         mode = {"id": "mode", "name": "Mode", "description": "What the agent may do without asking", "category": "mode"}
         return [{**mode, "type": "select", "currentValue": self.mode, "options": modes}]
 
+    async def _hear_and_answer(self) -> Outcome:
+        # What was said in prompts that were cancelled before they began is heard with this one.
+        while self._unheard:
+            text, attached = self._unheard.pop(0)
+            try:
+                self._ledger.add_user(text + await attached())
+            except asyncio.CancelledError:
+                self._unheard.insert(0, (text, attached))
+                raise
+        return await self._new_turn().run()
+
     def _new_turn(self) -> Turn:
         settings = self._settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
@@ -107,7 +121,7 @@ class Session:
             self._ledger,
             self._engine,
             self._updates,
-            Toolbox(self._workspace, self._permissions, self._updates),
+            Toolbox(self.workspace, self._permissions, self._updates),
             sampling,
             settings.max_turn_requests,
             constrain=_within_grammar if settings.header_grammar == "on" else None,
@@ -115,8 +129,8 @@ class Session:
             trace=self._trace,
         )
 
-    async def _run(self, turn: Turn) -> Outcome:
-        task = self._turn = asyncio.create_task(turn.run())
+    async def _run(self, turn: Coroutine[Any, Any, Outcome]) -> Outcome:
+        task = self._turn = asyncio.create_task(turn)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:

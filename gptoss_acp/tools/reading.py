@@ -74,11 +74,20 @@ async def list_dir(arguments: ListDir, call: Call) -> str:
     call.describe(f"List {shown}", locations=[call.location(real)])
     real = await call.look(arguments.path)
     with paths.explained(shown):
-        found = _entries(real, "", min(arguments.depth, DEEPEST), Ignored.around(real))
-        entries = await asyncio.to_thread(lambda: list(islice(found, MOST_ENTRIES + 1)))
-    if len(entries) > MOST_ENTRIES:
-        entries[MOST_ENTRIES:] = ["(more entries left out; list one of the folders)"]
-    return "\n".join(entries) or "(empty)"
+        return "\n".join(await entries(real, min(arguments.depth, DEEPEST))) or "(empty)"
+
+
+async def entries(folder: Path, depth: int = 1) -> list[str]:
+    """Return what is in a resolved folder, so many levels deep, as list_dir shows it.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    found = _entries(folder, "", depth, Ignored.around(folder))
+    names = await asyncio.to_thread(lambda: list(islice(found, MOST_ENTRIES + 1)))
+    if len(names) > MOST_ENTRIES:
+        names[MOST_ENTRIES:] = ["(more entries left out; list one of the folders)"]
+    return names
 
 
 def _entries(folder: Path, prefix: str, depth: int, ignored: Ignored) -> Iterator[str]:
@@ -86,11 +95,11 @@ def _entries(folder: Path, prefix: str, depth: int, ignored: Ignored) -> Iterato
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
         try:
             with os.scandir(readable) as found:
-                entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+                names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
         finally:
             os.close(readable)
         ignored = ignored.below(folder, held)
-    for name, is_folder in entries:
+    for name, is_folder in names:
         if ignored.ignores(folder / name, is_folder=is_folder):
             continue
         yield prefix + name + "/" * is_folder
