@@ -50,7 +50,7 @@ class Session:
             settings.effort,
             datetime.now().astimezone().date(),
         )
-        self.workspace = workspace
+        self._workspace = workspace
         self._permissions = Permissions(settings.mode)
         self._unheard: list[tuple[str, Attached]] = []
         self._turn: asyncio.Task[Outcome] | None = None
@@ -83,6 +83,10 @@ class Session:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
         self._cancels += 1
         self._stop()
+
+    @property
+    def workspace(self) -> Workspace:
+        return self._workspace
 
     @property
     def mode(self) -> Mode:
@@ -121,7 +125,7 @@ class Session:
             self._ledger,
             self._engine,
             self._updates,
-            Toolbox(self.workspace, self._permissions, self._updates),
+            Toolbox(self._workspace, self._permissions, self._updates),
             sampling,
             settings.max_turn_requests,
             constrain=_within_grammar if settings.header_grammar == "on" else None,
