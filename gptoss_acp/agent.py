@@ -112,9 +112,9 @@ class Agent:
 
     async def prompt(self, params: Any) -> dict[str, Any]:
         request = await self._validate("PromptRequest", params)
-        session = self._session(request.session_id)
-        from gptoss_acp import prompt
+        from gptoss_acp import prompt  # once the background import is through: it needs the tools
 
+        session = self._session(request.session_id)
         text = prompt.text(request.prompt, session.workspace.roots)
         attached = partial(prompt.attached, request.prompt, session.workspace)
         outcome: Outcome = await self._answering_failures(session.prompt(text, attached))

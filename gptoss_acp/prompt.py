@@ -55,16 +55,16 @@ async def attached(blocks: Sequence[Any], workspace: Workspace) -> str:
             continue
         uri = _uri(block)
         place = _Place.of(uri, workspace.roots)
-        heading = place.heading if place else uri
+        name = place.name if place else uri
         if block.type == "resource":
-            parts[heading] = parts.get(heading, "") + _fenced(heading, block.resource.text)
-        elif place and heading not in parts and room >= _LEAST_ATTACHED:
+            parts[name] = parts.get(name, "") + _fenced(name, block.resource.text)
+        elif place and name not in parts and room >= _LEAST_ATTACHED:
             try:
                 content = await place.read(workspace, min(room, bounds.LONGEST_RESULT))
             except ToolError:
                 continue
             room -= len(content)
-            parts[heading] = content
+            parts[name] = content
     return "".join(parts.values())
 
 
@@ -93,15 +93,15 @@ class _Place:
         return cls(real, roots.shown(real), (max(1, first), max(1, last)))
 
     @property
-    def target(self) -> str:
-        return self.shown + ("#L{}-{}".format(*self.lines) if self.lines else "")
-
-    @property
-    def heading(self) -> str:
-        return self.shown + (", lines {} to {}".format(*self.lines) if self.lines else "")
+    def name(self) -> str:
+        """What stands both in the link and above the content."""
+        if self.lines is None:
+            return self.shown
+        first, last = self.lines
+        return f"{self.shown}#L{first}" if first == last else f"{self.shown}#L{first}-{last}"
 
     async def read(self, workspace: Workspace, limit: int) -> str:
-        """Return what is there, under its heading and `limit` characters of it at most.
+        """Return what is there, under its name and `limit` characters of it at most.
 
         Raises:
             ToolError: it can't be read, or has no such lines.
@@ -116,9 +116,9 @@ class _Place:
                 raise ToolError(f"{self.shown} has fewer lines")
         content = "\n".join(lines)
         if len(content) <= limit:
-            return _fenced(self.heading, content or "(empty)")
+            return _fenced(self.name, content or "(empty)")
         kept = content[:limit].rpartition("\n")[0] or content[:limit]
-        return _fenced(self.heading, kept) + f"\n(Only {kept.count(chr(10)) + 1} of {len(lines)} lines are shown.)"
+        return _fenced(self.name, kept) + f"\n(Only {kept.count(chr(10)) + 1} of {len(lines)} lines are shown.)"
 
 
 def _link(block: Any, index: int, roots: Roots) -> str:
@@ -127,7 +127,7 @@ def _link(block: Any, index: int, roots: Roots) -> str:
         raise RpcError(INVALID_PARAMS, f"Content of type {block.type} is not supported", [problem])
     uri = _uri(block)
     place = _Place.of(uri, roots)
-    target = place.target if place else uri
+    target = place.name if place else uri
     name = block.name if block.type == "resource_link" else target.rstrip("/").rsplit("/", 1)[-1]
     return f"[{name}]({target})"
 
@@ -145,8 +145,8 @@ def _joint(said: str, piece: str, *, both_text: bool) -> str:
     return "" if _NO_SPACE_AFTER.search(said) or _NO_SPACE_BEFORE.match(piece) else " "
 
 
-def _fenced(heading: str, content: str) -> str:
+def _fenced(name: str, content: str) -> str:
     fence = "```"
     while fence in content:
         fence += "`"
-    return f"\n\n{heading}\n{fence}\n{content.removesuffix(chr(10))}\n{fence}"
+    return f"\n\n{name}\n{fence}\n{content.removesuffix(chr(10))}\n{fence}"

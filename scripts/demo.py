@@ -1,13 +1,17 @@
-"""A short conversation with the bundled model, offline, through the real agent as an editor would start it.
+"""What the agent does with the bundled model, offline, started as an editor would start it.
 
-Knows the agent only as an ACP client does: a process to start, requests, updates. Imports nothing of the package.
+First a short conversation, then a bug to fix in a scratch folder: what the model makes of that is shown as it is, and
+fails nothing. Knows the agent only as an ACP client does: a process to start, requests, updates. Imports nothing of the
+package.
 """
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +19,35 @@ from pathlib import Path
 from typing import Any, cast
 
 import acp
-from acp.schema import AgentMessageChunk, Implementation, PromptResponse, TextContentBlock
+from acp.schema import (
+    AgentMessageChunk,
+    AllowedOutcome,
+    ContentToolCallContent,
+    FileEditToolCallContent,
+    Implementation,
+    PermissionOption,
+    PromptResponse,
+    RequestPermissionResponse,
+    TextContentBlock,
+    ToolCallProgress,
+    ToolCallStart,
+)
 
 AGENT = (str(Path(sys.executable).with_name("gptoss-acp")), "--model", "tiny")
 STARTING_SECONDS = 120
 ANSWER_SECONDS = 300
 
 COLOURS = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-BOLD, DIM, PLAIN = ("\033[1m", "\033[2m", "\033[0m") if COLOURS else ("", "", "")
+BOLD, DIM, RED, GREEN, PLAIN = (f"\033[{code}m" if COLOURS else "" for code in (1, 2, 31, 32, 0))
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt, and after how many chunks of its answer to cancel it."""
+    """A prompt, and after how many chunks of its answer, or how many seconds, to cancel it."""
 
     prompt: str
     cancel_after: int | None = None
+    patience: float | None = None
 
 
 CONVERSATION = (
@@ -39,6 +56,21 @@ CONVERSATION = (
     Question("Count to 90", cancel_after=60),
     Question("Hello"),
 )
+
+FILE = "main.py"
+BUG, FIX = "TAX = 91", "TAX = 19"
+PROGRAM = f"""{BUG}
+price = 100 + 100 * TAX // 100
+print("with tax:", price)
+assert price == 119, "the tax is wrong"
+"""
+WORK = (
+    Question(f"Read {FILE}", patience=90),
+    Question(f"In {FILE} change `{BUG}` to `{FIX}`", patience=90),
+    Question(f"Run `python3 {FILE}`", patience=90),
+)
+MOST_LINES = 12
+"""Lines of a tool's result that are shown."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +91,17 @@ class DemoError(Exception):
 
 
 class Screen:
-    """The client's side of the connection, as much as is needed here: prints what the agent streams."""
+    """The client's side of the connection, as much as is needed here: prints what the agent does, and answers it.
+
+    Permission is granted once where `allows` says so, and refused elsewhere.
+    """
 
     def __init__(self) -> None:
         self._chunks = 0
         self._cancel_after: int | None = None
+        self._in_line = False
+        self._shown: dict[str, dict[str, Any]] = {}
+        self.allows = False
         self.first_chunk: float | None = None
         self.half_way = asyncio.Event()
 
@@ -72,18 +110,61 @@ class Screen:
         self._chunks, self._cancel_after, self.first_chunk = 0, cancel_after, None
         self.half_way.clear()
 
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print a line of its own."""
+        print(("\n" if self._in_line else "") + (style + text + PLAIN if style else text), flush=True)
+        self._in_line = False
+
     async def session_update(self, update: Any, **_: Any) -> None:
-        if not isinstance(update, AgentMessageChunk) or not isinstance(update.content, TextContentBlock):
-            return
+        if isinstance(update, AgentMessageChunk) and isinstance(update.content, TextContentBlock):
+            self._stream(update.content.text)
+        if isinstance(update, ToolCallStart | ToolCallProgress):
+            call = self._shown.setdefault(update.tool_call_id, {})
+            call |= {name: getattr(update, name) for name in ("title", "content") if getattr(update, name) is not None}
+            if update.status in {"completed", "failed"}:
+                self._show(call, update.status)
+
+    async def request_permission(
+        self, tool_call: Any, options: list[PermissionOption], **_: Any
+    ) -> RequestPermissionResponse:
+        """Show what the agent asks leave for, and answer in the user's place."""
+        self.line(f"? {tool_call.title}", BOLD)
+        for content in tool_call.content or ():
+            if isinstance(content, FileEditToolCallContent):
+                self._show_diff(content)
+        wanted = "allow_once" if self.allows else "reject_once"
+        chosen = next(option for option in options if option.kind == wanted)
+        self.line(f"  {' / '.join(option.name for option in options)}?")
+        self.line(f"  The demo answers for you: {chosen.name}", BOLD)
+        return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=chosen.option_id))
+
+    def _stream(self, text: str) -> None:
         self.first_chunk = self.first_chunk or time.perf_counter()
         self._chunks += 1
-        print(update.content.text, end="", flush=True)
+        print(text, end="", flush=True)
+        self._in_line = not text.endswith("\n")
         if self._chunks == self._cancel_after:
             self.half_way.set()
 
+    def _show(self, call: dict[str, Any], status: str) -> None:
+        self.line(f"* {call['title']}: {status}", BOLD)
+        for content in call.get("content", ()):
+            if isinstance(content, ContentToolCallContent) and isinstance(content.content, TextContentBlock):
+                lines = content.content.text.splitlines()
+                for text in lines[:MOST_LINES]:
+                    self.line(f"  {text}", DIM)
+                if len(lines) > MOST_LINES:
+                    self.line(f"  ({len(lines) - MOST_LINES} more lines)", DIM)
 
-async def converse(questions: Sequence[Question]) -> list[Answer]:
-    """Start the agent, put the questions to it in one session, and return its answers.
+    def _show_diff(self, diff: FileEditToolCallContent) -> None:
+        before, after = (diff.old_text or "").splitlines(), (diff.new_text or "").splitlines()
+        name = Path(diff.path).name
+        for text in difflib.unified_diff(before, after, name, name, lineterm=""):
+            self.line(f"  {text}", GREEN if text[0] == "+" else RED if text[0] == "-" else "")
+
+
+async def converse(questions: Sequence[Question], *, work: bool = False) -> list[Answer]:
+    """Start the agent, put the questions to it in one session, with `work` those about the bug in another.
 
     Raises:
         DemoError: it did not start, died, or answered wrongly.
@@ -97,7 +178,9 @@ async def converse(questions: Sequence[Question]) -> list[Answer]:
             try:
                 async with asyncio.timeout(STARTING_SECONDS):
                     session = await start(agent)
-                return [await ask(agent, session, question, screen) for question in questions]
+                answers = [await ask(agent, session, question, screen) for question in questions]
+                check(answers)
+                return answers + (await fix(agent, screen) if work else [])
             except ConnectionError as error:
                 raise DemoError(f"The agent died, with exit code {await process.wait()}.") from error
     except acp.RequestError as error:
@@ -124,9 +207,36 @@ async def start(agent: Any) -> str:
     return str(session.session_id)
 
 
+async def fix(agent: Any, screen: Screen) -> list[Answer]:
+    """Let the agent fix a bug in a folder made for that, and say what has come of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = make_bug(folder)
+        screen.line(f"\nA scratch folder holds {FILE}, which is wrong: `{BUG}` should be `{FIX}`.", BOLD)
+        screen.allows = True
+        session = (await agent.new_session(cwd=folder, mcp_servers=[])).session_id
+        answers = [await ask(agent, session, question, screen) for question in WORK]
+        screen.line(f"\n{verdict(file)}", BOLD)
+    return answers
+
+
+def make_bug(folder: str) -> Path:
+    file = Path(folder, FILE)
+    file.write_text(PROGRAM, "utf-8")
+    return file
+
+
+def verdict(file: Path) -> str:
+    """Return what has become of the bug."""
+    now = file.read_text("utf-8") if file.exists() else None
+    if now == PROGRAM.replace(BUG, FIX):
+        return f"The bug is fixed: {FILE} says `{FIX}` now."
+    changed = "as it was" if now == PROGRAM else "changed, but not as it was asked to be" if now else "gone"
+    return f"The bug is not fixed: {FILE} is {changed}. The bundled model is very small."
+
+
 async def ask(agent: Any, session: str, question: Question, screen: Screen) -> Answer:
     """Prompt, print the answer as it streams, cancel it where the question says so."""
-    print(f"\n{BOLD}> {question.prompt}{PLAIN}")
+    screen.line(f"\n{BOLD}> {question.prompt}{PLAIN}")
     screen.expect(question.cancel_after)
     sent = time.perf_counter()
     cancelled: float | None = None
@@ -134,8 +244,9 @@ async def ask(agent: Any, session: str, question: Question, screen: Screen) -> A
     half_way = asyncio.create_task(screen.half_way.wait())
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            await asyncio.wait({prompt, half_way}, return_when=asyncio.FIRST_COMPLETED)
-            if half_way.done():
+            waiting = {prompt, half_way}
+            await asyncio.wait(waiting, timeout=question.patience, return_when=asyncio.FIRST_COMPLETED)
+            if not prompt.done():
                 cancelled = time.perf_counter()
                 await agent.cancel(session_id=session)
             response: PromptResponse = await prompt
@@ -143,8 +254,7 @@ async def ask(agent: Any, session: str, question: Question, screen: Screen) -> A
         half_way.cancel()
         prompt.cancel()
     answered = time.perf_counter()
-    print(f"\n{DIM}[{response.stop_reason}]{PLAIN}", flush=True)
-    check(question, response, streamed=screen.first_chunk is not None)
+    screen.line(f"[{response.stop_reason}]", DIM)
     figures = (response.field_meta or {}).get("gptoss-acp", {})
     return Answer(
         question,
@@ -157,12 +267,14 @@ async def ask(agent: Any, session: str, question: Question, screen: Screen) -> A
     )
 
 
-def check(question: Question, response: PromptResponse, *, streamed: bool) -> None:
-    expected = "end_turn" if question.cancel_after is None else "cancelled"
-    if response.stop_reason != expected:
-        raise DemoError(f"{question.prompt!r} ended with {response.stop_reason} instead of {expected}.")
-    if not streamed:
-        raise DemoError(f"{question.prompt!r} was answered with nothing.")
+def check(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        question = answer.question
+        expected = "end_turn" if question.cancel_after is None else "cancelled"
+        if answer.stop_reason != expected:
+            raise DemoError(f"{question.prompt!r} ended with {answer.stop_reason} instead of {expected}.")
+        if answer.first_visible_ms is None:
+            raise DemoError(f"{question.prompt!r} was answered with nothing.")
 
 
 def table(answers: Sequence[Answer]) -> str:
@@ -194,7 +306,7 @@ def shown(number: float | None, unit: str = "") -> str:
 def main() -> None:
     given = " ".join(sys.argv[1:])
     try:
-        answers = asyncio.run(converse([Question(given)] if given else CONVERSATION))
+        answers = asyncio.run(converse([Question(given)] if given else CONVERSATION, work=not given))
     except DemoError as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:

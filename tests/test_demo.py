@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_acp.harmony import encoding
+from tests.tokens import final, numbers, tool_call
 
 DEMO = Path(__file__).parents[1] / "scripts" / "demo.py"
 
@@ -33,28 +33,76 @@ def rows(output: str) -> list[list[str]]:
     return [re.split(r" {2,}", line) for line in lines[first:]]
 
 
-def script(folder: Path, text: str) -> str:
+def script(folder: Path, *generations: list[int], delay: float = 0) -> str:
     file = folder / "script.json"
-    message = [encoding.CHANNEL, *encoding.encode_text("final"), encoding.MESSAGE, *encoding.encode_text(text)]
-    file.write_text(json.dumps({"generations": [[*message, encoding.RETURN]]}))
+    file.write_text(json.dumps({"generations": generations, "delay": delay}))
     return str(file)
 
 
-def test_the_whole_conversation_streams_is_cancelled_and_goes_on() -> None:
+CONVERSATION = [final("Hello."), final("1, 2"), final(numbers(3000)), final("Hello.")]
+ENDINGS = ["end_turn", "end_turn", "cancelled", "end_turn"]
+
+
+def test_the_whole_demo_streams_is_cancelled_goes_on_and_works() -> None:
     finished = run_demo()
     assert finished.returncode == 0, finished.stderr
-    assert re.findall(r"^\[(\w+)\]$", finished.stdout, re.MULTILINE) == [
-        "end_turn",
-        "end_turn",
-        "cancelled",
-        "end_turn",
-    ]
+    assert re.findall(r"^\[(\w+)\]$", finished.stdout, re.MULTILINE)[:4] == ENDINGS
     headings, *turns = rows(finished.stdout)
     assert headings == ["prompt", "first token", "first visible", "tokens", "tokens/s", "ended", "cancel to answer"]
-    assert [turn[5] for turn in turns] == ["end_turn", "end_turn", "cancelled", "end_turn"]
+    assert [turn[5] for turn in turns[:4]] == ENDINGS
     assert int(turns[1][3]) >= 300
-    assert [turn[6] != "-" for turn in turns] == [False, False, True, False]
+    assert [turn[6] != "-" for turn in turns[:4]] == [False, False, True, False]
+    assert len(turns) == 7
+    assert len(re.findall(r"^The bug is (not )?fixed: main.py", finished.stdout, re.MULTILINE)) == 1
     assert "\033" not in finished.stdout
+
+
+def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -> None:
+    work = [
+        tool_call("functions.read_file", '{"path": "main.py"}'),
+        final("I see."),
+        tool_call(
+            "functions.apply_patch", "*** Begin Patch\n*** Update File: main.py\n-TAX = 91\n+TAX = 19\n*** End Patch"
+        ),
+        final("Done."),
+        tool_call("functions.shell", json.dumps({"command": [sys.executable, "main.py"]})),
+        final("It works."),
+    ]
+    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, *work, delay=0.003))
+    assert finished.returncode == 0, finished.stderr
+    place = 0
+    for line in (
+        "* Read main.py: completed",
+        "  L1: TAX = 91",
+        "? Edit main.py",
+        "  -TAX = 91",
+        "  +TAX = 19",
+        "  Allow once / Always allow edits in this session / Reject?",
+        "  The demo answers for you: Allow once",
+        "* Edit main.py: completed",
+        "Done.",
+        f"? {sys.executable} main.py",
+        "  The demo answers for you: Allow once",
+        f"* {sys.executable} main.py: completed",
+        "  with tax: 119",
+        "It works.",
+        "The bug is fixed: main.py says `TAX = 19` now.",
+    ):
+        place = finished.stdout.index(f"\n{line}\n", place) + len(line)
+
+
+def test_a_model_that_does_not_do_the_work_fails_nothing_but_is_shown_to_have_failed(tmp_path: Path) -> None:
+    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, final(""), delay=0.003))
+    assert finished.returncode == 0, finished.stderr
+    assert "\nThe bug is not fixed: main.py is as it was." in finished.stdout
+
+
+def test_a_given_prompt_is_allowed_nothing(tmp_path: Path) -> None:
+    call = tool_call("functions.shell", json.dumps({"command": ["touch", str(tmp_path / "made")]}))
+    finished = run_demo("Do it", GPTOSS_ACP_SCRIPT=script(tmp_path, call, final("Well.")))
+    assert finished.returncode == 0, finished.stderr
+    assert "  The demo answers for you: Reject\n" in finished.stdout
+    assert not (tmp_path / "made").exists()
 
 
 def test_only_the_given_prompt_is_asked() -> None:
@@ -70,7 +118,7 @@ def test_only_the_given_prompt_is_asked() -> None:
     ("text", "message"), [("Too short to be cancelled.", "ended with end_turn instead of cancelled"), ("", "nothing")]
 )
 def test_a_wrong_answer_fails(tmp_path: Path, text: str, message: str) -> None:
-    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, text))
+    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, final(text)))
     assert finished.returncode == 1
     assert message in finished.stderr
 

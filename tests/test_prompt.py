@@ -96,29 +96,30 @@ async def test_a_linked_file_comes_after_the_words(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fragment", "first", "last"),
+    ("fragment", "name", "first", "last"),
     [
-        ("L3", 3, 3),
-        ("3", 3, 3),
-        ("L3-5", 3, 5),
-        ("L3-L5", 3, 5),
-        ("L3:5", 3, 5),
-        ("L3,7-L5,1", 3, 5),
-        ("L3C7-L5C1", 3, 5),
-        ("L5:3", 3, 5),
-        ("L0:2", 1, 2),
-        ("L9-400", 9, 10),
-        ("heading", 1, 10),
-        ("L1-2-3", 1, 10),
-        ("", 1, 10),
+        ("L3", "a.py#L3", 3, 3),
+        ("3", "a.py#L3", 3, 3),
+        ("L3-5", "a.py#L3-5", 3, 5),
+        ("L3-L5", "a.py#L3-5", 3, 5),
+        ("L3:5", "a.py#L3-5", 3, 5),
+        ("L3,7-L5,1", "a.py#L3-5", 3, 5),
+        ("L3C7-L5C1", "a.py#L3-5", 3, 5),
+        ("L5:3", "a.py#L3-5", 3, 5),
+        ("L0:2", "a.py#L1-2", 1, 2),
+        ("L9-400", "a.py#L9-400", 9, 10),
+        ("heading", "a.py", 1, 10),
+        ("L1-2-3", "a.py", 1, 10),
+        ("", "a.py", 1, 10),
     ],
 )
-async def test_a_fragment_names_lines_as_editors_write_it(fragment: str, first: int, last: int, desk: Desk) -> None:
+async def test_a_fragment_names_lines_as_editors_write_it(
+    fragment: str, name: str, first: int, last: int, desk: Desk
+) -> None:
     (desk.cwd / "a.py").write_text(LINES)
+    lines = "\n".join(f"line {number}" for number in range(first, last + 1))
     text = await heard(desk, link(f"file://{desk.cwd}/a.py?symbol=f#{fragment}"))
-    shown = text.split("```")[1].strip().splitlines()
-    assert shown == [f"line {number}" for number in range(first, last + 1)]
-    assert (", lines " in text) == (fragment[-1:].isdigit() and fragment != "L1-2-3")
+    assert text == f"[it]({name})\n\n{name}\n```\n{lines}\n```"
 
 
 async def test_unsaved_text_in_the_editor_counts(desk: Desk, tmp_path: Path) -> None:
@@ -154,8 +155,8 @@ async def test_what_is_mentioned_twice_comes_once(desk: Desk) -> None:
     text = await heard(desk, link(file), link(f"file://{file}#L2"), link(file), embedded(f"file://{file}#L3", "now"))
     assert [part.split("\n")[0] for part in text.split("\n\n")[1:]] == [
         "a.py",
-        "a.py, lines 2 to 2",
-        "a.py, lines 3 to 3",
+        "a.py#L2",
+        "a.py#L3",
     ]
 
 

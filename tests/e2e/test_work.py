@@ -1,0 +1,125 @@
+"""The bundled model at work in a scratch repository: it reads, runs and patches, and the user has the last word.
+
+The prompts are chosen for what so small a model can do; everything else here holds for any model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.editor import Answer, Editor, Open, opened
+
+TINY = ("--model", "tiny")
+SECONDS = 120
+"""For a model call on a busy machine."""
+
+FILES = {
+    "notes/todo.txt": "buy milk\nfix the parser\n",
+    "config.json": "8080\n",
+    "config.py": "DEBUG = True\nPORT = 8080\n",
+    "build.log": "gone soon\n",
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """A prompt whose answer needs permission: the tool call's kind, and what it does to a file."""
+
+    prompt: str
+    kind: str
+    file: str
+    after: str | None
+
+
+READ = "Read notes/todo.txt"
+ACTS = {
+    "a command": Act("run touch made.txt", "execute", "made.txt", ""),
+    "a number": Act("update config.json: replace 8080 with 9090", "edit", "config.json", "9090\n"),
+    "a new file": Act('Create a file hello.txt with the text "hello world"', "edit", "hello.txt", "hello world\n"),
+    "a line": Act(
+        "In config.py change `DEBUG = True` to `DEBUG = False`", "edit", "config.py", "DEBUG = False\nPORT = 8080\n"
+    ),
+    "a deletion": Act("Delete build.log", "delete", "build.log", None),
+}
+ASKED = ("a command", "a number")
+"""The acts that are also refused and cancelled."""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name, content in FILES.items():
+        file = tmp_path / "work" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return tmp_path / "work"
+
+
+def contents(repository: Path) -> dict[str, str]:
+    return {str(file.relative_to(repository)): file.read_text() for file in repository.rglob("*") if file.is_file()}
+
+
+async def reads_the_notes(editor: Editor, session: Open) -> None:
+    asked = len(editor.permissions)
+    assert await session.prompt(READ) == "end_turn"
+    await editor.until(lambda: "buy milk" in editor.text(), SECONDS)
+    call = editor.calls()[-1]
+    assert (call["kind"], call["statuses"]) == ("read", ["pending", "in_progress", "completed"])
+    assert call["rawInput"] == {"path": "notes/todo.txt"}
+    assert call["rawOutput"]["result"] == "L1: buy milk\nL2: fix the parser"
+    assert len(editor.permissions) == asked
+
+
+async def test_it_reads_a_file_and_says_what_is_in_it(repository: Path) -> None:
+    editor = Editor()
+    async with opened(editor, repository.parent, arguments=TINY) as session:
+        await reads_the_notes(editor, session)
+    assert contents(repository) == FILES
+
+
+@pytest.mark.parametrize("name", ACTS)
+async def test_it_acts_when_the_user_allows_it(name: str, repository: Path) -> None:
+    act = ACTS[name]
+    editor = Editor("allow-once")
+    async with opened(editor, repository.parent, arguments=TINY, fs=True, terminal=True) as session:
+        assert await session.prompt(act.prompt) == "end_turn"
+        await editor.until(lambda: [call["statuses"][-1] for call in editor.calls()] == ["completed"])
+    ((asked, _),) = editor.permissions
+    (call,) = editor.calls()
+    assert (asked.kind, call["kind"]) == (act.kind, act.kind)
+    assert [content["type"] for content in call["content"]] == ["terminal" if act.kind == "execute" else "diff"]
+    wanted = FILES | {act.file: act.after}
+    assert contents(repository) == {name: content for name, content in wanted.items() if content is not None}
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_it_stops_when_the_user_refuses(name: str, repository: Path) -> None:
+    editor = Editor("reject-once")
+    async with opened(editor, repository.parent, arguments=TINY) as session:
+        assert await session.prompt(ACTS[name].prompt) == "end_turn"
+        await editor.until(lambda: "not allow" in editor.text(), SECONDS)
+    ((asked, _),) = editor.permissions
+    assert asked.kind == ACTS[name].kind
+    assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
+    assert contents(repository) == FILES
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("how", ["the turn", "the request"])
+async def test_cancelling_while_it_asks_ends_the_turn_and_the_next_prompt_works(
+    how: str, name: str, repository: Path
+) -> None:
+    answer: Answer = "cancelled" if how == "the request" else "nothing"
+    editor = Editor(answer)
+    async with opened(editor, repository.parent, arguments=TINY) as session:
+        turn = asyncio.create_task(session.prompt(ACTS[name].prompt))
+        await editor.until(lambda: editor.permissions, SECONDS)
+        if how == "the turn":
+            await session.cancel()
+        assert await turn == "cancelled"
+        assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
+        await reads_the_notes(editor, session)
+    assert contents(repository) == FILES
