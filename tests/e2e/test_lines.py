@@ -141,6 +141,9 @@ def test_a_request_before_initialize_is_an_invalid_request(fresh: AgentProcess, 
     assert fresh.open()
 
 
+SECOND_SERVER = ["mcpServers.1.command", "mcpServers.1.name"]
+
+
 def test_cancel_before_initialize_or_of_no_session_is_ignored(fresh: AgentProcess) -> None:
     fresh.cancel("no-such-session")
     fresh.initialize()
@@ -156,6 +159,11 @@ def test_cancel_before_initialize_or_of_no_session_is_ignored(fresh: AgentProces
         ("session/new", {"mcpServers": []}, ["cwd"]),
         ("session/new", {"cwd": 5, "mcpServers": []}, ["cwd"]),
         ("session/new", {"cwd": "relative/path", "mcpServers": []}, ["cwd"]),
+        ("session/new", {"cwd": "/", "mcpServers": 5}, ["mcpServers"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"name": "a", "command": "b"}, {"name": 5}]}, SECOND_SERVER),
+        ("session/new", {"cwd": "/", "mcpServers": ["x"]}, ["mcpServers.0.command", "mcpServers.0.name"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"type": "http", "name": "a"}]}, ["mcpServers.0.url"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"type": ["acp"], "name": "a"}]}, ["mcpServers.0.type"]),
         ("session/prompt", {}, ["prompt", "sessionId"]),
         ("session/prompt", {"sessionId": "x", "prompt": "Hi"}, ["prompt"]),
         ("session/prompt", {"sessionId": 5, "prompt": []}, ["sessionId"]),
