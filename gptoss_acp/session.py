@@ -135,7 +135,8 @@ class Session:
         await self._servers.settled(mcp.PATIENCE_SECONDS)
         self._take_tools()
         for problem in self._servers.take_problems():
-            self._updates.message_chunk(str(uuid.uuid4()), problem)
+            # A paragraph of its own, for some clients show one message right behind another.
+            self._updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
         return await self._new_turn().run()
 
     def _new_turn(self) -> Turn:

@@ -205,6 +205,11 @@ async def test_a_prompt_waits_for_servers_only_so_long(tmp_path: Path) -> None:
     assert servers.take_problems() == []
 
 
+def test_the_sdk_which_is_slow_to_import_is_left_alone_without_servers() -> None:
+    program = "import sys, gptoss_acp.session; sys.exit('mcp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=PROGRAM.parents[1]).returncode == 0
+
+
 async def test_no_servers_are_waited_for_at_once(tmp_path: Path) -> None:
     servers = mcp.Servers([], tmp_path)
     await servers.settled(0.0)
@@ -411,7 +416,7 @@ def test_the_model_sees_what_references_and_choices_stand_for() -> None:
         "properties": {
             "items": {"type": "array", "items": {"$ref": "#/$defs/Item"}},
             "name": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
-            "definitions": {"type": "string"},
+            "definitions": {"type": "string", "title": "Definitions"},
         },
         "$defs": {"Item": item},
     }
@@ -420,6 +425,7 @@ def test_the_model_sees_what_references_and_choices_stand_for() -> None:
     assert "items?:{x?:number,more?:any,}[]" in shown
     assert "name?:|string|any" in shown
     assert "definitions?:string" in shown
+    assert "Definitions" not in shown
 
 
 async def test_a_server_with_too_much_to_tell_is_told_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

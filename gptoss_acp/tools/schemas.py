@@ -13,7 +13,7 @@ LARGEST_SCHEMA = 2_000
 
 
 def plain(schema: Any) -> dict[str, Any]:
-    """Return a schema of an object without references, and with `oneOf` for `anyOf`.
+    """Return a schema of an object without references and titles, and with `oneOf` for `anyOf`.
 
     What is no schema of an object, or has no end, becomes that of any object.
     """
@@ -47,6 +47,7 @@ class _Filling:
                 return {
                     "oneOf" if name == "anyOf" and isinstance(item, list) else name: self.fill(item, within)
                     for name, item in value.items()
+                    if not (name == "title" and isinstance(item, str))
                 }
             case list():
                 return [self.fill(item, within) for item in value]

@@ -56,6 +56,7 @@ async def test_a_server_that_fails_is_shown_once_and_the_prompt_answered(tmp_pat
         await editor.until(lambda: editor.text().count("Fine.") == 2)
     assert editor.text().count("The MCP server broken is not available") == 1
     assert "the key is missing" in editor.text()
+    assert "Going on without it.\n\nFine." in editor.text()
     assert all("type shell = " in prompt and "broken" not in prompt for prompt in prompts(tmp_path))
 
 
@@ -74,10 +75,17 @@ async def test_cancelling_while_a_call_runs(tmp_path: Path) -> None:
     call = tool_call("functions.test__wait", "{}")
     async with opened(editor, tmp_path, call, final("Fine."), servers=[program(tmp_path)]) as session:
         await until_ready(tmp_path)
-        assert await cancel_when(editor, session, (tmp_path / "waiting").exists) < 0.5
+        noticing = asyncio.create_task(notice(editor, tmp_path / "waiting"))
+        assert await cancel_when(editor, session, noticing.done) < 0.5
         await settled((tmp_path / "cancelled").exists, PATIENT)
         await next_prompt_works(editor, session)
     assert "Error: cancelled by the user." in prompts(tmp_path)[-1]
+
+
+async def notice(editor: Editor, file: Path) -> None:
+    """Wait for a file, and let the editor look again."""
+    await settled(file.exists, PATIENT)
+    asyncio.get_running_loop().call_soon(editor.changed.set)
 
 
 @pytest.mark.parametrize("kind", ["stdio", "stubborn"])
