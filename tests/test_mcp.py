@@ -136,7 +136,7 @@ async def test_a_server_on_the_network_has_its_tools_called(kind: str, tmp_path:
             waiting = asyncio.create_task(desk.call("test__wait"))
             await settled((tmp_path / "waiting").exists, PATIENT)
             process.kill()
-            gone = "the MCP server test has ended or can't be reached any more; do without it, and tell the user."
+            gone = "the connection to the MCP server test is lost; do without it, and tell the user."
             assert await waiting == f"Error: {gone}"
             assert await desk.call("test__add", a=1, b=2) == f"Error: {gone}"
 
@@ -224,8 +224,8 @@ async def test_a_server_that_dies_is_an_error_that_says_so(how: str, tmp_path: P
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
             await settled(lambda: not running(tmp_path))
         else:
-            assert "has ended" in await desk.call("test__die")
-        gone = "Error: the MCP server test has ended or can't be reached any more; do without it, and tell the user."
+            assert "is lost" in await desk.call("test__die")
+        gone = "Error: the connection to the MCP server test is lost; do without it, and tell the user."
         assert await desk.call("test__add", a=1, b=2) == gone
         assert await desk.call("test__add", a=1, b=3) == gone
 

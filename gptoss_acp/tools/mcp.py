@@ -124,9 +124,7 @@ class _Server:
         if self._connection is not None:
             with contextlib.suppress(ConnectionError):
                 return await self._connection.call(tool, arguments)
-        self.stop()
-        gone = f"the MCP server {self._name} has ended or can't be reached any more"
-        raise ToolError(f"{gone}; do without it, and tell the user")
+        raise ToolError(f"the connection to the MCP server {self._name} is lost; do without it, and tell the user")
 
     def _described(self, tools: Sequence[types.Tool]) -> Iterator[Tool]:
         """Yield the tools as the model is told of them, as many as it can bear."""

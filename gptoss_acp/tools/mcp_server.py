@@ -54,7 +54,7 @@ class Connection:
         """Call a tool. Cancelling tells the server, but does not wait for it.
 
         Raises:
-            ConnectionError: the server has ended, or can't be reached any more.
+            ConnectionError: the server has ended, can't be reached any more, or has dropped this call.
             ToolError: it took too long, refused, or answered otherwise than agreed.
         """
         calling = asyncio.create_task(self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_SECONDS))
