@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Agent:
             "agentCapabilities": {
                 "loadSession": False,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
-                "mcpCapabilities": {"http": False, "sse": False},
+                "mcpCapabilities": {"http": True, "sse": True},
             },
             "authMethods": [
                 {
@@ -97,14 +97,14 @@ class Agent:
         return {}
 
     async def new_session(self, params: Any) -> dict[str, Any]:
-        # An agent that ignores MCP servers for now should not refuse a client that leaves them out.
         lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
         request = await self._validate("NewSessionRequest", lenient)
         cwd = _absolute("cwd", request.cwd)
         additional = [_absolute("additionalDirectories", path) for path in request.additional_directories or ()]
+        servers = await self._mcp_servers(lenient["mcpServers"])
         await self._answering_failures(self._engine.check_available())
         session_id = str(uuid.uuid4())
-        session = self._sessions[session_id] = self._new_session(cwd, additional, session_id)
+        session = self._sessions[session_id] = self._new_session(cwd, additional, servers, session_id)
         self._prepare_in_background(session)
         # Runs once this method's answer is on its way, before which the client does not know the session.
         asyncio.get_running_loop().call_soon(session.advertise)
@@ -144,9 +144,9 @@ class Agent:
         self._session(request.session_id).cancel()
 
     def shut_down(self) -> None:
-        """Cancel every turn."""
+        """Stop every session."""
         for session in self._sessions.values():
-            session.cancel()
+            session.close()
 
     # What the methods share
 
@@ -156,17 +156,29 @@ class Agent:
         self._engine.start()
         return schema
 
-    async def _validate(self, model: str, params: Any) -> Any:
-        """Return `params` as the schema's `model`, or answer with the fields that are wrong."""
+    async def _validate(self, model: str, params: Any, within: Sequence[str] = ()) -> Any:
+        """Return `params`, which stand `within` others, as the schema's `model`, or answer with the wrong fields."""
         if self._imports is None:
             raise RpcError(INVALID_REQUEST, "Invalid request: send initialize first")
         schema = await asyncio.shield(self._imports)
         try:
             return getattr(schema, model).model_validate(params)
         except ValueError as error:
-            raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error)) from None
+            raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error, within)) from None
 
-    def _new_session(self, cwd: Path, additional: list[Path], session_id: str) -> Session:
+    async def _mcp_servers(self, entries: list[Any]) -> list[Any]:
+        """Return the MCP servers of a request, each in its own type; the schema would skip wrong ones in silence."""
+        return [await self._mcp_server(entry, ("mcpServers", str(index))) for index, entry in enumerate(entries)]
+
+    async def _mcp_server(self, entry: Any, within: Sequence[str]) -> Any:
+        models = {"stdio": "McpServerStdio", "http": "HttpMcpServer", "sse": "SseMcpServer"}
+        given = {"type": "stdio", "args": [], "env": [], "headers": []} | (entry if isinstance(entry, dict) else {})
+        model = models.get(str(given["type"]))
+        if model is None:
+            raise _invalid(".".join([*within, "type"]), f"one of {', '.join(models)} is required")
+        return await self._validate(model, given, within)
+
+    def _new_session(self, cwd: Path, additional: list[Path], servers: list[Any], session_id: str) -> Session:
         from gptoss_acp.session import Session
         from gptoss_acp.tools.client import Capabilities, Client
         from gptoss_acp.tools.paths import Roots
@@ -176,7 +188,7 @@ class Agent:
         client = Client(self._connection, session_id, Capabilities.declared(self._initialize_params))
         workspace = Workspace(Roots(cwd, additional), client)
         updates = self._updates(session_id)
-        return Session(workspace, self._engine, updates, self._settings, self._trace)
+        return Session(workspace, self._engine, updates, self._settings, self._trace, mcp_servers=servers)
 
     def _updates(self, session_id: str) -> Updates:
         from gptoss_acp.tools.client import Capabilities
@@ -269,10 +281,10 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
 
 
-def _problems(error: ValueError) -> list[dict[str, str]]:
+def _problems(error: ValueError, within: Sequence[str]) -> list[dict[str, str]]:
     # The first few suffice to mend a request, and bound the line however large the request was.
     details = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
     return [
-        {"field": ".".join(str(part) for part in detail["loc"])[:200], "problem": detail["msg"][:200]}
+        {"field": ".".join(str(part) for part in (*within, *detail["loc"]))[:200], "problem": detail["msg"][:200]}
         for detail in details[:10]
     ]

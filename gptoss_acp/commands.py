@@ -15,6 +15,7 @@ from typing import Any, Protocol, get_args
 from gptoss_acp import instructions
 from gptoss_acp.compaction import CompactionError, Compactor
 from gptoss_acp.engine.api import Usage
+from gptoss_acp.harmony.render import FunctionTool
 from gptoss_acp.settings import Effort, Mode
 from gptoss_acp.tools import bounds
 from gptoss_acp.tools.arguments import Arguments
@@ -205,7 +206,8 @@ class Commands:
         if not self.undoable:
             return "There is nothing to take back: no file was changed by apply_patch."
         changes = self.undoable[-1]
-        tool = Tool(self._undoing(changes), Arguments, "edit", "Undo the last changes")
+        described = FunctionTool("undo", "", {"type": "object"})
+        tool = Tool(described, self._undoing(changes), Arguments.of, "edit", "Undo the last changes")
         toolbox = Toolbox(self.workspace, self.permissions, self.compactor.updates, [tool])
         result = await toolbox.announce("functions.undo").run("{}")
         if not toolbox.changes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import commands, instructions, project, tools
 from gptoss_acp.commands import EFFORTS, Commands, Given, Heard
@@ -18,12 +19,17 @@ from gptoss_acp.compaction import Compactor
 from gptoss_acp.engine.api import Engine, Sampling, Trace
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import Effort, Mode, Settings
+from gptoss_acp.tools import mcp
 from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.permissions import MODES, Permissions
+from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
 from gptoss_acp.turn import Outcome, Turn
 from gptoss_acp.updates import Updates
+
+if TYPE_CHECKING:
+    from gptoss_acp.harmony.render import FunctionTool
 
 
 class Session:
@@ -36,6 +42,8 @@ class Session:
         updates: Updates,
         settings: Settings,
         trace: Trace | None = None,
+        *,
+        mcp_servers: Sequence[mcp.Configuration] = (),
     ) -> None:
         self._engine = engine
         self._updates = updates
@@ -46,6 +54,8 @@ class Session:
         self._instructions = instructions.compose(cwd, has_tools=True) + project.notes(cwd)
         self._today = datetime.now().astimezone().date()
         self._effort = settings.effort
+        self._servers = mcp.Servers(mcp_servers, cwd)
+        self._tools: list[Tool] = list(CODING_TOOLS)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
         self.workspace = workspace
@@ -83,6 +93,14 @@ class Session:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
         await self._engine.load()
         self._engine.read_ahead(self._ledger.tokens())
+        await self._servers.settled()
+        if not self._turns.locked() and self._take_tools():
+            self._engine.read_ahead(self._ledger.tokens())
+
+    def close(self) -> None:
+        """Stop all that runs for the session, which is over."""
+        self.cancel()
+        self._servers.stop()
 
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
@@ -128,7 +146,17 @@ class Session:
         ]
 
     def _write_prefix(self) -> None:
-        self._ledger.set_prefix(self._instructions, tools.descriptions(), self._effort, self._today)
+        described = tools.descriptions(self._tools)
+        self._ledger.set_prefix(self._instructions, described, self._effort, self._today)
+
+    def _take_tools(self) -> bool:
+        """Tell the model of the MCP servers' tools from now on, if others are ready than before."""
+        available = [*CODING_TOOLS, *self._servers.tools()]
+        if available == self._tools:
+            return False
+        self._tools = available
+        self._write_prefix()
+        return True
 
     async def _hear(self) -> None:
         # What was said in prompts that were cancelled before they began is heard with this one.
@@ -138,11 +166,12 @@ class Session:
             self._unheard.pop(0)
 
     async def _converse(self) -> Outcome:
-        try:
-            await self._hear()
-        except asyncio.CancelledError:
-            return Outcome(stop_reason="cancelled")
-        toolbox = Toolbox(self.workspace, self._permissions, self._updates)
+        await self._servers.settled(mcp.PATIENCE_SECONDS)
+        self._take_tools()
+        for problem in self._servers.take_problems():
+            self._updates.message_chunk(str(uuid.uuid4()), problem)
+        await self._hear()
+        toolbox = Toolbox(self.workspace, self._permissions, self._updates, self._tools)
         turn = self._new_turn(toolbox)
         try:
             return await turn.run()
@@ -161,6 +190,7 @@ class Session:
 
     def _new_turn(self, toolbox: Toolbox) -> Turn:
         settings = self._settings
+        constrain = functools.partial(_within_grammar, tools.descriptions(self._tools))
         return Turn(
             self._ledger,
             self._engine,
@@ -169,7 +199,7 @@ class Session:
             self._compactor,
             self._sampling,
             settings.max_turn_requests,
-            constrain=_within_grammar if settings.header_grammar == "on" else None,
+            constrain=constrain if settings.header_grammar == "on" else None,
             stop_repetition=settings.stop_repetition == "on",
             trace=self._trace,
         )
@@ -194,8 +224,8 @@ class Session:
             self._turn.cancel()
 
 
-def _within_grammar(prompt: Sequence[int]) -> Any:
+def _within_grammar(described: Sequence[FunctionTool], prompt: Sequence[int]) -> Any:
     # Imported on the engine's thread: it needs MLX.
     from gptoss_acp.harmony.grammar import grammar_of
 
-    return grammar_of(tools.descriptions()).processor(prompt)
+    return grammar_of(described).processor(prompt)

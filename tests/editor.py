@@ -195,6 +195,7 @@ async def opened(
     additional: Sequence[Path] = (),
     delay: float = 0,
     prompts: Path | None = None,
+    servers: Sequence[Any] = (),
 ) -> AsyncIterator[Open]:
     """Open a session in `folder/work` with the real program, which plays `generations` unless they are empty."""
     work, home = folder / "work", folder / "home"
@@ -215,7 +216,7 @@ async def opened(
     async with spawned as (connection, process):
         await connection.initialize(protocol_version=1, client_capabilities=capabilities)
         created = await connection.new_session(
-            cwd=str(work), mcp_servers=[], additional_directories=[str(path) for path in additional]
+            cwd=str(work), mcp_servers=list(servers), additional_directories=[str(path) for path in additional]
         )
         yield Open(connection, process, created)
     check_trace(folder / "trace")

@@ -18,6 +18,7 @@ from gptoss_acp.tools.permissions import (
     Read,
     Refused,
     Run,
+    Use,
     as_mode,
     remembered_program,
 )
@@ -29,6 +30,7 @@ EDIT_INSIDE = Edit((CWD / "a",))
 EDIT_OUTSIDE = Edit((CWD / "a", Path("/etc/passwd")), (Path("/etc/passwd"),))
 EDIT_GIT = Edit((CWD / ".git/hooks/pre-commit",))
 RUN = Run(("git", "status"), CWD)
+USE_READING, USE_ANY = Use("web__look", reads_only=True), Use("web__send", reads_only=False)
 
 TABLE: dict[Mode, dict[Action, type]] = {
     "read-only": {
@@ -38,8 +40,19 @@ TABLE: dict[Mode, dict[Action, type]] = {
         EDIT_GIT: Refused,
         EDIT_OUTSIDE: Refused,
         RUN: Refused,
+        USE_READING: Ask,
+        USE_ANY: Refused,
     },
-    "ask": {READ_INSIDE: Allowed, READ_OUTSIDE: Ask, EDIT_INSIDE: Ask, EDIT_GIT: Ask, EDIT_OUTSIDE: Refused, RUN: Ask},
+    "ask": {
+        READ_INSIDE: Allowed,
+        READ_OUTSIDE: Ask,
+        EDIT_INSIDE: Ask,
+        EDIT_GIT: Ask,
+        EDIT_OUTSIDE: Refused,
+        RUN: Ask,
+        USE_READING: Ask,
+        USE_ANY: Ask,
+    },
     "auto-edit": {
         READ_INSIDE: Allowed,
         READ_OUTSIDE: Ask,
@@ -47,8 +60,12 @@ TABLE: dict[Mode, dict[Action, type]] = {
         EDIT_GIT: Ask,
         EDIT_OUTSIDE: Refused,
         RUN: Ask,
+        USE_READING: Ask,
+        USE_ANY: Ask,
     },
-    "full-access": dict.fromkeys([READ_INSIDE, READ_OUTSIDE, EDIT_INSIDE, EDIT_GIT, EDIT_OUTSIDE, RUN], Allowed),
+    "full-access": dict.fromkeys(
+        [READ_INSIDE, READ_OUTSIDE, EDIT_INSIDE, EDIT_GIT, EDIT_OUTSIDE, RUN, USE_READING, USE_ANY], Allowed
+    ),
 }
 
 
@@ -115,6 +132,14 @@ def test_always_for_what_may_carry_another_program_covers_that_command_alone(com
     permissions = granted(Run(command, CWD))
     assert permissions.judge(Run(command, CWD)) == Allowed()
     assert isinstance(permissions.judge(Run((*command, "more"), CWD)), Ask)
+
+
+def test_always_for_a_server_s_tool_covers_that_tool_alone_and_no_stricter_mode() -> None:
+    permissions = granted(USE_ANY)
+    assert permissions.judge(USE_ANY) == Allowed()
+    assert permissions.judge(USE_READING) == Ask("Always allow web__look in this session", ("use", "web__look"))
+    permissions.mode = "read-only"
+    assert isinstance(permissions.judge(USE_ANY), Refused)
 
 
 def test_always_says_what_it_covers() -> None:

@@ -56,6 +56,16 @@ class FunctionTool:
             )
 
 
+def tool_of_others(name: str, description: str, parameters: dict[str, Any]) -> FunctionTool:
+    """Return a tool that others have described: one that takes any object, where its parameters can't be rendered."""
+    tool = FunctionTool(name, description, parameters)
+    try:
+        developer("", [tool])
+    except (ValueError, RecursionError):
+        return FunctionTool(name, description, {"type": "object"})
+    return tool
+
+
 def system(effort: Effort, today: date, *, has_tools: bool) -> list[int]:
     """Render the system message: identity, date, reasoning effort and channels."""
     content = (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 
 from gptoss_acp.harmony.render import FunctionTool
-from gptoss_acp.tools.registry import CODING_TOOLS
+from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 
 
-@cache
-def descriptions() -> list[FunctionTool]:
-    """Return the coding tools in the order in which the developer message lists them."""
-    return [tool.description for tool in CODING_TOOLS]
+def descriptions(tools: Sequence[Tool] = CODING_TOOLS) -> list[FunctionTool]:
+    """Return what the model is told of `tools`, in the order in which the developer message lists them."""
+    return [tool.description for tool in tools]

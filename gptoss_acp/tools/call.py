@@ -16,7 +16,7 @@ from typing import Any
 from gptoss_acp.tools import bounds, diffs, disk
 from gptoss_acp.tools.disk import Change
 from gptoss_acp.tools.errors import ToolError
-from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run
+from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
 from gptoss_acp.tools.workspace import Workspace
 from gptoss_acp.updates import Updates
 
@@ -116,6 +116,10 @@ class Call:
         finally:
             stream.finish()
         return Finished(code, str(stream.kept))
+
+    async def use(self, tool: str, *, reads_only: bool) -> None:
+        """Return once the tool of an MCP server may be called."""
+        await self._permit(Use(tool, reads_only))
 
     def _editing(self, paths: Sequence[Path]) -> Edit:
         roots = self.workspace.roots

@@ -53,7 +53,15 @@ class Run:
     cwd: Path
 
 
-Action = Read | Edit | Run
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Call a tool of an MCP server. `reads_only`: the server says that it changes nothing, which nobody has checked."""
+
+    tool: str
+    reads_only: bool
+
+
+Action = Read | Edit | Run | Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class Permissions:
                 return self._judge_edit(action)
             case Run():
                 return self._judge_run(action)
+            case Use():
+                return self._judge_use(action)
 
     def _judge_read(self, action: Read) -> Allowed | Ask:
         if action.inside or self.mode == "full-access":
@@ -125,6 +135,14 @@ class Permissions:
         if remembered := remembered_program(action.command):
             return Ask(f"Always allow `{' '.join(remembered)} …` in this session", ("run", remembered, action.cwd))
         return Ask("Always allow exactly this command in this session", ("run exactly", action.command, action.cwd))
+
+    def _judge_use(self, action: Use) -> Allowed | Refused | Ask:
+        # A server's word can cost a tool its permission, never give it one: what is called may leave this machine.
+        if self.mode == "full-access":
+            return Allowed()
+        if self.mode == "read-only" and not action.reads_only:
+            return Refused("the mode is read-only, and the MCP server does not say that this tool changes nothing")
+        return Ask(f"Always allow {action.tool} in this session", ("use", action.tool))
 
 
 def remembered_program(command: Sequence[str]) -> tuple[str, str] | None:

@@ -11,10 +11,12 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from gptoss_acp.settings import ENVIRONMENT_PREFIX
 from gptoss_acp.tools.cancelling import unharmed
@@ -27,15 +29,17 @@ _OUTPUT_SECONDS = 0.1
 _LOGIN_SHELL_SECONDS = 5.0
 _READ_SIZE = 64 * 1024
 _LONGEST_LINE = 2**24
+_LONGEST_COMPLAINT = 4_000
 _OURS = ("TIKTOKEN_ENCODINGS_BASE",)
 
 # The watcher ends the group when our end of its input is gone: when the program has ended, or when this process has
 # died, even of SIGKILL. It stays in the group, so that the group's number can't be given to others meanwhile.
-_WATCHED = """\
-exec 3<&0
-(read -r _ <&3; trap '' TERM; kill -TERM -$$; sleep 1; kill -KILL -$$) >/dev/null 2>&1 &
-exec "$@" 3<&- </dev/null
-"""
+_WATCHER = "(read -r _ <&3; trap '' TERM; kill -TERM -$$; sleep 1; kill -KILL -$$) >/dev/null 2>&1 &"
+
+_WATCHED = f'exec 3<&0\n{_WATCHER}\nexec "$@" 3<&- </dev/null\n'
+
+# A server needs all three of its standard files, so the watcher reads from the third, a socket that we hear it on.
+_WATCHED_SERVER = f'exec 3<&2\n{_WATCHER}\nexec "$@" 3<&-\n'
 
 
 async def run(
@@ -61,6 +65,42 @@ async def run(
             await unharmed(_end_group(process, [reading, ending]))
         code = ending.result()
     return 128 - code if code < 0 else code
+
+
+@contextlib.asynccontextmanager
+async def watched_server(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[list[str], TextIO, Complaints]]:
+    """Give what it takes to start a server on pipes: its command, its stderr, and what it will say there.
+
+    It must lead a process group of its own, which ends at the latest with this context or this process.
+
+    Raises:
+        ToolError: there is no such program.
+    """
+    program = _find(command[0], cwd, environment)
+    ours, theirs = socket.socketpair()
+    with theirs, theirs.makefile("w") as stderr:
+        transport, complaints = await asyncio.get_running_loop().create_connection(Complaints, sock=ours)
+        try:
+            yield ["/bin/sh", "-c", _WATCHED_SERVER, "sh", program, *command[1:]], stderr, complaints
+        finally:
+            transport.close()
+
+
+class Complaints(asyncio.Protocol):
+    """What a program writes to stderr, of which the end is kept."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-_LONGEST_COMPLAINT:]
+
+    def last_line(self) -> str:
+        """Return the last line that is not blank, or nothing."""
+        lines = self._tail.decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 async def _start(
@@ -123,7 +163,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _find(program: str, cwd: Path, environment: Mapping[str, str]) -> str:
-    found = shutil.which(cwd / program if "/" in program else program, path=environment.get("PATH"))
+    found = shutil.which(str(cwd / program) if "/" in program else program, path=environment.get("PATH"))
     if found is None:
         raise ToolError(f"{program[:200]}: command not found")
     return found

@@ -18,32 +18,37 @@ ALIASES = {"container.exec": "functions.shell"}
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: the function that carries it out, and how the editor shows it before its arguments are known.
+    """One tool: what the model is told, the function that carries it out, and how the editor shows it at first.
 
-    The function's docstring is what the model is told. Without `arguments` the tool takes one string.
+    `arguments` reads the object that the model has given; without it the tool takes one string.
     """
 
+    description: FunctionTool
     function: Callable[[Any, Call], Awaitable[str | Result]]
-    arguments: type[Arguments] | None
+    arguments: Callable[[dict[str, Any]], Any] | None
     kind: str
     title: str
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return self.description.name
 
-    @property
-    def description(self) -> FunctionTool:
-        schema = {"type": "string"} if self.arguments is None else self.arguments.told_schema()
-        return FunctionTool(self.name, inspect.getdoc(self.function) or "", schema)
+
+def _tool(
+    function: Callable[[Any, Call], Awaitable[str | Result]], arguments: type[Arguments] | None, kind: str, title: str
+) -> Tool:
+    """Return a tool of ours; the model is told the function's docstring."""
+    schema = {"type": "string"} if arguments is None else arguments.told_schema()
+    description = FunctionTool(function.__name__, inspect.getdoc(function) or "", schema)
+    return Tool(description, function, arguments and arguments.of, kind, title)
 
 
 CODING_TOOLS = (
-    Tool(reading.read_file, reading.ReadFile, "read", "Read a file"),
-    Tool(reading.list_dir, reading.ListDir, "read", "List a folder"),
-    Tool(reading.search, reading.Search, "search", "Search"),
-    Tool(acting.apply_patch, None, "edit", "Edit files"),
-    Tool(acting.shell, acting.Shell, "execute", "Run a command"),
-    Tool(acting.update_plan, acting.UpdatePlan, "think", "Update the plan"),
+    _tool(reading.read_file, reading.ReadFile, "read", "Read a file"),
+    _tool(reading.list_dir, reading.ListDir, "read", "List a folder"),
+    _tool(reading.search, reading.Search, "search", "Search"),
+    _tool(acting.apply_patch, None, "edit", "Edit files"),
+    _tool(acting.shell, acting.Shell, "execute", "Run a command"),
+    _tool(acting.update_plan, acting.UpdatePlan, "think", "Update the plan"),
 )
 """In the order in which the developer message lists them."""

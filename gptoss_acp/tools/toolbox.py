@@ -80,7 +80,7 @@ class Toolbox:
         given = _read(tool, text)
         call.started(given if isinstance(given, dict) else {"input": given})
         self._refuse_repetition(tool, given)
-        arguments = given if tool.arguments is None else tool.arguments.of(given)
+        arguments = given if tool.arguments is None else tool.arguments(given)
         result = await tool.function(arguments, call)
         return result if isinstance(result, Result) else Result(result)
 

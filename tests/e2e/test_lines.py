@@ -121,6 +121,9 @@ def test_another_protocol_version_is_answered_with_ours(agent: AgentProcess, req
     assert answer["protocolVersion"] == 1
 
 
+SECOND_SERVER = ["mcpServers.1.command", "mcpServers.1.name"]
+
+
 def test_cancel_before_initialize_or_of_no_session_is_ignored(fresh: AgentProcess) -> None:
     fresh.cancel("no-such-session")
     fresh.initialize()
@@ -133,6 +136,11 @@ def test_cancel_before_initialize_or_of_no_session_is_ignored(fresh: AgentProces
     ("method", "params", "wrong"),
     [
         ("session/new", {"cwd": "relative/path", "mcpServers": []}, ["cwd"]),
+        ("session/new", {"cwd": "/", "mcpServers": 5}, ["mcpServers"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"name": "a", "command": "b"}, {"name": 5}]}, SECOND_SERVER),
+        ("session/new", {"cwd": "/", "mcpServers": ["x"]}, ["mcpServers.0.command", "mcpServers.0.name"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"type": "http", "name": "a"}]}, ["mcpServers.0.url"]),
+        ("session/new", {"cwd": "/", "mcpServers": [{"type": ["acp"], "name": "a"}]}, ["mcpServers.0.type"]),
         ("authenticate", {"methodId": "password"}, ["methodId"]),
     ],
 )
