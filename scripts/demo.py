@@ -93,21 +93,21 @@ class DemoError(Exception):
 class Screen:
     """The client's side of the connection, as much as is needed here: prints what the agent does, and answers it.
 
-    Permission is granted once where `allows` says so, and refused elsewhere.
+    Where `allows` says so, permission is given once for an edit and for the command that was asked for; else never.
     """
 
     def __init__(self) -> None:
         self._chunks = 0
-        self._cancel_after: int | None = None
+        self._question = Question("")
         self._in_line = False
         self._shown: dict[str, dict[str, Any]] = {}
         self.allows = False
         self.first_chunk: float | None = None
         self.half_way = asyncio.Event()
 
-    def expect(self, cancel_after: int | None) -> None:
+    def expect(self, question: Question) -> None:
         """Make ready for the next answer; `half_way` is set when `cancel_after` chunks of it have come."""
-        self._chunks, self._cancel_after, self.first_chunk = 0, cancel_after, None
+        self._chunks, self._question, self.first_chunk = 0, question, None
         self.half_way.clear()
 
     def line(self, text: str = "", style: str = "") -> None:
@@ -132,7 +132,8 @@ class Screen:
         for content in tool_call.content or ():
             if isinstance(content, FileEditToolCallContent):
                 self._show_diff(content)
-        wanted = "allow_once" if self.allows else "reject_once"
+        asked_for = tool_call.kind == "edit" or tool_call.title in self._question.prompt
+        wanted = "allow_once" if self.allows and asked_for else "reject_once"
         chosen = next(option for option in options if option.kind == wanted)
         self.line(f"  {' / '.join(option.name for option in options)}?")
         self.line(f"  The demo answers for you: {chosen.name}", BOLD)
@@ -143,7 +144,7 @@ class Screen:
         self._chunks += 1
         print(text, end="", flush=True)
         self._in_line = not text.endswith("\n")
-        if self._chunks == self._cancel_after:
+        if self._chunks == self._question.cancel_after:
             self.half_way.set()
 
     def _show(self, call: dict[str, Any], status: str) -> None:
@@ -237,7 +238,7 @@ def verdict(file: Path) -> str:
 async def ask(agent: Any, session: str, question: Question, screen: Screen) -> Answer:
     """Prompt, print the answer as it streams, cancel it where the question says so."""
     screen.line(f"\n{BOLD}> {question.prompt}{PLAIN}")
-    screen.expect(question.cancel_after)
+    screen.expect(question)
     sent = time.perf_counter()
     cancelled: float | None = None
     prompt = asyncio.create_task(agent.prompt(session_id=session, prompt=[acp.text_block(question.prompt)]))

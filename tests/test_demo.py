@@ -65,7 +65,7 @@ def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -
             "functions.apply_patch", "*** Begin Patch\n*** Update File: main.py\n-TAX = 91\n+TAX = 19\n*** End Patch"
         ),
         final("Done."),
-        tool_call("functions.shell", json.dumps({"command": [sys.executable, "main.py"]})),
+        tool_call("functions.shell", '{"command": ["python3", "main.py"]}'),
         final("It works."),
     ]
     finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, *work, delay=0.003))
@@ -81,9 +81,9 @@ def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -
         "  The demo answers for you: Allow once",
         "* Edit main.py: completed",
         "Done.",
-        f"? {sys.executable} main.py",
+        "? python3 main.py",
         "  The demo answers for you: Allow once",
-        f"* {sys.executable} main.py: completed",
+        "* python3 main.py: completed",
         "  with tax: 119",
         "It works.",
         "The bug is fixed: main.py says `TAX = 19` now.",
@@ -92,8 +92,11 @@ def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -
 
 
 def test_a_model_that_does_not_do_the_work_fails_nothing_but_is_shown_to_have_failed(tmp_path: Path) -> None:
-    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, final(""), delay=0.003))
+    other = tool_call("functions.shell", json.dumps({"command": ["touch", str(tmp_path / "made")]}))
+    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, other, final(""), delay=0.003))
     assert finished.returncode == 0, finished.stderr
+    assert "  The demo answers for you: Reject\n" in finished.stdout
+    assert not (tmp_path / "made").exists()
     assert "\nThe bug is not fixed: main.py is as it was." in finished.stdout
 
 
