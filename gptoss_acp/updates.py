@@ -28,10 +28,10 @@ class Updates:
 
         self._connection.notify_text(METHOD, message_id, text, frame)
 
-    def tool_call(self, identifier: str, title: str, kind: str) -> None:
-        """Say that a tool call has begun, whose arguments are still to come."""
+    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
+        """Say that a tool call has begun; `pending` while its arguments are still to come."""
         update = {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind}
-        self._connection.notify(METHOD, self._frame({**update, "status": "pending"}))
+        self._connection.notify(METHOD, self._frame({**update, "status": status}))
 
     def tool_call_update(self, identifier: str, **fields: Any) -> None:
         """Say what has changed about a tool call, in ACP's own field names."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.engine.api import Constrain, EngineError, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.rpc import Connection
@@ -34,6 +34,7 @@ class FakeEngine:
 
     model_name = "fake"
     context_length = 4096
+    load_progress = LoadProgress()
 
     def __init__(self) -> None:
         self.generations: list[Generation] = []
@@ -44,7 +45,9 @@ class FakeEngine:
 
     async def check_available(self) -> None: ...
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None: ...
+
+    async def load(self) -> None:
         if self.load_failure is not None:
             raise self.load_failure
 
@@ -83,7 +86,7 @@ class RecordingUpdates(Updates):
         self.usages: list[tuple[int, int]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def tool_call(self, identifier: str, title: str, kind: str) -> None:
+    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
         self.calls.append((identifier, {"title": title, "kind": kind}))
 
     def tool_call_update(self, identifier: str, **fields: Any) -> None:

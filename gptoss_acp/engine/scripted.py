@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gptoss_acp.engine.api import Constrain, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, Generation, LoadProgress, Sampling
 
 
 class ScriptedEngine:
@@ -18,6 +18,7 @@ class ScriptedEngine:
     """
 
     model_name = "scripted"
+    load_progress = LoadProgress()
 
     def __init__(self, file: Path) -> None:
         script = json.loads(file.read_text("utf-8"))
@@ -32,7 +33,10 @@ class ScriptedEngine:
     async def check_available(self) -> None:
         """Return: the script is all there is."""
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None:
+        """Return: there is nothing to download."""
+
+    async def load(self) -> None:
         """Return: there is nothing to load."""
 
     def generate(
