@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from gptoss_acp import __version__, settings
@@ -27,9 +28,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
     cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
     cache.add_argument("--clear", action="store_true", help="delete them")
+    setup = commands.add_parser("setup", help="choose a model that fits this machine, download it and try it")
+    setup.add_argument("--yes", action="store_true", help="take what is recommended without asking")
     given = parser.parse_args()
     if given.command == "cache":
         show_cache(clear=given.clear)
+    elif given.command == "setup":
+        set_up(settings.read(parser, vars(given)), model_given=given.model is not None, ask=not given.yes)
     else:
         serve(settings.read(parser, vars(given)))
 
@@ -57,6 +62,13 @@ def make_engine(chosen: settings.Settings) -> Engine:
         idle_minutes=chosen.idle_minutes,
     )
     return MlxEngine(chosen.model, options)
+
+
+def set_up(chosen: settings.Settings, *, model_given: bool, ask: bool) -> None:
+    from gptoss_acp import setup
+
+    wanted = chosen.model if model_given or chosen.model != settings.Settings.model else None
+    sys.exit(setup.run(chosen, make_engine, wanted=wanted, ask=ask))
 
 
 def show_cache(*, clear: bool) -> None:
