@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,9 @@ def set_up(chosen: settings.Settings, *, model_given: bool, ask: bool) -> None:
     from gptoss_acp import setup
 
     wanted = chosen.model if model_given or chosen.model != settings.Settings.model else None
-    sys.exit(setup.run(chosen, make_engine, wanted=wanted, ask=ask))
+    code = setup.run(chosen, make_engine, wanted=wanted, ask=ask)
+    sys.stdout.flush()
+    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
 
 
 def show_cache(*, clear: bool) -> None:

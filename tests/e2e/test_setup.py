@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -101,25 +103,25 @@ def test_setup_is_interrupted_and_goes_on_where_it_was(hub: Hub, tmp_path: Path)
         start_new_session=True,
     )
     os.close(inside)
+    shown: list[bytes] = []
+    reading = threading.Thread(target=read_all, args=(terminal, shown))
+    reading.start()
     assert hub.holding.wait(SECONDS)
     running.send_signal(signal.SIGINT)
     assert running.wait(SECONDS) == 130
-    shown = read_all(terminal)
-    assert "Downloading" in shown
-    assert "run setup again" in shown
-    assert "Traceback" not in shown
+    reading.join(SECONDS)
+    text = b"".join(shown).decode(errors="replace")
+    assert "Downloading" in text
+    assert "run setup again" in text
+    assert "Traceback" not in text
     hub.hold_at = None
     hub.go_on.set()
     assert set_up(tmp_path / "home", *arguments[3:]).returncode == 0
     assert [start > 0 for name, start, _ in hub.sent if name.startswith("model-00001")] == [False, True]
 
 
-def read_all(terminal: int) -> str:
-    content = b""
-    try:
+def read_all(terminal: int, into: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # the other end is closed
         while piece := os.read(terminal, 65536):
-            content += piece
-    except OSError:  # the other end is closed
-        pass
+            into.append(piece)
     os.close(terminal)
-    return content.decode(errors="replace")
