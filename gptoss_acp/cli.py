@@ -66,8 +66,9 @@ def make_engine(chosen: settings.Settings) -> Engine:
 
 
 def set_up(chosen: settings.Settings, *, model_given: bool, ask: bool) -> None:
-    from gptoss_acp import setup
+    from gptoss_acp import server, setup
 
+    server.set_up_logging(chosen.log_level)
     wanted = chosen.model if model_given or chosen.model != settings.Settings.model else None
     code = setup.run(chosen, make_engine, wanted=wanted, ask=ask)
     sys.stdout.flush()

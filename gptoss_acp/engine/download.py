@@ -48,19 +48,23 @@ async def _download(name: str, report: Callable[[int, int], None]) -> None:
         start_new_session=True,  # a Ctrl-C in the terminal is ours to answer
     )
     assert process.stdout is not None
+    failure = None
     try:
         async for line in process.stdout:
             message = _message(line)
-            if "error" in message:
-                raise EngineError(message["error"])
+            failure = message.get("error", failure)
             if "done" in message:
                 report(message["done"], message["total"])
-        if await process.wait() != 0:
-            raise EngineError(f"The download of {name} ended unexpectedly; the log says more. Try again to go on.")
-    finally:
+        code = await process.wait()
+    except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        raise
+    if failure is None and code != 0:
+        failure = f"The download of {name} ended unexpectedly; the log says more. Try again to go on from there."
+    if failure is not None:
+        raise EngineError(failure)
 
 
 def _message(line: bytes) -> dict[str, Any]:

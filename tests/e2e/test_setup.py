@@ -87,6 +87,7 @@ def test_setup_without_a_network_says_so(hub: Hub, tmp_path: Path, monkeypatch: 
     assert ended.returncode == 1
     assert "http://127.0.0.1:9 can't be reached" in ended.stdout
     assert "Is this machine online?" in ended.stdout
+    assert ended.stderr == ""
     assert "agent_servers" not in ended.stdout
 
 
