@@ -30,6 +30,7 @@ PROTOCOL_VERSION = 1
 AUTH_REQUIRED = -32000
 RESOURCE_NOT_FOUND = -32002
 PREPARE_MODEL = "prepare-model"
+SET_UP = "setup"
 
 
 class Agent:
@@ -80,20 +81,21 @@ class Agent:
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
                 "mcpCapabilities": {"http": True, "sse": True},
             },
-            "authMethods": [
-                {
-                    "id": PREPARE_MODEL,
-                    "name": "Prepare the model",
-                    "description": f"Download {self._engine.model_name} if it is not on this machine yet, and load it.",
-                }
-            ],
+            "authMethods": self._auth_methods(),
         }
 
     async def authenticate(self, params: Any) -> dict[str, Any]:
         request = await self._validate("AuthenticateRequest", params)
         if request.method_id != PREPARE_MODEL:
-            raise _invalid("methodId", f"the only method is {PREPARE_MODEL}")
-        await self._answering_failures(self._engine.load(download=True))
+            raise _invalid("methodId", f"the only method that can be asked for is {PREPARE_MODEL}")
+        from gptoss_acp.engine.api import EngineError
+
+        try:
+            await self._engine.download()
+            await self._engine.load()
+        except EngineError as error:
+            # Not AUTH_REQUIRED, whatever is missing: that would ask for what has just been tried.
+            raise RpcError(INTERNAL_ERROR, str(error)) from error
         return {}
 
     async def new_session(self, params: Any) -> dict[str, Any]:
@@ -149,6 +151,23 @@ class Agent:
             session.close()
 
     # What the methods share
+
+    def _auth_methods(self) -> list[dict[str, Any]]:
+        """Return how the model can be made ready: by `authenticate`, and in a terminal where the client has one."""
+        model = self._engine.model_name
+        methods: list[dict[str, Any]] = [{"id": PREPARE_MODEL, **_preparation(model)}]
+        if _runs_terminal_auth(self._initialize_params):
+            methods.append(
+                {
+                    "id": SET_UP,
+                    "type": "terminal",
+                    "name": "Set up in a terminal",
+                    "description": "Choose a model that fits this machine, download it and try it.",
+                    # Added to the arguments that started us; older clients put them in their place.
+                    "args": ["--model", model, "setup"],
+                }
+            )
+        return methods
 
     async def _import_slowly(self) -> Any:
         schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
@@ -221,14 +240,38 @@ class Agent:
         try:
             return await work
         except ModelMissingError as error:
-            hint = f"{error} Authenticate with '{PREPARE_MODEL}' to download it, or choose another with --model."
-            raise RpcError(AUTH_REQUIRED, hint) from error
+            methods = self._auth_methods()
+            download = f"Authenticate with '{methods[0]['name']}', or choose" if error.downloadable else "Choose"
+            message = f"{error} {download} another with --model."
+            raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
         except EngineError as error:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
 
 
 def _invalid(field: str, problem: str) -> RpcError:
     return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
+
+
+def _preparation(model: str) -> dict[str, str]:
+    """Return name and description of the method that prepares the model."""
+    from gptoss_acp.engine import checkpoints
+
+    name = checkpoints.short_name(model)
+    if not checkpoints.is_repository(model):
+        return {"name": f"Load {name}", "description": "Load the model, to see that it works."}
+    size = checkpoints.DOWNLOAD_GB.get(model)
+    return {
+        "name": f"Download {name} ({size} GB)" if size else f"Download {name}",
+        "description": f"Download {model} from Hugging Face if it is not on this machine yet, and load it.",
+    }
+
+
+def _runs_terminal_auth(initialize_params: Any) -> bool:
+    """Whether the client has declared `auth.terminal`, whatever shape its params have."""
+    value = initialize_params
+    for key in ("clientCapabilities", "auth", "terminal"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value is True
 
 
 def _absolute(field: str, path: str) -> Path:

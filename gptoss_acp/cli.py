@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from gptoss_acp import __version__, settings
@@ -27,9 +29,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
     cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
     cache.add_argument("--clear", action="store_true", help="delete them")
+    setup = commands.add_parser("setup", help="choose a model that fits this machine, download it and try it")
+    setup.add_argument("--yes", action="store_true", help="take what is recommended without asking")
     given = parser.parse_args()
     if given.command == "cache":
         show_cache(clear=given.clear)
+    elif given.command == "setup":
+        set_up(settings.read(parser, vars(given)), model_given=given.model is not None, ask=not given.yes)
     else:
         serve(settings.read(parser, vars(given)))
 
@@ -57,6 +63,16 @@ def make_engine(chosen: settings.Settings) -> Engine:
         idle_minutes=chosen.idle_minutes,
     )
     return MlxEngine(chosen.model, options)
+
+
+def set_up(chosen: settings.Settings, *, model_given: bool, ask: bool) -> None:
+    from gptoss_acp import server, setup
+
+    server.set_up_logging(chosen.log_level)
+    wanted = chosen.model if model_given or chosen.model != settings.Settings.model else None
+    code = setup.run(chosen, make_engine, wanted=wanted, ask=ask)
+    sys.stdout.flush()
+    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
 
 
 def show_cache(*, clear: bool) -> None:

@@ -20,6 +20,7 @@ from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
+from gptoss_acp.loading import load
 from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
 from gptoss_acp.updates import Updates
@@ -88,7 +89,7 @@ class Turn:
             EngineError: the model could not be loaded, or failed.
         """
         try:
-            await self.engine.load()
+            await load(self.engine, self.updates)
             self.toolbox.limit_results(self.engine.context_length)
             self.outcome.stop_reason = await self._converse()
         except (asyncio.CancelledError, TurnCancelledError):

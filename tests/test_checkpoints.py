@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from gptoss_acp.engine.api import EngineError, EngineOptions, Sampling
+from gptoss_acp.engine import checkpoints, loader
+from gptoss_acp.engine.api import EngineError, EngineOptions, LoadProgress, ModelMissingError, Sampling
 from gptoss_acp.engine.worker import MlxEngine
 from scripts import make_checkpoint
 
@@ -48,7 +51,7 @@ def test_a_checkpoint_with_a_missing_shard_is_refused_and_loads_once_it_is_there
     async def load_twice() -> None:
         engine = MlxEngine(str(folder), EngineOptions((), disk_gb=0))
         try:
-            with pytest.raises(EngineError, match=r"(?s)could not be loaded: .*layers\.0"):
+            with pytest.raises(ModelMissingError, match=r"model-00002-of-00005\.safetensors is missing"):
                 await engine.load()
             away.rename(shard)
             await engine.load()
@@ -57,6 +60,29 @@ def test_a_checkpoint_with_a_missing_shard_is_refused_and_loads_once_it_is_there
             engine.close()
 
     asyncio.run(load_twice())
+
+
+def test_whatever_is_damaged_is_named(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for name in ("model-00003-of-00005.safetensors", checkpoints.INDEX, checkpoints.CONFIG):
+        file = copy / name
+        content = file.read_bytes()
+        for damaged in (content[:-1], content[:9], b"", b"\0" * 100):
+            file.write_bytes(damaged)
+            with pytest.raises(ModelMissingError, match=f"{name}.* is damaged"):
+                checkpoints.find(str(copy))
+        file.write_bytes(content)
+    assert checkpoints.find(str(copy)) == copy
+
+
+def test_loading_tells_how_many_bytes_it_has_read(folder: Path) -> None:
+    told: list[LoadProgress] = []
+    loaded = loader.load(folder, told.append)
+    assert told[0] == LoadProgress(0, loaded.nbytes)
+    assert told[-1] == LoadProgress(loaded.nbytes, loaded.nbytes)
+    assert len(told) > 50
+    assert all(before.done < after.done for before, after in pairwise(told))
 
 
 def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -273,7 +272,7 @@ async def test_a_failing_step_fails_what_runs_and_the_next_works(
 async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: list[Any] = [RuntimeError("disk error"), loader.load(None)]
 
-    def load(_folder: Path | None) -> Any:
+    def load(*_: Any) -> Any:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -281,7 +280,7 @@ async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkey
 
     monkeypatch.setattr(scheduler, "load", load)
     engine = MlxEngine("tiny", options(context_length=len(prompt(COUNT)) + 3))
-    for loading in (engine.load(), engine.load(download=True)):
+    for loading in (engine.load(), engine.load()):
         if len(outcomes) == 2:
             with pytest.raises(EngineError, match=r"tiny could not be loaded.*disk error"):
                 await loading
@@ -300,7 +299,7 @@ async def test_an_engine_that_cannot_start_says_so_at_every_load(monkeypatch: py
     engine = MlxEngine("tiny", options())
     engine.start()
     for _ in range(2):
-        with pytest.raises(EngineError, match="could not be loaded"):
+        with pytest.raises(EngineError, match=r"could not be loaded.*\[cuda13\]"):
             await asyncio.wait_for(engine.load(), 5)
     engine.close()
 
@@ -308,7 +307,7 @@ async def test_an_engine_that_cannot_start_says_so_at_every_load(monkeypatch: py
 # Where a model is
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "openai/gpt-oss-20b"])
+@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "no blanks/here", "openai/gpt-oss-20b"])
 async def test_a_model_that_is_not_here_is_named(name: str) -> None:
     with pytest.raises(ModelMissingError, match=name):
         await MlxEngine(name, options()).check_available()
@@ -321,21 +320,3 @@ def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
 
 def test_the_bundled_model_is_always_here() -> None:
     assert checkpoints.find("tiny") is None
-
-
-def test_a_folder_with_a_model_is_found(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    assert checkpoints.find(str(tmp_path)) == tmp_path
-
-
-def test_a_download_without_a_network_says_so() -> None:
-    with pytest.raises(EngineError, match="could not be downloaded"):
-        checkpoints.download("openai/gpt-oss-20b")
-
-
-async def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    engine = MlxEngine(str(tmp_path), options())
-    with pytest.raises(EngineError, match="llama"):
-        await engine.load()
-    engine.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.engine.api import Constrain, EngineError, Generation, Sampling
+from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.rpc import Connection
@@ -35,6 +35,7 @@ class FakeEngine:
     model_name = "fake"
     context_length = 4096
     memory_bytes = 0
+    load_progress = LoadProgress()
 
     def __init__(self) -> None:
         self.generations: list[Generation] = []
@@ -45,7 +46,9 @@ class FakeEngine:
 
     async def check_available(self) -> None: ...
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None: ...
+
+    async def load(self) -> None:
         if self.load_failure is not None:
             raise self.load_failure
 

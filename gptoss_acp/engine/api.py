@@ -22,7 +22,19 @@ class EngineError(Exception):
 
 
 class ModelMissingError(EngineError):
-    """The model's files are not on this machine."""
+    """The model's files are not on this machine, or not all of them; `Engine.download` helps where `downloadable`."""
+
+    def __init__(self, message: str, *, downloadable: bool = False) -> None:
+        super().__init__(message)
+        self.downloadable = downloadable
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How many bytes of the weights are in memory, and of how many: 0 until that is known."""
+
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +144,29 @@ class Engine(Protocol):
 
         Raises:
             ModelMissingError: they are not.
+            EngineError: it is no model that this engine runs.
         """
         ...
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None:
+        """Return when the model's files are on this machine. Cancelling stops it; another call goes on from there.
+
+        Raises:
+            EngineError: they can't be had; the message says why and what to do.
+        """
+        ...
+
+    async def load(self) -> None:
         """Return when the model is ready to generate.
 
         Raises:
             EngineError: it cannot be loaded.
         """
+        ...
+
+    @property
+    def load_progress(self) -> LoadProgress:
+        """How far the load is that runs now."""
         ...
 
     def generate(

@@ -1,66 +1,126 @@
-"""Where a model's files are: the bundled model, a local folder, or the Hugging Face cache.
+"""Where a model's files are, and whether they are whole: the bundled model, a local folder, the Hugging Face cache.
 
-Knows names and folders. Knows nothing about MLX, so asking costs no heavy import.
+Knows names, folders and what a checkpoint consists of. Knows nothing about MLX or the network, and importing it costs
+nothing.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from gptoss_acp.engine.api import EngineError, ModelMissingError
 
 BUNDLED = "tiny"
 
-_FILES = ["*.json", "model*.safetensors"]
-_OTHER_FORMATS = ["original/*", "metal/*"]
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+WEIGHTS = "model*.safetensors"
+SMALL_FILES = (CONFIG, "generation_config.json", INDEX)
+
+DOWNLOAD_GB = {
+    "openai/gpt-oss-20b": 13.8,
+    "mlx-community/gpt-oss-20b-MXFP4-Q8": 12.1,
+    "openai/gpt-oss-120b": 65.2,
+}
+"""GB of 10^9 bytes of the well-known repositories, which can be told without asking the hub."""
+
+
+_REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
 
 
 def find(name: str) -> Path | None:
     """Return the folder of the checkpoint `name`, None for the bundled model.
 
     Raises:
-        ModelMissingError: it is not on this machine.
+        ModelMissingError: it is not on this machine, or not whole.
+        EngineError: it is no gpt-oss model.
     """
     if name == BUNDLED:
         return None
     folder = Path(name).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelMissingError(f"The folder {name} holds no model: it has no config.json.")
+        if problem := damage(name, folder):
+            raise ModelMissingError(f"The folder {name} holds no whole model: {problem}.")
         return folder
-    if name.count("/") != 1 or folder.is_absolute():
+    if not is_repository(name):
         raise ModelMissingError(
             f"There is no model {name}. Name a folder, a Hugging Face repository (owner/name), or {BUNDLED}."
         )
-    return _snapshot(name, local_only=True)
+    cached = _cached(name)
+    if cached is None:
+        raise ModelMissingError(f"The model {name} is not on this machine yet.", downloadable=True)
+    if problem := damage(name, cached):
+        raise ModelMissingError(f"The model {name} is on this machine only in part: {problem}.", downloadable=True)
+    return cached
 
 
-def download(name: str) -> Path | None:
-    """Return the folder of the checkpoint `name`, downloading what is missing; a cut download is resumed.
+def is_repository(name: str) -> bool:
+    """Whether `name` has the form of a Hugging Face repository's."""
+    return len(name) <= 96 and bool(_REPOSITORY.fullmatch(name))
+
+
+def short_name(name: str) -> str:
+    """Return what people call the model: the last part of its repository or folder."""
+    return name.rstrip("/").rsplit("/", 1)[-1]
+
+
+def damage(name: str, folder: Path) -> str | None:
+    """Return what is missing or broken among a checkpoint's files, None where they are whole. Reads headers only.
 
     Raises:
-        EngineError: it cannot be downloaded.
+        EngineError: it is no gpt-oss model.
     """
     try:
-        return find(name)
-    except ModelMissingError:
-        if name.count("/") != 1 or Path(name).is_absolute():
-            raise
-    return _snapshot(name, local_only=False)
+        refuse_other_kinds(name, folder / CONFIG)
+        names = _weight_files(folder)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{CONFIG} or {INDEX} is damaged"
+    if not names:
+        return f"it has no {WEIGHTS}"
+    for file in (folder / name for name in names):
+        if not file.is_file():
+            return f"{file.name} is missing"
+        if not has_whole_tensors(file):
+            return f"{file.name} is damaged"
+    return None
 
 
-def _snapshot(name: str, *, local_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+def refuse_other_kinds(name: str, config: Path) -> None:
+    """Return where `config` is gpt-oss's.
+
+    Raises:
+        EngineError: it is another model's.
+        OSError, ValueError, AttributeError: it can't be read.
+    """
+    kind = json.loads(config.read_text("utf-8")).get("model_type")
+    if kind != "gpt_oss":
+        raise EngineError(f"{name} can't be used: it is a {kind} model, and this program runs gpt_oss models.")
+
+
+def has_whole_tensors(file: Path) -> bool:
+    """Whether a safetensors file has a readable header and ends where that says."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        folder = snapshot_download(
-            name, allow_patterns=_FILES, ignore_patterns=_OTHER_FORMATS, local_files_only=local_only
-        )
-    except LocalEntryNotFoundError as error:
-        if local_only:
-            raise ModelMissingError(f"The model {name} is not on this machine yet.") from error
-        raise EngineError(f"The model {name} could not be downloaded: is this machine online?") from error
-    except Exception as error:
-        raise EngineError(f"The model {name} could not be downloaded: {error}") from error
-    return Path(folder)
+        with safe_open(file, framework="numpy"):
+            return True
+    except (SafetensorError, OSError):
+        return False
+
+
+def _weight_files(folder: Path) -> list[str]:
+    index = folder / INDEX
+    if index.is_file():
+        return sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    return sorted(file.name for file in folder.glob(WEIGHTS))
+
+
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, CONFIG)
+    return Path(config).parent if isinstance(config, str) else None

@@ -6,6 +6,7 @@ Knows mlx-lm's models and the bundled model's compact format. Imported on the en
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +17,10 @@ from mlx.nn.layers.base import Module
 from mlx.utils import tree_flatten
 from mlx_lm.models import gpt_oss
 from mlx_lm.models.cache import KVCache
-from mlx_lm.utils import load_config, load_model
+from mlx_lm.utils import load_model
 
 from gptoss_acp.engine import tiny
+from gptoss_acp.engine.api import LoadProgress
 
 GPT_OSS_CONTEXT_LENGTH = 131_072
 
@@ -40,16 +42,16 @@ class LoadedModel:
     top_p: float
 
 
-def load(folder: Path | None) -> LoadedModel:
-    """Load the checkpoint in `folder`, or the bundled model.
+def load(folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> LoadedModel:
+    """Load the gpt-oss checkpoint in `folder`, or the bundled model; `report` is told how far that is.
 
     Raises:
-        ValueError, FileNotFoundError: the folder does not hold a complete gpt-oss checkpoint.
+        ValueError, FileNotFoundError: the folder does not hold what its config says.
     """
-    model, config = _load_bundled() if folder is None else _load_folder(folder)
+    model, config = _load_bundled() if folder is None else load_model(folder, lazy=True)
     if mx.default_device() == mx.cpu:
         _widen_experts(model)
-    mx.eval(model)
+    _read(model, report)
     return LoadedModel(
         model,
         _nbytes(model),
@@ -61,14 +63,6 @@ def load(folder: Path | None) -> LoadedModel:
     )
 
 
-def _load_folder(folder: Path) -> tuple[Module, dict[str, Any]]:
-    kind = load_config(folder).get("model_type")
-    if kind != "gpt_oss":
-        raise ValueError(f"it is a {kind} model, and this program runs gpt_oss models")
-    model, config = load_model(folder, lazy=True)
-    return model, config
-
-
 def _load_bundled() -> tuple[Module, dict[str, Any]]:
     config = tiny.config()
     model = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
@@ -77,9 +71,23 @@ def _load_bundled() -> tuple[Module, dict[str, Any]]:
     return model, config
 
 
-def _nbytes(model: Any) -> int:
+def _read(model: Module, report: Callable[[LoadProgress], None]) -> None:
+    """Bring the weights into memory: until they are evaluated, nothing but their files' headers has been read."""
+    done, total = 0, _nbytes(model)
+    report(LoadProgress(done, total))
+    for array in _arrays(model):
+        mx.eval(array)
+        done += array.nbytes
+        report(LoadProgress(done, total))
+
+
+def _nbytes(model: Module) -> int:
+    return sum(array.nbytes for array in _arrays(model))
+
+
+def _arrays(model: Any) -> list[mx.array]:
     leaves: Any = tree_flatten(model.parameters())
-    return sum(array.nbytes for _, array in leaves)
+    return [array for _, array in leaves]
 
 
 def _bytes_per_token(model: Any) -> int:

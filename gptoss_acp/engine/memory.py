@@ -1,6 +1,6 @@
 """How much memory the engine may take, and MLX's own limits.
 
-Knows the machine. Knows nothing about models or snapshots. Used on the engine's thread only.
+Knows the machine. Knows nothing about models or snapshots. Limits are set on the engine's thread only.
 """
 
 from __future__ import annotations
@@ -15,11 +15,28 @@ BUFFER_CACHE = 512 * 2**20
 SMALLEST_BUDGET = 256 * 2**20
 
 
+def backend() -> str:
+    """Return what MLX computes with here, by the name that people know."""
+    kind = "Metal" if mx.metal.is_available() else "CUDA" if mx.cuda.is_available() else "the processor, no GPU"
+    return f"{kind} ({mx.device_info().get('device_name', 'unknown device')})"
+
+
+def total() -> int:
+    """Bytes of the machine's own memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def needed(weights: int) -> int:
+    """Return about how many bytes a model takes while it works, with a context of some length."""
+    # On the processor what is not in 4 bits becomes float32 (see loader), which makes gpt-oss-20b a quarter larger.
+    return int(weights * (1.3 if mx.default_device() == mx.cpu else 1)) + 2 * 10**9
+
+
 def budget(model_bytes: int, setting_gb: float | None) -> int:
     """Return how many bytes the contexts, running and kept, may take beside a model of `model_bytes`."""
     if setting_gb is not None:
         return int(setting_gb * 1e9)
-    return max(SMALLEST_BUDGET, int(0.8 * _usable()) - model_bytes)
+    return max(SMALLEST_BUDGET, int(0.8 * usable()) - model_bytes)
 
 
 def set_limits(model_bytes: int) -> None:
@@ -33,10 +50,10 @@ def set_limits(model_bytes: int) -> None:
         mx.set_wired_limit(min(model_bytes + 2**30, int(0.75 * recommended)))
 
 
-def _usable() -> int:
+def usable() -> int:
     """Bytes that the device lets a program use: unified memory on a Mac, the GPU's with CUDA, half of RAM else."""
     if mx.default_device() == mx.cpu:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        return total() // 2
     info = mx.device_info()
     sizes = (info.get("max_recommended_working_set_size"), info.get("total_memory"), info.get("memory_size"))
     return int(next((size for size in sizes if size), 8 * 2**30))

@@ -21,7 +21,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
 from gptoss_acp.engine import disk, memory
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.loader import LoadedModel, load
 from gptoss_acp.engine.prefix import Cache, PrefixCache
 
@@ -93,17 +93,23 @@ class Scheduler:
     def idle(self) -> bool:
         return not (self._running or self._paused or self._ahead)
 
-    def load(self, folder: Path | None) -> int:
-        """Load the checkpoint in `folder` (None: the bundled one) and return its context length in tokens."""
+    def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> int:
+        """Load the checkpoint in `folder` (None: the bundled one) and return its context length in tokens.
+
+        `report` is told how far that is.
+        """
+        if self._loaded is not None:  # `submit` was first
+            return self._context_length
         started = time.perf_counter()
         self._folder = folder
-        loaded = self._loaded = load(folder)
+        loaded = load(folder, report)
         limit = self._options.context_length
         self._context_length = min(loaded.context_length, limit or loaded.context_length)
         self._budget = memory.budget(loaded.nbytes, self._options.memory_gb)
         self._batch = self._new_batch(loaded)
         memory.set_limits(loaded.nbytes)
         self._prefixes = PrefixCache(loaded.model.make_cache(), self._budget, self._disk_tier(loaded))
+        self._loaded = loaded
         log.info("loaded %s in %.2f s", folder or "the bundled model", time.perf_counter() - started)
         return self._context_length
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gptoss_acp.engine.api import Constrain, Generation, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import Constrain, Generation, LoadProgress, PromptTooLongError, Sampling
 
 
 class ScriptedEngine:
@@ -19,6 +19,7 @@ class ScriptedEngine:
 
     model_name = "scripted"
     memory_bytes = 0
+    load_progress = LoadProgress()
 
     def __init__(self, file: Path, context_length: int | None = None) -> None:
         script = json.loads(file.read_text("utf-8"))
@@ -33,7 +34,10 @@ class ScriptedEngine:
     async def check_available(self) -> None:
         """Return: the script is all there is."""
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None:
+        """Return: there is nothing to download."""
+
+    async def load(self) -> None:
         """Return: there is nothing to load."""
 
     def generate(

@@ -12,11 +12,21 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Constrain, EngineError, EngineOptions, Generation, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import (
+    Constrain,
+    EngineError,
+    EngineOptions,
+    Generation,
+    LoadProgress,
+    PromptTooLongError,
+    Sampling,
+)
+from gptoss_acp.engine.download import download
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.scheduler import Scheduler
@@ -25,6 +35,11 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 500
 """Characters; mlx-lm names every weight that is missing."""
+
+INSTALL_MLX = "On Linux install gptoss-acp with one of its extras: [cuda13], [cuda12], or [cpu]."
+
+LOG_SECONDS = 10.0
+"""Between two lines in the log about a running download."""
 
 Command = Callable[[], None]
 
@@ -35,11 +50,13 @@ class MlxEngine:
     def __init__(self, model_name: str, options: EngineOptions) -> None:
         self.model_name = model_name
         self.context_length = 0
+        self.load_progress = LoadProgress()
         self._options = options
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._scheduler: Scheduler | None = None
         self._loading: asyncio.Future[int] | None = None
+        self._downloading = asyncio.Lock()
 
     @property
     def memory_bytes(self) -> int:
@@ -57,10 +74,14 @@ class MlxEngine:
     async def check_available(self) -> None:
         await asyncio.to_thread(checkpoints.find, self.model_name)
 
-    async def load(self, *, download: bool = False) -> None:
+    async def download(self) -> None:
+        async with self._downloading:
+            await download(self.model_name, _LogNowAndThen(self.model_name))
+
+    async def load(self) -> None:
         """Load the model; callers that come while it loads wait for the same load. A failed one is tried again."""
-        if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
-            self._loading = asyncio.ensure_future(self._load(download=download))
+        if self._loading is None or (self._loading.done() and not self._loaded):
+            self._loading = asyncio.ensure_future(self._load())
         self.context_length = await asyncio.shield(self._loading)
 
     def generate(
@@ -88,15 +109,29 @@ class MlxEngine:
     def close(self) -> None:
         self._commands.put(None)
 
-    async def _load(self, *, download: bool) -> int:
-        find = checkpoints.download if download else checkpoints.find
-        folder = await asyncio.to_thread(find, self.model_name)
+    @property
+    def _loaded(self) -> bool:
+        # The engine's thread may unload an idle model right after this was asked; then `submit` loads it again.
+        return self._scheduler is not None and self._scheduler.loaded
+
+    def _note_progress(self, progress: LoadProgress) -> None:
+        self.load_progress = progress
+
+    async def _load(self) -> int:
+        self.load_progress = LoadProgress()
+        folder = await asyncio.to_thread(checkpoints.find, self.model_name)
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[int] = loop.create_future()
 
         def load() -> None:
             try:
-                length = self._prepared().load(folder)
+                length = self._prepared().load(folder, self._note_progress)
+            except ImportError as error:
+                log.exception("MLX can't be imported")
+                failure = EngineError(
+                    f"{self.model_name} could not be loaded, for MLX can't run: {error}. {INSTALL_MLX}"
+                )
+                loop.call_soon_threadsafe(_settle, loaded, 0, failure)
             except Exception as error:
                 log.exception("loading %s failed", self.model_name)
                 failure = EngineError(f"The model {self.model_name} could not be loaded: {str(error)[:LONGEST_REASON]}")
@@ -146,6 +181,19 @@ class MlxEngine:
             while True:
                 commands.append(self._commands.get_nowait())
         return commands
+
+
+class _LogNowAndThen:
+    """Writes the progress of a download to the log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next or done == total:
+            self._next = time.monotonic() + LOG_SECONDS
+            log.info("downloading %s: %.2f of %.2f GB", self._name, done / 1e9, total / 1e9)
 
 
 def _settle(future: asyncio.Future[int], result: int, error: EngineError | None) -> None:

@@ -1,0 +1,343 @@
+"""A machine without the model: what the editor is told, and how the model comes here from a hub that may fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.agent_process import EXIT_SECONDS, AgentProcess
+from tests.conftest import Spawner
+from tests.hub import NAME, Hub
+
+METHOD = "prepare-model"
+SECONDS = 120
+LARGE = "model-00001-of-00005.safetensors"
+SMALL = "model-00003-of-00005.safetensors"
+MB = 10**6
+
+
+@pytest.fixture
+def agent(spawn: Spawner, hub: Hub) -> AgentProcess:
+    agent = spawn("--model", NAME, "--max-tokens", "3")
+    agent.initialize()
+    return agent
+
+
+def authenticate(agent: AgentProcess) -> Any:
+    return agent.ask("authenticate", {"methodId": METHOD})
+
+
+def failure(agent: AgentProcess) -> str:
+    """Return why the download fails."""
+    answer = agent.answer(authenticate(agent), SECONDS)
+    assert answer["error"]["code"] == -32603, answer
+    return str(answer["error"]["message"])
+
+
+def refused_session(agent: AgentProcess) -> Any:
+    return agent.error(agent.ask("session/new", {"cwd": str(agent.home), "mcpServers": []}))
+
+
+def works(agent: AgentProcess) -> bool:
+    """Whether the model is here, whole and answers."""
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    session = agent.new_session()
+    return bool(agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens")
+
+
+def children(agent: AgentProcess) -> list[psutil.Process]:
+    return psutil.Process(agent.process.pid).children(recursive=True)
+
+
+def log(agent: AgentProcess) -> str:
+    return next((agent.home / "state").rglob("gptoss-acp.log")).read_text("utf-8")
+
+
+# What the editor is told
+
+
+def test_without_weights_the_agent_starts_and_a_session_asks_to_download_them(
+    spawn: Spawner, hugging_face: Path
+) -> None:
+    agent = spawn()
+    methods = agent.initialize()["authMethods"]
+    assert [(method["id"], method["name"]) for method in methods] == [(METHOD, "Download gpt-oss-20b (13.8 GB)")]
+    error = refused_session(agent)
+    assert error["code"] == -32000
+    assert error["data"] == {"authMethods": methods}
+    assert "openai/gpt-oss-20b is not on this machine yet" in error["message"]
+    assert "Download gpt-oss-20b (13.8 GB)" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "offered"),
+    [
+        ({"auth": {"terminal": True}}, True),
+        ({"auth": {"terminal": False}}, False),
+        ({"auth": {"terminal": "yes"}}, False),
+        ({"auth": [True]}, False),
+        ({"terminal": True}, False),
+        ({}, False),
+    ],
+)
+def test_setup_in_a_terminal_is_offered_to_those_who_can_run_it(
+    spawn: Spawner, capabilities: dict[str, Any], *, offered: bool
+) -> None:
+    agent = spawn("--model", "tiny")
+    params = {"protocolVersion": 1, "clientCapabilities": capabilities}
+    first, *rest = agent.result(agent.ask("initialize", params))["authMethods"]
+    assert first["name"] == "Load tiny"
+    assert [(method["type"], method["args"]) for method in rest] == [
+        ("terminal", ["--model", "tiny", "setup"])
+    ] * offered
+
+
+def test_a_terminal_method_cannot_be_asked_for(spawn: Spawner) -> None:
+    agent = spawn("--model", "tiny")
+    agent.initialize()
+    assert agent.error(agent.ask("authenticate", {"methodId": "setup"}))["code"] == -32602
+
+
+def test_a_model_that_no_hub_has_is_not_offered_for_download(spawn: Spawner, tmp_path: Path) -> None:
+    agent = spawn("--model", str(tmp_path / "no-such-folder"))
+    agent.initialize()
+    error = refused_session(agent)
+    assert error["code"] == -32000
+    assert error["data"]["authMethods"]
+    assert "Authenticate" not in error["message"]
+    assert "Name a folder" in failure(agent)
+
+
+# Downloading
+
+
+def test_authenticate_downloads_the_model_and_then_it_answers(agent: AgentProcess, hub: Hub) -> None:
+    assert refused_session(agent)["code"] == -32000
+    assert works(agent)
+    assert hub.weights_sent() == hub.weights_size
+    assert f"downloading {NAME}: 0.05 of 0.05 GB" in log(agent)
+    assert children(agent) == []
+
+
+def test_a_model_that_is_here_needs_no_hub(agent: AgentProcess, hub: Hub, spawn: Spawner) -> None:
+    assert works(agent)
+    hub.broken = True
+    hub.sent.clear()
+    other = spawn("--model", NAME, "--max-tokens", "3")
+    other.initialize()
+    assert works(other)
+    assert hub.sent == []
+
+
+def test_a_cut_connection_is_taken_up_again_where_it_was_cut(agent: AgentProcess, hub: Hub) -> None:
+    hub.cut_at = 25 * MB
+    assert works(agent)
+    assert [start > 0 for name, start, _ in hub.sent if name == LARGE] == [False, True]
+
+
+def test_a_download_that_failed_goes_on_when_it_is_tried_again(agent: AgentProcess, hub: Hub) -> None:
+    hub.cut_at, hub.hold_at = 25 * MB, 25 * MB
+    request = authenticate(agent)
+    assert hub.holding.wait(SECONDS)
+    hub.broken = True
+    hub.go_on.set()
+    error = agent.answer(request, SECONDS)["error"]
+    assert error["code"] == -32603
+    assert "503" in error["message"]
+    assert "try again to go on" in error["message"]
+    assert refused_session(agent)["code"] == -32000
+    hub.broken, hub.hold_at = False, None
+    assert works(agent)
+    first, second = ((start, count) for name, start, count in hub.sent if name == LARGE)
+    assert second[0] >= 20 * MB
+    assert second[1] < first[1] + 20 * MB
+
+
+def test_a_download_is_cancelled_at_once_and_goes_on_later(agent: AgentProcess, hub: Hub) -> None:
+    hub.hold_at = 25 * MB
+    request = authenticate(agent)
+    assert hub.holding.wait(SECONDS)
+    assert children(agent)
+    cancelled = time.monotonic()
+    agent.notify("$/cancel_request", {"requestId": request})
+    assert agent.answer(request)["error"]["code"] == -32800
+    assert time.monotonic() - cancelled < 5
+    assert children(agent) == []
+    hub.hold_at = None
+    hub.go_on.set()
+    assert works(agent)
+    assert [start > 0 for name, start, _ in hub.sent if name == LARGE] == [False, True]
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["closed", "killed"])
+def test_no_download_outlives_the_agent(spawn: Spawner, hub: Hub, *, kill: bool) -> None:
+    agent = spawn("--model", NAME, ends_well=False)
+    agent.initialize()
+    hub.hold_at = 25 * MB
+    authenticate(agent)
+    assert hub.holding.wait(SECONDS)
+    (child,) = children(agent)
+    if kill:
+        agent.process.kill()
+    else:
+        assert agent.to_agent is not None
+        agent.to_agent.close()
+        assert agent.process.wait(EXIT_SECONDS) == 0
+    child.wait(10)
+
+
+def test_two_who_ask_at_once_share_one_download(agent: AgentProcess, hub: Hub) -> None:
+    first, second = authenticate(agent), authenticate(agent)
+    assert agent.result(first, SECONDS) == agent.result(second, SECONDS) == {}
+    assert hub.weights_sent() == hub.weights_size
+
+
+def test_two_programs_that_download_at_once_both_succeed(agent: AgentProcess, hub: Hub, spawn: Spawner) -> None:
+    other = spawn("--model", NAME, "--max-tokens", "3")
+    other.initialize()
+    hub.hold_at = 25 * MB
+    first = authenticate(agent)
+    assert hub.holding.wait(SECONDS)
+    second = authenticate(other)
+    hub.hold_at = None
+    hub.go_on.set()
+    assert agent.result(first, SECONDS) == other.result(second, SECONDS) == {}
+    assert works(agent)
+    assert works(other)
+    assert hub.weights_sent() == hub.weights_size
+
+
+# What can be wrong
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [lambda content: content[:-1], lambda content: content + b"!", lambda content: content[:-1] + b"!"],
+    ids=["short", "long", "other"],
+)
+def test_weights_that_arrive_damaged_are_thrown_away_and_downloaded_again(
+    agent: AgentProcess, hub: Hub, lie: Callable[[bytes], bytes]
+) -> None:
+    hub.lies[SMALL] = lie((hub.folder / SMALL).read_bytes())
+    message = failure(agent)
+    assert SMALL in message
+    assert "thrown away" in message
+    hub.lies.clear()
+    assert works(agent)
+
+
+@pytest.mark.parametrize("damage", [lambda size: size - 1, lambda size: 0], ids=["cut", "empty"])
+def test_weights_damaged_on_this_machine_are_named_and_only_they_are_downloaded_again(
+    agent: AgentProcess, hub: Hub, hugging_face: Path, spawn: Spawner, damage: Callable[[int], int]
+) -> None:
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    blob = next(hugging_face.rglob(SMALL)).resolve()
+    os.truncate(blob, damage(blob.stat().st_size))
+    hub.sent.clear()
+    other = spawn("--model", NAME, "--max-tokens", "3")
+    other.initialize()
+    error = refused_session(other)
+    assert error["code"] == -32000
+    assert f"only in part: {SMALL} is damaged" in error["message"]
+    assert works(other)
+    assert [name for name, _, _ in hub.sent if name.endswith(".safetensors")] == [SMALL]
+
+
+def test_a_damaged_index_on_this_machine_is_downloaded_again(agent: AgentProcess, hub: Hub, hugging_face: Path) -> None:
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    os.truncate(next(hugging_face.rglob("*.index.json")).resolve(), 10)
+    assert "is damaged" in refused_session(agent)["message"]
+    assert works(agent)
+
+
+def test_a_repository_without_all_its_weights_is_named(agent: AgentProcess, hub: Hub) -> None:
+    hub.hidden.add(SMALL)
+    message = failure(agent)
+    assert f"{SMALL} is missing" in message
+    assert "--model" in message
+
+
+def test_another_kind_of_model_is_refused_before_its_weights_are_downloaded(agent: AgentProcess, hub: Hub) -> None:
+    hub.lies["config.json"] = json.dumps({"model_type": "llama"}).encode()
+    assert "it is a llama model" in failure(agent)
+    assert hub.weights_sent() == 0
+
+
+def test_a_repository_that_is_no_model_is_refused(agent: AgentProcess, hub: Hub) -> None:
+    hub.hidden.add("config.json")
+    assert "config.json" in failure(agent)
+
+
+def test_an_unknown_repository_is_named(spawn: Spawner, hub: Hub) -> None:
+    agent = spawn("--model", "someone/else")
+    agent.initialize()
+    message = failure(agent)
+    assert "There is no model someone/else on http://127.0.0.1" in message
+    assert "--model" in message
+
+
+def test_without_a_network_it_says_so(spawn: Spawner, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    agent = spawn("--model", NAME)
+    agent.initialize()
+    message = failure(agent)
+    assert "http://127.0.0.1:9 can't be reached" in message
+    assert "online?" in message
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 30 MB, too small for the model."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", str(disk)], check=False, capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_without_room_is_named_before_anything_is_downloaded(
+    spawn: Spawner, hub: Hub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(small_disk))
+    agent = spawn("--model", NAME)
+    agent.initialize()
+    message = failure(agent)
+    assert "0.05 GB are still to come, but 0.03 GB are free" in message
+    assert str(small_disk) in message
+    assert "HF_HOME" in message
+    assert hub.weights_sent() == 0
+
+
+def test_a_disk_that_fills_up_is_named_and_the_download_goes_on_once_there_is_room(
+    spawn: Spawner, hub: Hub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=70m", str(small_disk)], check=True)
+    monkeypatch.setenv("HF_HOME", str(small_disk))
+    agent = spawn("--model", NAME, "--max-tokens", "3")
+    agent.initialize()
+    hub.hold_at = 25 * MB
+    request = authenticate(agent)
+    assert hub.holding.wait(SECONDS)
+    other = small_disk / "other"
+    other.write_bytes(bytes(30 * MB))
+    hub.hold_at = None
+    hub.go_on.set()
+    error = agent.answer(request, SECONDS)["error"]
+    assert "The disk is full" in error["message"]
+    assert "Make room" in error["message"]
+    other.unlink()
+    assert works(agent)
+    assert [start > 0 for name, start, _ in hub.sent if name == LARGE] == [False, True]

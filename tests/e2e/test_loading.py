@@ -1,0 +1,152 @@
+"""Waiting for a model that loads slowly: a real load, held where it reads a file that is a pipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from tests.conftest import Spawner
+from tests.waiting import settled
+
+HELD = "generation_config.json"
+"""A file that every load reads, and nothing else does."""
+
+SECONDS = 120
+
+
+@dataclass
+class SlowCheckpoint:
+    """A checkpoint whose load stands still until `go_on` is set; `loads` counts how often it was read."""
+
+    folder: Path
+    go_on: threading.Event = field(default_factory=threading.Event)
+    loads: int = 0
+
+    def feed(self) -> None:
+        while True:
+            with suppress(BrokenPipeError), (self.folder / HELD).open("w") as pipe:  # opens once there is a reader
+                self.loads += 1
+                self.go_on.wait()
+                self.renew()
+                pipe.write("{}")
+
+    def renew(self) -> None:
+        # A new pipe for each load: the old one may still have its reader.
+        os.mkfifo(self.folder / "new")
+        (self.folder / "new").replace(self.folder / HELD)
+
+
+@pytest.fixture
+def slow(checkpoint: Path, tmp_path: Path) -> Iterator[SlowCheckpoint]:
+    slow = SlowCheckpoint(tmp_path / "gpt-oss-small")
+    shutil.copytree(checkpoint, slow.folder)
+    slow.renew()
+    threading.Thread(target=slow.feed, daemon=True).start()
+    yield slow
+    slow.go_on.set()
+
+
+@pytest.fixture
+def agent(spawn: Spawner, slow: SlowCheckpoint) -> AgentProcess:
+    agent = spawn("--model", str(slow.folder), "--max-tokens", "3", "--disk-gb", "0")
+    agent.initialize()
+    return agent
+
+
+def shown(agent: AgentProcess, session: str) -> list[dict[str, Any]]:
+    """Return every tool call of a session and its updates, in order."""
+    kinds = ("tool_call", "tool_call_update")
+    return [
+        received.message["params"]["update"]
+        for received in agent.received
+        if received.message.get("method") == "session/update"
+        and received.message["params"]["sessionId"] == session
+        and received.message["params"]["update"]["sessionUpdate"] in kinds
+    ]
+
+
+def text(update: dict[str, Any]) -> str:
+    return str(update["content"][0]["content"]["text"])
+
+
+def test_a_prompt_that_waits_for_the_model_shows_so_until_it_is_loaded(
+    agent: AgentProcess, slow: SlowCheckpoint
+) -> None:
+    session = agent.new_session()
+    prompt = agent.prompt(session, "Hello")
+    agent.read_until(lambda: len(shown(agent, session)) >= 3, SECONDS)
+    slow.go_on.set()
+    assert agent.result(prompt, SECONDS)["stopReason"] == "max_tokens"
+    first, *progress, last = shown(agent, session)
+    assert (first["title"], first["kind"], first["status"]) == ("Loading gpt-oss-small", "other", "in_progress")
+    assert {update["toolCallId"] for update in progress} == {first["toolCallId"]} == {last["toolCallId"]}
+    assert all("status" not in update and text(update) for update in progress)
+    assert "Getting ready" in text(progress[0])
+    assert last["status"] == "completed"
+    assert text(last).startswith("Loaded in")
+
+
+def test_nothing_is_shown_once_the_model_is_loaded(agent: AgentProcess, slow: SlowCheckpoint) -> None:
+    slow.go_on.set()
+    assert agent.result(agent.ask("authenticate", {"methodId": "prepare-model"}), SECONDS) == {}
+    session = agent.new_session()
+    assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+    assert shown(agent, session) == []
+
+
+def test_cancel_ends_the_waiting_and_the_next_prompt_waits_for_the_same_load(
+    agent: AgentProcess, slow: SlowCheckpoint
+) -> None:
+    session = agent.new_session()
+    prompt = agent.prompt(session, "Hello")
+    agent.read_until(lambda: bool(shown(agent, session)), SECONDS)
+    agent.cancel(session)
+    assert agent.result(prompt)["stopReason"] == "cancelled"
+    assert [update["status"] for update in shown(agent, session) if "status" in update] == ["in_progress", "failed"]
+    again = agent.prompt(session, "Hello")
+    slow.go_on.set()
+    assert agent.result(again, SECONDS)["stopReason"] == "max_tokens"
+    loads = slow.loads
+    assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+    assert slow.loads == loads
+
+
+def test_a_load_that_fails_says_why_and_the_next_prompt_loads_again(agent: AgentProcess, slow: SlowCheckpoint) -> None:
+    session = agent.new_session()
+    prompt = agent.prompt(session, "Hello")
+    agent.read_until(lambda: bool(shown(agent, session)), SECONDS)
+    shard = slow.folder / "model-00002-of-00005.safetensors"
+    away = shard.rename(slow.folder / "away")
+    slow.go_on.set()
+    error = agent.answer(prompt, SECONDS)["error"]
+    assert error["code"] == -32603
+    last = shown(agent, session)[-1]
+    assert last["status"] == "failed"
+    assert text(last) == error["message"]
+    away.rename(shard)
+    assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+
+
+async def test_an_idle_model_that_was_unloaded_shows_that_it_loads_again(spawn: Spawner, slow: SlowCheckpoint) -> None:
+    slow.go_on.set()
+    agent = spawn("--model", str(slow.folder), "--max-tokens", "3", "--disk-gb", "0", "--idle-minutes", "0.02")
+    session = agent.open()
+    assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+    before = len(shown(agent, session))
+    slow.go_on.clear()
+    log = next((agent.home / "state").rglob("gptoss-acp.log"))
+    await settled(lambda: "unloading the idle model" in log.read_text("utf-8"), SECONDS)
+    prompt = agent.prompt(session, "Hello")
+    agent.read_until(lambda: len(shown(agent, session)) > before, SECONDS)
+    slow.go_on.set()
+    assert agent.result(prompt, SECONDS)["stopReason"] == "max_tokens"
+    assert shown(agent, session)[-1]["status"] == "completed"

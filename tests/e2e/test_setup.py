@@ -1,0 +1,128 @@
+"""`gptoss-acp setup`, run as a user would, in a terminal or without one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent_process import AgentProcess, private_environment
+from tests.conftest import Spawner
+from tests.hub import NAME, Hub
+
+SECONDS = 300
+PROGRAM = (sys.executable, "-m", "gptoss_acp")
+MB = 10**6
+
+
+def environment(home: Path) -> dict[str, str]:
+    home.mkdir(exist_ok=True)
+    return {**private_environment(home), "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "120"}
+
+
+def set_up(home: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it to its end, with `answer` on its input."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        env=environment(home),
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def editor_settings(output: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(output[output.index("{") :])
+    return settings
+
+
+def test_setup_downloads_checks_and_tries_the_model_and_the_agent_then_has_it(
+    hub: Hub, tmp_path: Path, spawn: Spawner
+) -> None:
+    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes")
+    assert ended.returncode == 0, ended
+    assert "GB of memory" in ended.stdout
+    assert "the processor" in ended.stdout
+    assert "openai/gpt-oss-20b" in ended.stdout
+    assert "all here and whole" in ended.stdout
+    assert "tokens/s" in ended.stdout
+    server = editor_settings(ended.stdout)["agent_servers"]["gpt-oss"]
+    assert hub.weights_sent() == hub.weights_size
+
+    hub.broken = True
+    agent: AgentProcess = spawn(command=(server["command"], *server["args"], "--max-tokens", "3"))
+    session = agent.open()
+    assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+
+
+def test_setup_asks_which_model_and_takes_an_empty_answer_for_the_recommended_one(tmp_path: Path) -> None:
+    ended = set_up(tmp_path / "home", "--model", "tiny", "setup", answer="\n")
+    assert ended.returncode == 0, ended
+    assert "Which one" in ended.stdout
+    assert "> Say hello in one short sentence." in ended.stdout
+    assert editor_settings(ended.stdout)["agent_servers"]["gpt-oss"]["args"][-2:] == ["--model", "tiny"]
+
+
+def test_setup_without_anybody_to_ask_says_so(tmp_path: Path) -> None:
+    ended = set_up(tmp_path / "home", "--model", "tiny", "setup")
+    assert ended.returncode == 1
+    assert "--yes" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_setup_without_a_network_says_so(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes")
+    assert ended.returncode == 1
+    assert "http://127.0.0.1:9 can't be reached" in ended.stdout
+    assert "Is this machine online?" in ended.stdout
+    assert ended.stderr == ""
+    assert "agent_servers" not in ended.stdout
+
+
+def test_setup_is_interrupted_and_goes_on_where_it_was(hub: Hub, tmp_path: Path) -> None:
+    hub.hold_at = 25 * MB
+    arguments = [*PROGRAM, "--model", NAME, "setup", "--yes"]
+    terminal, inside = pty.openpty()
+    running = subprocess.Popen(
+        arguments,
+        env=environment(tmp_path / "home"),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    os.close(inside)
+    shown: list[bytes] = []
+    reading = threading.Thread(target=read_all, args=(terminal, shown))
+    reading.start()
+    assert hub.holding.wait(SECONDS)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(SECONDS) == 130
+    reading.join(SECONDS)
+    text = b"".join(shown).decode(errors="replace")
+    assert "Downloading" in text
+    assert "run setup again" in text
+    assert "Traceback" not in text
+    hub.hold_at = None
+    hub.go_on.set()
+    assert set_up(tmp_path / "home", *arguments[3:]).returncode == 0
+    assert [start > 0 for name, start, _ in hub.sent if name.startswith("model-00001")] == [False, True]
+
+
+def read_all(terminal: int, into: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(terminal, 65536):
+            into.append(piece)
+    os.close(terminal)
