@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gptoss_acp import __version__, settings
+from gptoss_acp.store import command as sessions_command
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
@@ -27,9 +28,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
     cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
     cache.add_argument("--clear", action="store_true", help="delete them")
+    sessions = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
+    sessions_command.add_arguments(sessions)
     given = parser.parse_args()
     if given.command == "cache":
         show_cache(clear=given.clear)
+    elif given.command == "sessions":
+        sessions_command.run(given)
     else:
         serve(settings.read(parser, vars(given)))
 

@@ -1,0 +1,6 @@
+"""Sessions on disk: SQLite in the user's data folder, shared by every agent process.
+
+`sessions.py` is what the agent uses. Below it: `database.py` (the file: opening, damage, transactions), `tables.py`
+(what is in it), `folding.py` (what a replay sends), `locks.py` (who has a session open). `command.py` is
+`gptoss-acp sessions`. Nothing here knows Harmony, the tools or how a line is sent.
+"""
