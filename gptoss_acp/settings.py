@@ -92,7 +92,7 @@ class Settings:
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
         for name in ("disk_gb", "keep_days"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} cannot be less than 0, as {getattr(self, name)} is")
 
 

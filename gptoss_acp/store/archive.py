@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gptoss_acp.store import tables
-from gptoss_acp.store.database import Database, default_folder
+from gptoss_acp.store.database import Database, advice, default_folder
 from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
 from gptoss_acp.store.folding import Update
 from gptoss_acp.store.locks import HeldError, Lock, clear
@@ -70,7 +70,7 @@ class Archive:
                 f"the session {session_id} is open already, in process {held.owner}; close it there first"
             ) from None
         except OSError as error:
-            raise StoreError(f"the session {session_id} can't be locked in {self._locks}: {error}") from error
+            raise StoreError(advice(error, self.database.folder)) from error
 
     def delete(self, session_id: str, if_older_than: int | None = None) -> None:
         """Delete a session, or only if it has said nothing since a time.
@@ -95,9 +95,8 @@ class Archive:
         with self.database.transaction("DEFERRED") as connection:
             return tables.older(connection, since), since
 
-    def tidy(self) -> None:
-        """Give room back to the disk, and remove what crashed processes have left."""
-        self.database.shrink()
+    def clear_locks(self) -> None:
+        """Remove what crashed processes have left."""
         clear(self._locks)
 
 

@@ -26,8 +26,9 @@ FILE = "sessions.db"
 BUSY_SECONDS = 5.0
 """How long another process is waited for."""
 
+_SHRINK_PAGES = 2000
+
 _PRAGMAS = (
-    "auto_vacuum = INCREMENTAL",  # first, for it counts only while there is no table
     "journal_mode = WAL",  # readers and one writer do not wait for each other
     # A commit is flushed to the disk, so that not even a power cut takes back what has been answered. It costs
     # milliseconds, a few times a turn, on a thread where nothing else waits for it.
@@ -59,8 +60,7 @@ class Database:
             DamagedError: the file was damaged, and has been set aside.
             StoreError: the database can't be used.
         """
-        try:
-            connection = self._connected()
+        with self._used() as connection:
             connection.execute(f"BEGIN {kind}")
             try:
                 yield connection
@@ -69,23 +69,31 @@ class Database:
                 if connection.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
-        except (sqlite3.Error, OSError) as error:
-            raise self._explained(error) from error
 
-    def shrink(self) -> None:
-        """Give the room of what was deleted back to the disk.
+    def shrink(self) -> bool:
+        """Give some of the room of what was deleted back to the disk, and return whether there is more.
 
         Raises:
             StoreError: see `transaction`.
         """
-        with self.transaction() as connection:
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+        with self._used() as connection:
+            (before,) = connection.execute("PRAGMA freelist_count").fetchone()
+            connection.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")  # `execute` would take one page
+            (after,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return bool(0 < after < before)
 
     def close(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._connected()
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None and not self._is_in_place():
@@ -102,16 +110,18 @@ class Database:
             self._opened = self.path.stat()
             connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version == 0:  # it counts only while there is no table
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 for pragma in _PRAGMAS:
                     connection.execute(f"PRAGMA {pragma}").fetchall()
-                self._bring_up_to_date(connection)
+                self._bring_up_to_date(connection, version)
             except BaseException:
                 connection.close()
                 raise
         return connection
 
-    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    def _bring_up_to_date(self, connection: sqlite3.Connection, version: int) -> None:
         if version > len(tables.MIGRATIONS):
             raise StoreError(f"{self.path} was written by a newer version of gptoss-acp; update gptoss-acp")
         if version == len(tables.MIGRATIONS):
@@ -125,11 +135,11 @@ class Database:
 
     def _explained(self, error: Exception) -> StoreError:
         if not _says_damaged(error):
-            return StoreError(_advice(error, self.folder))
+            return StoreError(advice(error, self.folder))
         try:
             return self._put_aside()
         except OSError as failure:
-            return StoreError(_advice(failure, self.folder))
+            return StoreError(advice(failure, self.folder))
 
     def _put_aside(self) -> StoreError:
         """Rename the damaged file, unless another process has done so already."""
@@ -167,7 +177,8 @@ def _code(error: Exception) -> int | None:
     return None if code is None else code & 0xFF  # the upper bits tell variants apart
 
 
-def _advice(error: Exception, folder: Path) -> str:
+def advice(error: Exception, folder: Path) -> str:
+    """Return what is wrong and what to do about it."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}):
         return f"sessions can't be stored in {folder}: the disk is full; free some space"

@@ -58,13 +58,12 @@ def replayed(update: Update) -> Update:
     """Return what is sent for a kept update in a later process, where no terminal exists and no call runs any more."""
     if call(update) is None:
         return update
-    unfinished = update.get("status") not in {"completed", "failed"}
-    content = [piece for item in update.get("content") or () for piece in _lasting(item, update.get("rawOutput"))]
-    return {
-        **update,
-        **({"status": "failed"} if unfinished else {}),
-        **({"content": content} if "content" in update else {}),
-    }
+    sent = dict(update)
+    if sent.get("status") not in {"completed", "failed"}:
+        sent["status"] = "failed"
+    if sent.get("content"):
+        sent["content"] = [piece for item in sent["content"] for piece in _lasting(item, sent.get("rawOutput"))]
+    return sent
 
 
 def _merge_calls(earlier: Update, update: Update) -> Update:

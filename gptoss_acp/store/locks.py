@@ -50,13 +50,9 @@ class Lock:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of locks whose owners are gone.
-
-    Raises:
-        OSError: a file can't be opened.
-    """
+    """Remove the files of locks whose owners are gone."""
     for path in folder.glob("*"):
-        with contextlib.suppress(HeldError):
+        with contextlib.suppress(HeldError, OSError):
             Lock(path, patience=0).release()
 
 

@@ -86,10 +86,12 @@ class Store:
         """Delete the sessions that have said nothing for so many days, but for those that are open anywhere."""
         outdated, since = await self.run(self.archive.outdated, days)
         for session_id in outdated:
-            # One at a time, so that a running turn never waits for them all.
+            # In small steps, here and below, so that a running turn never waits for all of them.
             with contextlib.suppress(UnknownSessionError, SessionInUseError):
                 await self.run(self.archive.delete, session_id, since)
-        await self.run(self.archive.tidy)
+        while await self.run(self.archive.database.shrink):
+            pass
+        await self.run(self.archive.clear_locks)
 
     async def close(self) -> None:
         """Write what is left of every open session, and free them for other processes."""
