@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from gptoss_acp.ledger import Entry
 from gptoss_acp.store import database, tables
 from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
+from gptoss_acp.store.locks import HeldError, Lock
 from gptoss_acp.store.sessions import Store
 from gptoss_acp.store.tables import CursorError, Undo
 from tests.store_process import message
@@ -254,6 +258,26 @@ async def test_a_session_is_open_once(tmp_path: Path) -> None:
     assert not list((tmp_path / "locks").iterdir())
 
 
+async def test_a_session_whose_opening_or_closing_is_cancelled_is_free(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    session_id = await stored(store)
+    for attempt in (store.open, store.fork):
+        opening = asyncio.create_task(attempt(session_id, *(["/"] if attempt == store.fork else [])))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    await settled(lambda: not list((tmp_path / "locks").iterdir()))
+    session = await store.open(session_id)
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await settled(lambda: not list((tmp_path / "locks").iterdir()))
+
+
 async def test_a_crashed_process_leaves_no_lock_file_for_long(tmp_path: Path) -> None:
     store = Store(tmp_path)
     session = store.create("/project")
@@ -262,6 +286,20 @@ async def test_a_crashed_process_leaves_no_lock_file_for_long(tmp_path: Path) ->
     stale.write_text("1")
     await store.keep_for(90)
     assert [path.name for path in (tmp_path / "locks").iterdir()] == [session.info.id]
+
+
+def test_a_lock_that_was_waited_for_counts_for_those_who_come_later(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = Lock(path)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(Lock, path, 30)
+        time.sleep(0.1)
+        first.release()
+        second = waiting.result(30)
+    with pytest.raises(HeldError):
+        Lock(path, 0)
+    second.release()
+    assert not path.exists()
 
 
 # Deleting

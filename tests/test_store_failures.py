@@ -193,6 +193,25 @@ async def test_a_session_moves_on_with_a_file_that_another_process_has_put_in_pl
     assert info.id == session.info.id
 
 
+@pytest.mark.parametrize("what", ["updates SET body", "entries SET tokens", "sessions SET config"])
+async def test_a_damaged_session_is_named_and_can_be_deleted(what: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    session = store.create("/project")
+    session.record(message(1))
+    session.keep([entry(1)])
+    await store.close()
+    store = Store(tmp_path)
+    with store.archive.database.transaction() as connection:
+        connection.execute(f"UPDATE {what} = x'FF'")
+    store.archive.database.close()
+    with pytest.raises(StoreError, match=f"{session.info.id} is damaged; delete it"):
+        await (await store.open(session.info.id)).updates()
+    await store.close()
+    store = Store(tmp_path)
+    await store.delete(session.info.id)
+    assert (await store.page()).sessions == []
+
+
 # No room, no right
 
 

@@ -6,6 +6,8 @@ Blocks while the disk works. Knows nothing about sessions that are being written
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -48,8 +50,12 @@ class Archive:
 
     def read(self, session_id: str, query: Callable[..., _Read]) -> _Read:
         """Return what `query` of `tables` says of a session. Raises UnknownSessionError where there is no such one."""
-        with self.database.transaction("DEFERRED") as connection:
-            return query(connection, known(tables.number(connection, session_id), session_id))
+        try:
+            with self.database.transaction("DEFERRED") as connection:
+                return query(connection, known(tables.number(connection, session_id), session_id))
+        except (ValueError, struct.error, zlib.error) as error:
+            problem = f"the session {session_id} is damaged; delete it with `gptoss-acp sessions delete`"
+            raise StoreError(f"{problem} ({error})") from error
 
     def matching(self, prefix: str) -> list[str]:
         """Return the ids that begin with `prefix`."""
@@ -79,13 +85,12 @@ class Archive:
             UnknownSessionError: there is no such session.
             SessionInUseError: a process has it open.
         """
-        self.info(session_id)  # before its id names a file
+        self.read(session_id, lambda *_: None)  # before its id names a file
         lock = self.lock(session_id)
         try:
             with self.database.transaction() as connection:
                 number = known(tables.number(connection, session_id), session_id)
-                if if_older_than is None or tables.info(connection, number).updated < if_older_than:
-                    tables.delete(connection, number)
+                tables.delete(connection, number, if_older_than)
         finally:
             lock.release()
 

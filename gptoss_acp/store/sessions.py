@@ -61,7 +61,7 @@ class Store:
             UnknownSessionError: there is no such session.
             SessionInUseError: it is open already, here or in another process.
         """
-        return self._opened(await self.run(_open, self.archive, session_id))
+        return await self._opening(_open, self.archive, session_id)
 
     async def fork(self, session_id: str, cwd: str, additional: Sequence[str] = ()) -> StoredSession:
         """Open a copy of a stored session, with an id of its own; the session itself may be open anywhere.
@@ -72,7 +72,7 @@ class Store:
         for session in self._open:
             if session.info.id == session_id:
                 await session.commit()
-        return self._opened(await self.run(_fork, self.archive, session_id, _new(cwd, additional)))
+        return await self._opening(_fork, self.archive, session_id, _new(cwd, additional))
 
     async def page(self, cwd: str | None = None, cursor: str | None = None) -> Page:
         """See Archive.page."""
@@ -111,6 +111,14 @@ class Store:
     def forget(self, session: StoredSession) -> None:
         self._open.discard(session)
 
+    async def _opening(self, work: Callable[..., _Opened], *arguments: Any) -> StoredSession:
+        opening = asyncio.ensure_future(self.run(work, *arguments))
+        try:
+            return self._opened(await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            opening.add_done_callback(_free)  # nobody will close what nobody has got
+            raise
+
     def _opened(self, opened: _Opened) -> StoredSession:
         session = StoredSession(self, opened)
         self._open.add(session)
@@ -134,7 +142,7 @@ class StoredSession:
         self._untold: StoreError | None = None
 
     def record(self, update: Update) -> None:
-        """Note an update that the client has been sent; a replay will send what it comes to."""
+        """Note an update that the client has been sent, and that nobody changes; a replay sends what all come to."""
         with self._noting() as pending:
             merged = folding.merge(pending.updates[-1], update) if pending.updates else None
             if merged is None:
@@ -186,20 +194,20 @@ class StoredSession:
         If that can't be, return what to tell the user, once; the session goes on, and all is tried again later.
         """
         await self._store.run(self._write)
-        untold, self._untold = self._untold, None
-        return None if untold is None else str(untold)
+        return self._news()
 
     async def close(self) -> str | None:
         """Commit, and free the session for other processes. What is noted from here on is lost."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        untold = await self.commit()
-        if self._lock is not None:
-            await self._store.run(self._lock.release)
-            self._lock = None
         self._store.forget(self)
-        return untold
+        await asyncio.shield(self._store.run(self._finish))
+        return self._news()
+
+    def _news(self) -> str | None:
+        untold, self._untold = self._untold, None
+        return None if untold is None else str(untold)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[_Pending]:
@@ -234,6 +242,12 @@ class StoredSession:
             self._failing = False
             if not isinstance(self._untold, DamagedError):
                 self._untold = None
+
+    def _finish(self) -> None:
+        self._write()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _write_batch(self, batch: _Pending) -> None:
         if self._lock is None:
@@ -318,11 +332,16 @@ def _fork(archive: Archive, session_id: str, new: Info) -> _Opened:
         with archive.database.transaction() as connection:
             source = known(tables.number(connection, session_id), session_id)
             original = tables.info(connection, source)
-            copied = tables.copy(connection, source, replace(new, config=original.config, title=original.title))
-            return _load(lock, connection, copied)
+            tables.copy(connection, source, replace(new, config=original.config, title=original.title))
+        return archive.read(new.id, partial(_load, lock))
     except BaseException:
         lock.release()
         raise
+
+
+def _free(opening: asyncio.Future[_Opened]) -> None:
+    if not opening.cancelled() and not opening.exception() and (lock := opening.result().lock):
+        lock.release()
 
 
 def _log_failure(work: Future[None]) -> None:

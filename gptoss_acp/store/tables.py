@@ -152,7 +152,7 @@ def change(connection: sqlite3.Connection, session: int, changed: Info) -> None:
     connection.execute("UPDATE sessions SET cwd = ?, additional = ?, config = ? WHERE number = ?", values)
 
 
-def copy(connection: sqlite3.Connection, source: int, new: Info) -> int:
+def copy(connection: sqlite3.Connection, source: int, new: Info) -> None:
     """Insert `new` with the entries and updates of `source`. Its file changes are not the copy's to undo."""
     copied = insert(connection, new)
     for table, columns in {
@@ -162,11 +162,11 @@ def copy(connection: sqlite3.Connection, source: int, new: Info) -> int:
     }.items():
         rows = f"SELECT ?, {columns} FROM {table} WHERE session = ? ORDER BY number"
         connection.execute(f"INSERT INTO {table} (session, {columns}) {rows}", (copied, source))
-    return copied
 
 
-def delete(connection: sqlite3.Connection, session: int) -> None:
-    connection.execute("DELETE FROM sessions WHERE number = ?", (session,))
+def delete(connection: sqlite3.Connection, session: int, if_older_than: int | None = None) -> None:
+    query = "DELETE FROM sessions WHERE number = ?1 AND (?2 IS NULL OR updated < ?2)"
+    connection.execute(query, (session, if_older_than))
 
 
 def page(connection: sqlite3.Connection, cwd: str | None = None, cursor: str | None = None) -> Page:
