@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gptoss_acp.ledger import Entry
-from gptoss_acp.store import database, tables
+from gptoss_acp.store import database, schema, tables
 from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
 from gptoss_acp.store.locks import HeldError, Lock
 from gptoss_acp.store.sessions import Store
@@ -43,11 +43,11 @@ async def set_last_use(store: Store, session_id: str, days_ago: float) -> None:
     """Have a session last said something so many days ago."""
 
     def change() -> None:
-        with store.archive.database.transaction() as connection:
+        with store.worker.archive.database.transaction() as connection:
             then = tables.now() - int(days_ago * 24 * 3600 * 1e6)
             connection.execute("UPDATE sessions SET updated = ? WHERE id = ?", (then, session_id))
 
-    await store.run(change)
+    await store.worker.run(change)
 
 
 async def ids(store: Store) -> set[str]:
@@ -130,7 +130,7 @@ async def test_streamed_text_is_written_without_anybody_waiting_for_it(tmp_path:
     seen: list[Any] = []
 
     def is_written() -> bool:
-        seen[:] = other.archive.updates(session.info.id)
+        seen[:] = other.worker.archive.updates(session.info.id)
         return seen == [message(1)]
 
     await settled(is_written, seconds=30)
@@ -353,17 +353,17 @@ async def test_only_the_user_can_read_what_is_stored(tmp_path: Path) -> None:
 async def test_an_empty_file_of_version_0_is_brought_up_to_date(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / database.FILE).close()
     await stored(Store(tmp_path))
-    assert version(tmp_path) == len(tables.MIGRATIONS)
+    assert version(tmp_path) == len(schema.MIGRATIONS)
 
 
 async def test_a_file_of_an_older_version_keeps_its_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session_id = await stored(Store(tmp_path), message(1))
     step = ("ALTER TABLE sessions ADD COLUMN mood TEXT DEFAULT 'fine'", "CREATE TABLE moods (name TEXT)")
-    monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     store = Store(tmp_path)
     assert await (await store.open(session_id)).updates() == [message(1)]
     await store.close()
-    assert version(tmp_path) == len(tables.MIGRATIONS)
+    assert version(tmp_path) == len(schema.MIGRATIONS)
     connection = sqlite3.connect(tmp_path / database.FILE)
     assert connection.execute("SELECT mood FROM sessions").fetchall() == [("fine",)]
 
@@ -372,7 +372,7 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatc
     session_id = await stored(Store(tmp_path))
     before = version(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, ("CREATE TABLE half (name TEXT)", "nonsense")))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE half (name TEXT)", "nonsense")))
         with pytest.raises(StoreError):
             await Store(tmp_path).page()
     assert version(tmp_path) == before

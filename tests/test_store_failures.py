@@ -16,7 +16,8 @@ import pytest
 
 from gptoss_acp.store import database
 from gptoss_acp.store.errors import SessionInUseError, StoreError
-from gptoss_acp.store.sessions import Store, StoredSession
+from gptoss_acp.store.recording import StoredSession
+from gptoss_acp.store.sessions import Store
 from tests.store_process import call, entry, message
 
 REPOSITORY = Path(__file__).parent.parent
@@ -113,7 +114,7 @@ async def test_a_database_that_another_process_keeps_busy_is_tried_again(
     session = Store(tmp_path).create("/project")
     await session.commit()
     session.record(message(1))
-    with Store(tmp_path).archive.database.transaction():
+    with Store(tmp_path).worker.archive.database.transaction():
         problem = await session.commit()
         assert problem is not None
         assert "busy" in problem
@@ -166,7 +167,7 @@ async def test_a_live_session_goes_on_in_the_new_database_when_the_old_one_is_da
     session.keep([entry(1), entry(2)])
     session.record(message(1))
     await session.commit()
-    await store.run(store.archive.database.close)
+    await store.worker.run(store.worker.archive.database.close)
     overwrite_start(tmp_path / database.FILE)
     session.record(message(2))
     problem = await session.commit()
@@ -201,9 +202,9 @@ async def test_a_damaged_session_is_named_and_can_be_deleted(what: str, tmp_path
     session.keep([entry(1)])
     await store.close()
     store = Store(tmp_path)
-    with store.archive.database.transaction() as connection:
+    with store.worker.archive.database.transaction() as connection:
         connection.execute(f"UPDATE {what} = x'FF'")
-    store.archive.database.close()
+    store.worker.archive.database.close()
     with pytest.raises(StoreError, match=f"{session.info.id} is damaged; delete it"):
         await (await store.open(session.info.id)).updates()
     await store.close()
@@ -232,14 +233,14 @@ async def test_a_full_database_is_tried_again_until_all_is_stored(tmp_path: Path
     await session.commit()
 
     def limit(pages: int) -> None:
-        with store.archive.database.transaction() as connection:
+        with store.worker.archive.database.transaction() as connection:
             connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-    await store.run(limit, 1)  # the least is what the file has
+    await store.worker.run(limit, 1)  # the least is what the file has
     session.record(big(0))
     await goes_on_in_memory(session, "the disk is full; free some space")
     assert [info.id for info in (await store.page()).sessions] == [session.info.id]
-    await store.run(limit, 10_000)
+    await store.worker.run(limit, 10_000)
     await all_is_stored(session, tmp_path)
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 from platformdirs import user_data_path
 
-from gptoss_acp.store import locks, tables
+from gptoss_acp.store import locks, schema
 from gptoss_acp.store.errors import DamagedError, StoreError
 
 log = logging.getLogger(__name__)
@@ -122,15 +122,15 @@ class Database:
         return connection
 
     def _bring_up_to_date(self, connection: sqlite3.Connection, version: int) -> None:
-        if version > len(tables.MIGRATIONS):
+        if version > len(schema.MIGRATIONS):
             raise StoreError(f"{self.path} was written by a newer version of gptoss-acp; update gptoss-acp")
-        if version == len(tables.MIGRATIONS):
+        if version == len(schema.MIGRATIONS):
             return
         connection.execute("BEGIN IMMEDIATE")
-        for statements in tables.MIGRATIONS[version:]:
+        for statements in schema.MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(tables.MIGRATIONS)}")
+        connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
         connection.execute("COMMIT")
 
     def _explained(self, error: Exception) -> StoreError:

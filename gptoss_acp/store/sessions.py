@@ -1,56 +1,40 @@
-"""The sessions that this process has open, written while they are lived.
+"""The stored sessions as the agent uses them: created, opened, copied, listed, deleted.
 
-What happens is first noted in memory, in microseconds, and written by one thread: twice a second while text streams,
-and at once when somebody waits for it. SQLite has one writer anyway, and a flush to the disk takes milliseconds that
-the event loop does not have. While the disk is full or can't be written, all stays in memory and is tried again, so
-that the session goes on, and is complete once there is room. Knows nothing about tokens or ACP's methods.
+Nothing here blocks the event loop. Knows nothing about tokens or ACP's methods.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from gptoss_acp.store import folding, tables
+from gptoss_acp.store import tables
 from gptoss_acp.store.archive import Archive, known
-from gptoss_acp.store.errors import DamagedError, SessionInUseError, StoreError, UnknownSessionError
-from gptoss_acp.store.folding import Update
+from gptoss_acp.store.errors import SessionInUseError, UnknownSessionError
 from gptoss_acp.store.locks import Lock
-from gptoss_acp.store.tables import Info, Page, Undo
-
-if TYPE_CHECKING:
-    from gptoss_acp.ledger import Entry
-
-log = logging.getLogger(__name__)
-
-CHECKPOINT_SECONDS = 0.5
-
-_Result = TypeVar("_Result")
+from gptoss_acp.store.recording import Opened, StoredSession
+from gptoss_acp.store.tables import Info, Page
+from gptoss_acp.store.worker import Worker
 
 
 class Store:
     """The stored sessions, used from one event loop. Every method that waits may raise StoreError."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.archive = Archive(folder)
-        self._thread = ThreadPoolExecutor(1, "store")
+        self.worker = Worker(folder)
         self._open: set[StoredSession] = set()
 
     def create(self, cwd: str, additional: Sequence[str] = (), config: dict[str, Any] | None = None) -> StoredSession:
         """Return a new session, which is stored at its first commit."""
-        session = self._opened(_Opened(_new(cwd, additional)))
+        session = self._opened(Opened(_new(cwd, additional)))
         session.change(config=config or {})
         return session
 
@@ -61,7 +45,7 @@ class Store:
             UnknownSessionError: there is no such session.
             SessionInUseError: it is open already, here or in another process.
         """
-        return await self._opening(_open, self.archive, session_id)
+        return await self._opening(_open, self.worker.archive, session_id)
 
     async def fork(self, session_id: str, cwd: str, additional: Sequence[str] = ()) -> StoredSession:
         """Open a copy of a stored session, with an id of its own; the session itself may be open anywhere.
@@ -69,250 +53,56 @@ class Store:
         Raises:
             UnknownSessionError: there is no such session.
         """
-        for session in self._open:
+        for session in list(self._open):
             if session.info.id == session_id:
                 await session.commit()
-        return await self._opening(_fork, self.archive, session_id, _new(cwd, additional))
+        return await self._opening(_fork, self.worker.archive, session_id, _new(cwd, additional))
 
     async def page(self, cwd: str | None = None, cursor: str | None = None) -> Page:
         """See Archive.page."""
-        return await self.run(self.archive.page, cwd, cursor)
+        return await self.worker.run(self.worker.archive.page, cwd, cursor)
 
     async def delete(self, session_id: str) -> None:
         """See Archive.delete; a session that is open here is to be closed first."""
-        await self.run(self.archive.delete, session_id)
+        await self.worker.run(self.worker.archive.delete, session_id)
 
     async def keep_for(self, days: float) -> None:
         """Delete the sessions that have said nothing for so many days, but for those that are open anywhere."""
-        outdated, since = await self.run(self.archive.outdated, days)
+        outdated, since = await self.worker.run(self.worker.archive.outdated, days)
         for session_id in outdated:
             # In small steps, here and below, so that a running turn never waits for all of them.
             with contextlib.suppress(UnknownSessionError, SessionInUseError):
-                await self.run(self.archive.delete, session_id, since)
-        while await self.run(self.archive.database.shrink):
+                await self.worker.run(self.worker.archive.delete, session_id, since)
+        while await self.worker.run(self.worker.archive.database.shrink):
             pass
-        await self.run(self.archive.clear_locks)
+        await self.worker.run(self.worker.archive.clear_locks)
 
     async def close(self) -> None:
         """Write what is left of every open session, and free them for other processes."""
         for session in list(self._open):
             await session.close()
-        await self.run(self.archive.database.close)
-        self._thread.shutdown(wait=False)
+        await self.worker.run(self.worker.archive.database.close)
+        self.worker.stop()
 
-    async def run(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Return what `work` does on the store's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-    def start(self, work: Callable[[], None]) -> None:
-        """Have `work` done on the store's thread, some time."""
-        self._thread.submit(work).add_done_callback(_log_failure)
-
-    def forget(self, session: StoredSession) -> None:
-        self._open.discard(session)
-
-    async def _opening(self, work: Callable[..., _Opened], *arguments: Any) -> StoredSession:
-        opening = asyncio.ensure_future(self.run(work, *arguments))
+    async def _opening(self, work: Callable[..., Opened], *arguments: Any) -> StoredSession:
+        opening = asyncio.ensure_future(self.worker.run(work, *arguments))
         try:
             return self._opened(await asyncio.shield(opening))
         except asyncio.CancelledError:
             opening.add_done_callback(_free)  # nobody will close what nobody has got
             raise
 
-    def _opened(self, opened: _Opened) -> StoredSession:
-        session = StoredSession(self, opened)
+    def _opened(self, opened: Opened) -> StoredSession:
+        session = StoredSession(self.worker, opened, self._open.discard)
         self._open.add(session)
         return session
-
-
-class StoredSession:
-    """A session that this process has open. What is noted here is written soon, and surely when `commit` returns."""
-
-    def __init__(self, store: Store, opened: _Opened) -> None:
-        self.info = opened.info
-        self.entries = opened.entries
-        self._store = store
-        self._lock = opened.lock
-        self._kept: Sequence[Entry] = opened.entries
-        self._pending = _Pending()
-        self._pending_guard = threading.Lock()
-        self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
-        self._failing = False
-        self._untold: StoreError | None = None
-
-    def record(self, update: Update) -> None:
-        """Note an update that the client has been sent, and that nobody changes; a replay sends what all come to."""
-        with self._noting() as pending:
-            merged = folding.merge(pending.updates[-1], update) if pending.updates else None
-            if merged is None:
-                pending.updates.append(update)
-            else:
-                pending.updates[-1] = merged
-
-    def keep(self, entries: Sequence[Entry]) -> None:
-        """Note what the ledger holds now. Only what differs from the last time is written."""
-        with self._noting() as pending:
-            pending.entries = tuple(entries)
-
-    def add_undo(self, turn: str, changes: list[dict[str, Any]]) -> None:
-        """Note what a turn is about to do to files; commit before it does. The last turns' are kept."""
-        with self._noting() as pending:
-            pending.undos.append(Undo(turn, changes))
-
-    def drop_undo(self, turn: str) -> None:
-        """Note that a turn's file changes have been taken back."""
-        with self._noting() as pending:
-            pending.undos.append(turn)
-
-    def change(self, **fields: Any) -> None:
-        """Note other folders (`cwd`, `additional`) or another `config`."""
-        with self._noting() as pending:
-            self.info = pending.info = replace(self.info, **fields)
-
-    async def updates(self) -> list[Update]:
-        """Return what a replay sends, in order.
-
-        Raises:
-            StoreError: it can't be read.
-        """
-        await self._store.run(self._write)
-        return await self._store.run(self._store.archive.updates, self.info.id)
-
-    async def undos(self) -> list[Undo]:
-        """Return the file changes of the last turns, the oldest first.
-
-        Raises:
-            StoreError: they can't be read.
-        """
-        await self._store.run(self._write)
-        return await self._store.run(self._store.archive.read, self.info.id, tables.undos)
-
-    async def commit(self) -> str | None:
-        """Return when all that was noted before is on the disk.
-
-        If that can't be, return what to tell the user, once; the session goes on, and all is tried again later.
-        """
-        await self._store.run(self._write)
-        return self._news()
-
-    async def close(self) -> str | None:
-        """Commit, and free the session for other processes. What is noted from here on is lost."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._store.forget(self)
-        await asyncio.shield(self._store.run(self._finish))
-        return self._news()
-
-    def _news(self) -> str | None:
-        untold, self._untold = self._untold, None
-        return None if untold is None else str(untold)
-
-    @contextlib.contextmanager
-    def _noting(self) -> Iterator[_Pending]:
-        if self._closed:
-            yield _Pending()
-            return
-        with self._pending_guard:
-            yield self._pending
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._checkpoint)
-
-    def _checkpoint(self) -> None:
-        self._timer = None
-        self._store.start(self._write)
-
-    # On the store's thread
-
-    def _write(self, *, again: bool = True) -> None:
-        with self._pending_guard:
-            batch, self._pending = self._pending, _Pending()
-        if not batch:
-            return
-        try:
-            self._write_batch(batch)
-        except StoreError as error:
-            with self._pending_guard:
-                self._pending = batch.followed_by(self._pending)
-            self._fail(error)
-            if isinstance(error, DamagedError) and again:
-                self._write(again=False)
-        else:
-            self._failing = False
-            if not isinstance(self._untold, DamagedError):
-                self._untold = None
-
-    def _finish(self) -> None:
-        self._write()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _write_batch(self, batch: _Pending) -> None:
-        if self._lock is None:
-            self._lock = self._store.archive.lock(self.info.id)
-        entries = self._kept if batch.entries is None else batch.entries
-        with self._store.archive.database.transaction() as connection:
-            number = tables.number(connection, self.info.id)
-            if number is None:  # it is new, or the database is
-                number = tables.insert(connection, self.info)
-                tables.put_entries(connection, number, 0, entries)
-            else:
-                same = _common(self._kept, entries)
-                tables.put_entries(connection, number, same, entries[same:])
-                if batch.info is not None:
-                    tables.change(connection, number, batch.info)
-            tables.add_updates(connection, number, batch.updates)
-            for undo in batch.undos:
-                if isinstance(undo, Undo):
-                    tables.add_undo(connection, number, undo)
-                else:
-                    tables.drop_undos(connection, number, undo)
-        self._kept = entries
-
-    def _fail(self, error: StoreError) -> None:
-        if not self._failing:
-            self._untold = error
-            log.warning("%s", error)
-        self._failing = True
-
-
-@dataclass(slots=True)
-class _Opened:
-    """What a session is opened with."""
-
-    info: Info
-    lock: Lock | None = None
-    entries: Sequence[Entry] = ()
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What is not written yet. Of `undos`, a text is the turn whose changes are dropped."""
-
-    updates: list[Update] = field(default_factory=list)
-    undos: list[Undo | str] = field(default_factory=list)
-    entries: Sequence[Entry] | None = None
-    info: Info | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.updates or self.undos or self.info) or self.entries is not None
-
-    def followed_by(self, later: _Pending) -> _Pending:
-        return _Pending(
-            self.updates + later.updates,
-            self.undos + later.undos,
-            self.entries if later.entries is None else later.entries,
-            later.info or self.info,
-        )
 
 
 def _new(cwd: str, additional: Sequence[str]) -> Info:
     return Info(str(uuid.uuid4()), os.path.normpath(cwd), tuple(additional))
 
 
-def _open(archive: Archive, session_id: str) -> _Opened:
+def _open(archive: Archive, session_id: str) -> Opened:
     info = archive.info(session_id)  # before its id names a file
     lock = archive.lock(info.id)
     try:
@@ -322,11 +112,11 @@ def _open(archive: Archive, session_id: str) -> _Opened:
         raise
 
 
-def _load(lock: Lock, connection: sqlite3.Connection, number: int) -> _Opened:
-    return _Opened(tables.info(connection, number), lock, tables.entries(connection, number))
+def _load(lock: Lock, connection: sqlite3.Connection, number: int) -> Opened:
+    return Opened(tables.info(connection, number), lock, tables.entries(connection, number))
 
 
-def _fork(archive: Archive, session_id: str, new: Info) -> _Opened:
+def _fork(archive: Archive, session_id: str, new: Info) -> Opened:
     lock = archive.lock(new.id)
     try:
         with archive.database.transaction() as connection:
@@ -339,16 +129,6 @@ def _fork(archive: Archive, session_id: str, new: Info) -> _Opened:
         raise
 
 
-def _free(opening: asyncio.Future[_Opened]) -> None:
+def _free(opening: asyncio.Future[Opened]) -> None:
     if not opening.cancelled() and not opening.exception() and (lock := opening.result().lock):
         lock.release()
-
-
-def _log_failure(work: Future[None]) -> None:
-    if error := work.exception():
-        log.error("what happened could not be stored", exc_info=error)
-
-
-def _common(left: Sequence[Entry], right: Sequence[Entry]) -> int:
-    """Return how many entries both begin with, as objects: an entry never changes, and comparing ids takes long."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(left, right, strict=False)))
