@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gptoss_acp import __version__, settings
+from gptoss_acp.store import command as sessions_command
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine
@@ -31,11 +32,15 @@ def main() -> None:
     cache.add_argument("--clear", action="store_true", help="delete them")
     setup = commands.add_parser("setup", help="choose a model that fits this machine, download it and try it")
     setup.add_argument("--yes", action="store_true", help="take what is recommended without asking")
+    sessions = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
+    sessions_command.add_arguments(sessions)
     given = parser.parse_args()
     if given.command == "cache":
         show_cache(clear=given.clear)
     elif given.command == "setup":
         set_up(settings.read(parser, vars(given)), model_given=given.model is not None, ask=not given.yes)
+    elif given.command == "sessions":
+        sessions_command.run(given)
     else:
         serve(settings.read(parser, vars(given)))
 

@@ -59,6 +59,10 @@ class Settings:
         default=8.0, metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none")
     )
     idle_minutes: float = field(default=30.0, metadata=_flag(float, "minutes after which an idle model is unloaded"))
+    keep_days: float = field(
+        default=90.0,
+        metadata=_flag(float, "days that a session is kept after its last use; with 0 until the next start"),
+    )
     max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
     stop_repetition: Switch = field(
         default="on", metadata=_flag(str, "end a message that says the same thing over and over", ("on", "off"))
@@ -87,8 +91,9 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
-        if self.disk_gb < 0:
-            raise ValueError(f"disk_gb cannot be less than 0, as {self.disk_gb} is")
+        for name in ("disk_gb", "keep_days"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} cannot be less than 0, as {getattr(self, name)} is")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02
 WARM_UP_STEPS = 100
 SHARE_ALONE = 0.45
-"""How much of a run from nothing goes to dialogues without a prefix."""
+"""How much of a run goes to dialogues without a prefix, at its begin."""
 
 MATRICES = (
     "q_proj.weight",
@@ -145,7 +145,6 @@ def train(
     """Train for a time, the rate falling from `start` to zero along a cosine; compiling does not count."""
     alone = batches(seed + state.step, state.vocabulary, avoided, ALONE)
     behind = batches(seed + state.step + 1, state.vocabulary, avoided, BEHIND_PREFIXES)
-    share_alone = SHARE_ALONE if state.step == 0 else 0.0
     trees = [_replicated(tree) for tree in (state.params, state.momentum, state.variance)]
     key = jax.random.PRNGKey(seed + state.step)
     begun, compiling, reported, saved = time.monotonic(), 0.0, 0.0, 0.0
@@ -155,7 +154,7 @@ def train(
     step = state.step
     while (done := (time.monotonic() - begun - compiling) / (60 * minutes)) < 1:
         # Made while the last step still runs.
-        batch = next(alone if done < share_alone else behind)
+        batch = next(alone if done < SHARE_ALONE else behind)
         factor = start * 0.5 * (1 + math.cos(math.pi * done))
         factor *= min(1.0, (step - state.step + 1) / WARM_UP_STEPS)
         key, subkey = jax.random.split(key)

@@ -1,0 +1,220 @@
+"""One open session, written while it is lived.
+
+What happens is first noted in memory, in microseconds, and written by the worker: twice a second while text streams,
+and at once when somebody waits for it. While the disk is full or can't be written, all stays in memory and is tried
+again, so that the session goes on, and is complete once there is room. Knows nothing about tokens or ACP's methods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.store import folding, tables
+from gptoss_acp.store.errors import DamagedError, StoreError
+from gptoss_acp.store.folding import Update
+from gptoss_acp.store.locks import Lock
+from gptoss_acp.store.tables import Info, Undo
+from gptoss_acp.store.worker import Worker
+
+if TYPE_CHECKING:
+    from gptoss_acp.ledger import Entry
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Opened:
+    """What a session is opened with."""
+
+    info: Info
+    lock: Lock | None = None
+    entries: Sequence[Entry] = ()
+
+
+class StoredSession:
+    """A session that this process has open. What is noted here is written soon, and surely when `commit` returns."""
+
+    def __init__(self, worker: Worker, opened: Opened, on_close: Callable[[StoredSession], None]) -> None:
+        self.info = opened.info
+        self.entries = opened.entries
+        self._worker = worker
+        self._on_close = on_close
+        self._lock = opened.lock
+        self._kept: Sequence[Entry] = opened.entries
+        self._pending = _Pending()
+        self._pending_guard = threading.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._failing = False
+        self._untold: StoreError | None = None
+
+    def record(self, update: Update) -> None:
+        """Note an update that the client has been sent, and that nobody changes; a replay sends what all come to."""
+        with self._noting() as pending:
+            merged = folding.merge(pending.updates[-1], update) if pending.updates else None
+            if merged is None:
+                pending.updates.append(update)
+            else:
+                pending.updates[-1] = merged
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        """Note what the ledger holds now. Only what differs from the last time is written."""
+        with self._noting() as pending:
+            pending.entries = tuple(entries)
+
+    def add_undo(self, turn: str, changes: list[dict[str, Any]]) -> None:
+        """Note what a turn is about to do to files; commit before it does. The last turns' are kept."""
+        with self._noting() as pending:
+            pending.undos.append(Undo(turn, changes))
+
+    def drop_undo(self, turn: str) -> None:
+        """Note that a turn's file changes have been taken back."""
+        with self._noting() as pending:
+            pending.undos.append(turn)
+
+    def change(self, **fields: Any) -> None:
+        """Note other folders (`cwd`, `additional`) or another `config`."""
+        with self._noting() as pending:
+            self.info = pending.info = replace(self.info, **fields)
+
+    async def updates(self) -> list[Update]:
+        """Return what a replay sends, in order.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        await self._worker.run(self._write)
+        return await self._worker.run(self._worker.archive.updates, self.info.id)
+
+    async def undos(self) -> list[Undo]:
+        """Return the file changes of the last turns, the oldest first.
+
+        Raises:
+            StoreError: they can't be read.
+        """
+        await self._worker.run(self._write)
+        return await self._worker.run(self._worker.archive.read, self.info.id, tables.undos)
+
+    async def commit(self) -> str | None:
+        """Return when all that was noted before is on the disk.
+
+        If that can't be, return what to tell the user, once; the session goes on, and all is tried again later.
+        """
+        await self._worker.run(self._write)
+        return self._news()
+
+    async def close(self) -> str | None:
+        """Commit, and free the session for other processes. What is noted from here on is lost."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_close(self)
+        await asyncio.shield(self._worker.run(self._finish))
+        return self._news()
+
+    def _news(self) -> str | None:
+        untold, self._untold = self._untold, None
+        return None if untold is None else str(untold)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[_Pending]:
+        if self._closed:
+            yield _Pending()
+            return
+        with self._pending_guard:
+            yield self._pending
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        self._timer = None
+        self._worker.start(self._write)
+
+    # On the store's thread
+
+    def _write(self, *, again: bool = True) -> None:
+        with self._pending_guard:
+            batch, self._pending = self._pending, _Pending()
+        if not batch:
+            return
+        try:
+            self._write_batch(batch)
+        except StoreError as error:
+            with self._pending_guard:
+                self._pending = batch.followed_by(self._pending)
+            self._fail(error)
+            if isinstance(error, DamagedError) and again:
+                self._write(again=False)
+        else:
+            self._failing = False
+            if not isinstance(self._untold, DamagedError):
+                self._untold = None
+
+    def _finish(self) -> None:
+        self._write()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _write_batch(self, batch: _Pending) -> None:
+        if self._lock is None:
+            self._lock = self._worker.archive.lock(self.info.id)
+        entries = self._kept if batch.entries is None else batch.entries
+        with self._worker.archive.database.transaction() as connection:
+            number = tables.number(connection, self.info.id)
+            if number is None:  # it is new, or the database is
+                number = tables.insert(connection, self.info)
+                tables.put_entries(connection, number, 0, entries)
+            else:
+                same = _common(self._kept, entries)
+                tables.put_entries(connection, number, same, entries[same:])
+                if batch.info is not None:
+                    tables.change(connection, number, batch.info)
+            tables.add_updates(connection, number, batch.updates)
+            for undo in batch.undos:
+                if isinstance(undo, Undo):
+                    tables.add_undo(connection, number, undo)
+                else:
+                    tables.drop_undos(connection, number, undo)
+        self._kept = entries
+
+    def _fail(self, error: StoreError) -> None:
+        if not self._failing:
+            self._untold = error
+            log.warning("%s", error)
+        self._failing = True
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is not written yet. Of `undos`, a text is the turn whose changes are dropped."""
+
+    updates: list[Update] = field(default_factory=list)
+    undos: list[Undo | str] = field(default_factory=list)
+    entries: Sequence[Entry] | None = None
+    info: Info | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.updates or self.undos or self.info) or self.entries is not None
+
+    def followed_by(self, later: _Pending) -> _Pending:
+        return _Pending(
+            self.updates + later.updates,
+            self.undos + later.undos,
+            self.entries if later.entries is None else later.entries,
+            later.info or self.info,
+        )
+
+
+def _common(left: Sequence[Entry], right: Sequence[Entry]) -> int:
+    """Return how many entries both begin with, as objects: an entry never changes, and comparing ids takes long."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(left, right, strict=False)))
