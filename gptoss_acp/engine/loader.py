@@ -79,6 +79,7 @@ def _read(model: Module, report: Callable[[LoadProgress], None]) -> None:
         mx.eval(array)
         done += array.nbytes
         report(LoadProgress(done, total))
+    mx.eval(model)  # the little that is no parameter, such as the positions' frequencies
 
 
 def _nbytes(model: Module) -> int:
