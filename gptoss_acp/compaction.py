@@ -31,7 +31,7 @@ KEPT = 0.5
 Prompts that wait for their answer stay whatever they take."""
 
 LONGEST_SUMMARY = 4096
-"""Tokens, with the reasoning before it; in a small context at most an eighth of that."""
+"""Tokens, with the reasoning before it; never more than an eighth of the context."""
 
 LONGEST_REQUEST = 128
 """Tokens of the request for a summary, about."""
