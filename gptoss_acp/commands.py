@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
-from gptoss_acp import instructions
+from gptoss_acp import instructions, loading
 from gptoss_acp.compaction import CompactionError, Compactor
 from gptoss_acp.engine.api import Usage
 from gptoss_acp.harmony.render import FunctionTool
@@ -170,7 +170,7 @@ class Commands:
 
     async def _compact(self, keep: str, usage: Usage) -> str:
         compactor = self.compactor
-        await compactor.engine.load()
+        await loading.load(compactor.engine, compactor.updates)
         before = compactor.ledger.length
         try:
             await compactor.compact(usage, keep[:_LONGEST_ARGUMENT])
