@@ -132,7 +132,10 @@ class Editor:
     # The tests look at these
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return every tool call, its updates merged into it; `statuses` are all it went through."""
+        """Return every tool call, its updates merged into it; `statuses` are all it went through.
+
+        Not the one that shows the model's loading: whether there is one is for the machine's speed to say.
+        """
         calls: dict[str, dict[str, Any]] = {}
         for _, update in self.updates:
             if update.session_update in {"tool_call", "tool_call_update"}:
@@ -141,7 +144,7 @@ class Editor:
                 if "status" in fields:
                     call["statuses"].append(fields["status"])
                 call.update(fields)
-        return list(calls.values())
+        return [call for call in calls.values() if not call["title"].startswith("Loading ")]
 
     def of_kind(self, kind: str) -> list[Any]:
         return [update for _, update in self.updates if update.session_update == kind]
