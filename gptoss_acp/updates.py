@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import orjson
-
 from gptoss_acp.rpc import Connection
 
 METHOD = "session/update"
@@ -50,8 +48,6 @@ class Updates:
             match update["sessionUpdate"]:
                 case "user_message_chunk" | "agent_message_chunk" if update["content"]["type"] == "text":
                     self._send_text(update)
-                case "tool_call":
-                    self._send_call(update)
                 case "compaction_update":
                     # One that has not ended has changed nothing.
                     if self._shows_compaction and update["status"] != "in_progress":
@@ -143,19 +139,5 @@ class Updates:
 
         self._connection.notify_text(METHOD, update["messageId"], content["text"], frame)
 
-    def _send_call(self, update: Update) -> None:
-        """Send a tool call with all that has become of it, in two lines if one would be too long."""
-        if len(orjson.dumps(update)) < _LONGEST_CALL:
-            self._send(update)
-            return
-        first = {name: value for name, value in update.items() if name in _FIRST}
-        rest = {name: value for name, value in update.items() if name not in _FIRST}
-        self._send({**first, "status": "pending"})
-        self._send({**rest, "sessionUpdate": "tool_call_update", "toolCallId": update["toolCallId"]})
-
     def _frame(self, update: Update) -> dict[str, Any]:
         return {"sessionId": self._session_id, "update": update}
-
-
-_LONGEST_CALL = 60 * 1024
-_FIRST = {"sessionUpdate", "toolCallId", "title", "kind", "locations", "content"}

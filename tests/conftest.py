@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -49,16 +50,17 @@ class Spawner:
         self._folder = folder
         self._agents = agents
         self._count = 0
+        self._scripts = itertools.count()
 
-    def __call__(self, *arguments: str, **options: Any) -> AgentProcess:
-        """Spawn `gptoss-acp` with `arguments`; for `options` see AgentProcess."""
-        return self._agents.enter_context(AgentProcess(self._new_home(), arguments, **options))
+    def __call__(self, *arguments: str, home: Path | None = None, **options: Any) -> AgentProcess:
+        """Spawn `gptoss-acp` with `arguments`, in a home of its own or in that of an earlier one; see AgentProcess."""
+        return self._agents.enter_context(AgentProcess(home or self._new_home(), arguments, **options))
 
     def scripted(
         self, *generations: Sequence[int], delay: float = 0, arguments: Sequence[str] = (), **options: Any
     ) -> AgentProcess:
         """Spawn it with these token ids in place of a model's, one list for each model call."""
-        file = self._folder / f"script-{self._count}.json"
+        file = self._folder / f"script-{next(self._scripts)}.json"
         file.write_text(json.dumps({"generations": [list(ids) for ids in generations], "delay": delay}), "utf-8")
         return self("--script", str(file), *arguments, **options)
 
