@@ -6,10 +6,10 @@ Knows ACP (https://agentclientprotocol.com, version 1). Knows nothing about toke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,14 @@ from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Conn
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine, Trace
+    from gptoss_acp.record import Record
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Effort, Mode, Settings
+    from gptoss_acp.store.recording import StoredSession
+    from gptoss_acp.store.sessions import Store
+    from gptoss_acp.store.tables import Info
     from gptoss_acp.turn import Outcome
-    from gptoss_acp.updates import Updates
+    from gptoss_acp.updates import Update
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,8 @@ class Agent:
         self._connection: Connection | None = None
         self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
-        self._preparing: set[asyncio.Task[None]] = set()
+        self._opened_store: Store | None = None
+        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def requests(self) -> Mapping[str, Handler]:
@@ -52,6 +57,12 @@ class Agent:
             "initialize": self.initialize,
             "authenticate": self.authenticate,
             "session/new": self.new_session,
+            "session/load": self.load_session,
+            "session/resume": self.resume_session,
+            "session/fork": self.fork_session,
+            "session/list": self.list_sessions,
+            "session/close": self.close_session,
+            "session/delete": self.delete_session,
             "session/prompt": self.prompt,
             "session/set_mode": self.set_mode,
             "session/set_config_option": self.set_config_option,
@@ -77,9 +88,12 @@ class Agent:
             "protocolVersion": PROTOCOL_VERSION,
             "agentInfo": {"name": "gptoss-acp", "title": "gpt-oss", "version": __version__},
             "agentCapabilities": {
-                "loadSession": False,
+                "loadSession": True,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
                 "mcpCapabilities": {"http": True, "sse": True},
+                "sessionCapabilities": {
+                    name: {} for name in ("list", "resume", "fork", "close", "delete", "additionalDirectories")
+                },
             },
             "authMethods": self._auth_methods(),
         }
@@ -99,18 +113,62 @@ class Agent:
         return {}
 
     async def new_session(self, params: Any) -> dict[str, Any]:
-        lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
-        request = await self._validate("NewSessionRequest", lenient)
-        cwd = _absolute("cwd", request.cwd)
-        additional = [_absolute("additionalDirectories", path) for path in request.additional_directories or ()]
-        servers = await self._mcp_servers(lenient["mcpServers"])
-        await self._answering_failures(self._engine.check_available())
-        session_id = str(uuid.uuid4())
-        session = self._sessions[session_id] = self._new_session(cwd, additional, servers, session_id)
-        self._prepare_in_background(session)
-        # Runs once this method's answer is on its way, before which the client does not know the session.
-        asyncio.get_running_loop().call_soon(session.advertise)
-        return {"sessionId": session_id, "modes": session.modes(), "configOptions": session.config_options()}
+        request, servers = await self._opening("NewSessionRequest", params)
+        from gptoss_acp.record import Record
+
+        config = {"mode": self._settings.mode, "effort": self._settings.effort}
+        stored = self._store.create(request.cwd, request.additional_directories or (), config)
+        record = Record(stored)
+        await record.commit()
+        session = self._new_session(record, stored.info, servers)
+        return self._opened(session, {"sessionId": stored.info.id})
+
+    async def load_session(self, params: Any) -> dict[str, Any]:
+        request, servers = await self._opening("LoadSessionRequest", params)
+        session, shown = await self._reopen(request, servers)
+        await session.updates.replay(shown)
+        return self._opened(session, {})
+
+    async def resume_session(self, params: Any) -> dict[str, Any]:
+        request, servers = await self._opening("ResumeSessionRequest", params)
+        session, _ = await self._reopen(request, servers)
+        return self._opened(session, {})
+
+    async def fork_session(self, params: Any) -> dict[str, Any]:
+        request, servers = await self._opening("ForkSessionRequest", params)
+        with self._answering_failures():
+            folders = request.cwd, request.additional_directories or ()
+            stored = await self._store.fork(request.session_id, *folders)
+            session, _ = await self._resume(stored, servers)
+        return self._opened(session, {"sessionId": stored.info.id})
+
+    async def list_sessions(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("ListSessionsRequest", params)
+        from gptoss_acp.store.tables import CursorError
+
+        cwd = request.cwd and str(_absolute("cwd", request.cwd))
+        try:
+            with self._answering_failures():
+                page = await self._store.page(cwd, request.cursor)
+        except CursorError:
+            raise _invalid("cursor", "no list has given this cursor") from None
+        listed = {"sessions": [_described(info) for info in page.sessions]}
+        return listed | ({"nextCursor": page.cursor} if page.cursor else {})
+
+    async def close_session(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("CloseSessionRequest", params)
+        self._session(request.session_id)
+        await self._close(request.session_id)
+        return {}
+
+    async def delete_session(self, params: Any) -> dict[str, Any]:
+        request = await self._validate("DeleteSessionRequest", params)
+        from gptoss_acp.store.errors import UnknownSessionError
+
+        await self._close(request.session_id)
+        with self._answering_failures(), contextlib.suppress(UnknownSessionError):
+            await self._store.delete(request.session_id)
+        return {}
 
     async def prompt(self, params: Any) -> dict[str, Any]:
         request = await self._validate("PromptRequest", params)
@@ -119,14 +177,16 @@ class Agent:
         session = self._session(request.session_id)
         text = prompt.text(request.prompt, session.workspace.roots)
         attached = partial(prompt.attached, request.prompt, session.workspace)
-        outcome: Outcome = await self._answering_failures(session.prompt(text, attached))
-        return prompt_response(outcome)
+        blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
+        with self._answering_failures():
+            return prompt_response(await session.prompt(text, attached, blocks))
 
     async def set_mode(self, params: Any) -> dict[str, Any]:
         request = await self._validate("SetSessionModeRequest", params)
         session = self._session(request.session_id)
         session.set_mode(_mode("modeId", request.mode_id))
-        self._updates(request.session_id).config_options(session.config_options())
+        session.updates.config_options(session.config_options())
+        await session.record.commit()
         return {}
 
     async def set_config_option(self, params: Any) -> dict[str, Any]:
@@ -134,11 +194,12 @@ class Agent:
         session = self._session(request.session_id)
         if request.config_id == "mode":
             session.set_mode(_mode("value", request.value))
-            self._updates(request.session_id).mode(session.mode)
+            session.updates.mode(session.mode)
         elif request.config_id == "effort":
             session.set_effort(_effort("value", request.value))
         else:
             raise _invalid("configId", "there is no such option")
+        await session.record.commit()
         return {"configOptions": session.config_options()}
 
     async def cancel(self, params: Any) -> None:
@@ -148,7 +209,12 @@ class Agent:
     def shut_down(self) -> None:
         """Stop every session."""
         for session in self._sessions.values():
-            session.close()
+            session.stop()
+
+    async def let_go(self) -> None:
+        """Return when all of every session is on the disk."""
+        if self._opened_store is not None:
+            await self._opened_store.close()
 
     # What the methods share
 
@@ -172,8 +238,17 @@ class Agent:
     async def _import_slowly(self) -> Any:
         schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
         await asyncio.to_thread(importlib.import_module, "gptoss_acp.session")
+        from gptoss_acp.store.sessions import Store
+
+        store = self._opened_store = Store()
+        self._in_background(store.keep_for(self._settings.keep_days), "old sessions are not deleted")
         self._engine.start()
         return schema
+
+    @property
+    def _store(self) -> Store:
+        assert self._opened_store is not None, "a request has been validated, so the imports are through"
+        return self._opened_store
 
     async def _validate(self, model: str, params: Any, within: Sequence[str] = ()) -> Any:
         """Return `params`, which stand `within` others, as the schema's `model`, or answer with the wrong fields."""
@@ -197,25 +272,69 @@ class Agent:
             raise _invalid(".".join([*within, "type"]), f"one of {', '.join(models)} is required")
         return await self._validate(model, given, within)
 
-    def _new_session(self, cwd: Path, additional: list[Path], servers: list[Any], session_id: str) -> Session:
+    async def _opening(self, model: str, params: Any) -> tuple[Any, list[Any]]:
+        """Return a request that opens a session, once it can be opened, and its MCP servers."""
+        lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
+        request = await self._validate(model, lenient)
+        _absolute("cwd", request.cwd)
+        for path in request.additional_directories or ():
+            _absolute("additionalDirectories", path)
+        servers = await self._mcp_servers(lenient["mcpServers"])
+        with self._answering_failures():
+            await self._engine.check_available()
+        return request, servers
+
+    async def _reopen(self, request: Any, servers: list[Any]) -> tuple[Session, list[Update]]:
+        """Return a stored session as `_resume` does; if it is open here, that comes to its end first."""
+        await self._close(request.session_id)
+        with self._answering_failures():
+            stored = await self._store.open(request.session_id)
+            stored.change(cwd=request.cwd, additional=tuple(request.additional_directories or ()))
+            return await self._resume(stored, servers)
+
+    async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
+        """Return a session that goes on from what is stored, and all that it has shown so far."""
+        from gptoss_acp.record import Record
+
+        try:
+            shown = await stored.updates()
+            record = Record(stored, shown, await stored.undos())
+            await record.commit()
+        except BaseException:
+            await stored.close()
+            raise
+        return self._new_session(record, stored.info, servers), shown
+
+    def _opened(self, session: Session, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request that has opened a session."""
+        self._in_background(session.prepare(), "the model is not loaded; the first prompt will say why")
+        # Runs once the answer is on its way, before which the client does not know the session.
+        asyncio.get_running_loop().call_soon(session.advertise)
+        return {**answer, "modes": session.modes(), "configOptions": session.config_options()}
+
+    def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
         from gptoss_acp.session import Session
         from gptoss_acp.tools.client import Capabilities, Client
         from gptoss_acp.tools.paths import Roots
         from gptoss_acp.tools.workspace import Workspace
-
-        assert self._connection is not None
-        client = Client(self._connection, session_id, Capabilities.declared(self._initialize_params))
-        workspace = Workspace(Roots(cwd, additional), client)
-        updates = self._updates(session_id)
-        return Session(workspace, self._engine, updates, self._settings, self._trace, mcp_servers=servers)
-
-    def _updates(self, session_id: str) -> Updates:
-        from gptoss_acp.tools.client import Capabilities
         from gptoss_acp.updates import Updates
 
         assert self._connection is not None
-        shows_compaction = Capabilities.declared(self._initialize_params).compaction
-        return Updates(self._connection, session_id, shows_compaction=shows_compaction)
+        declared = Capabilities.declared(self._initialize_params)
+        client = Client(self._connection, info.id, declared)
+        workspace = Workspace(Roots(Path(info.cwd), [Path(folder) for folder in info.additional]), client)
+        updates = Updates(self._connection, info.id, record.update, shows_compaction=declared.compaction)
+        session = Session(
+            *(workspace, self._engine, updates, self._settings, record), trace=self._trace, mcp_servers=servers
+        )
+        self._sessions[info.id] = session
+        return session
+
+    async def _close(self, session_id: str) -> None:
+        """Close a session if it is open."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            await session.close()
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -223,22 +342,30 @@ class Agent:
             raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
         return session
 
-    def _prepare_in_background(self, session: Session) -> None:
-        async def prepare() -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+        async def finish() -> None:
             try:
-                await session.prepare()
+                await work
             except Exception:
-                log.warning("the model is not loaded; the first prompt will say why", exc_info=True)
+                log.warning(failure, exc_info=True)
 
-        task = asyncio.create_task(prepare())
-        self._preparing.add(task)
-        task.add_done_callback(self._preparing.discard)
+        task = asyncio.create_task(finish())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
-    async def _answering_failures(self, work: Any) -> Any:
+    @contextlib.contextmanager
+    def _answering_failures(self) -> Iterator[None]:
         from gptoss_acp.engine.api import EngineError, ModelMissingError
+        from gptoss_acp.record import as_sentence
+        from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
 
         try:
-            return await work
+            yield
+        except UnknownSessionError as error:
+            raise RpcError(RESOURCE_NOT_FOUND, as_sentence(str(error))) from error
+        except StoreError as error:
+            code = INVALID_REQUEST if isinstance(error, SessionInUseError) else INTERNAL_ERROR
+            raise RpcError(code, as_sentence(str(error))) from error
         except ModelMissingError as error:
             methods = self._auth_methods()
             download = f"Authenticate with '{methods[0]['name']}', or choose" if error.downloadable else "Choose"
@@ -278,6 +405,18 @@ def _absolute(field: str, path: str) -> Path:
     if not Path(path).is_absolute():
         raise _invalid(field, "an absolute path is required")
     return Path(path)
+
+
+def _described(info: Info) -> dict[str, Any]:
+    """Return what a list says of a session."""
+    from gptoss_acp.store.tables import as_time
+
+    described = {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
+    return (
+        described
+        | ({"title": info.title} if info.title else {})
+        | ({"additionalDirectories": list(info.additional)} if info.additional else {})
+    )
 
 
 def _mode(field: str, name: str) -> Mode:

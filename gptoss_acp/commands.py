@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
@@ -125,8 +125,9 @@ class Options(Protocol):
 class Commands:
     """The commands of one session and what they work on.
 
-    `unheard`: what the model will be told with the next prompt. `undoable`: what would take back the file changes of
-    each turn that made any, the last turn's last. `last_turn`: what its model calls took.
+    `unheard`: what the model will be told with the next prompt. `undoable`: by turn, what would take back its file
+    changes, the last turn's last; `forget` is told a turn whose changes are taken back. `last_turn`: what its model
+    calls took.
     """
 
     compactor: Compactor
@@ -134,14 +135,17 @@ class Commands:
     permissions: Permissions
     options: Options
     unheard: list[Heard]
-    undoable: list[list[Change]] = field(default_factory=list)
+    undoable: dict[str, list[Change]]
+    forget: Callable[[str], None]
     last_turn: Usage | None = None
 
-    def note_turn(self, usage: Usage, changes: list[Change]) -> None:
+    def note_turn(self, turn: str, usage: Usage, changes: list[Change]) -> None:
         """Take note of a turn that has ended, however it did."""
         self.last_turn = usage
         if back := taken_back(changes):
-            self.undoable = [*self.undoable, back][-UNDOABLE_TURNS:]
+            self.undoable[turn] = back
+        while len(self.undoable) > UNDOABLE_TURNS:
+            del self.undoable[next(iter(self.undoable))]
 
     async def obey(self, given: Given, usage: Usage) -> str:
         """Carry out a command and return what to answer. What model calls take is added to `usage`.
@@ -205,14 +209,15 @@ class Commands:
     async def _undo(self) -> str:
         if not self.undoable:
             return "There is nothing to take back: no file was changed by apply_patch."
-        changes = self.undoable[-1]
+        turn, changes = next(reversed(self.undoable.items()))
         described = FunctionTool("undo", "", {"type": "object"})
         tool = Tool(described, self._undoing(changes), Arguments.of, "edit", "Undo the last changes")
         toolbox = Toolbox(self.workspace, self.permissions, self.compactor.updates, [tool])
         result = await toolbox.announce("functions.undo").run("{}")
         if not toolbox.changes:
             return f"Nothing was taken back: {result.removeprefix('Error: ')}"
-        self.undoable = self.undoable[:-1]
+        del self.undoable[turn]
+        self.forget(turn)
         # The model takes its changes for made until it is told.
         names = bounds.clip_line(", ".join(self._shown(change.path) for change in changes), _LONGEST_NAMES)
         self.unheard.append(Heard(f"I have taken back your last changes to these files: {names}"))

@@ -7,10 +7,10 @@ about asyncio, ACP or MLX.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Literal
 
 from gptoss_acp.harmony import encoding, render
@@ -19,12 +19,17 @@ from gptoss_acp.harmony.parser import MessageEnded
 Role = Literal["system", "developer", "user", "summary", "assistant", "tool"]
 """Whose message it is. A summary stands for messages that are gone; to the model it is a user's."""
 
+INTERRUPTED = "Error: the agent ended before this call did. It may have been carried out, or a part of it."
+
 _SAFE_RECIPIENT = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One Harmony message. `tokens` are all its ids, from `<|start|>` to its closing control token."""
+    """One Harmony message. `tokens` are all its ids, from `<|start|>` to its closing control token.
+
+    Without tokens it stands for a message that is being said, and that the user sees by the id `text`.
+    """
 
     role: Role
     tokens: tuple[int, ...]
@@ -75,7 +80,7 @@ class Ledger:
         return list(takewhile(lambda entry: entry.role == "user", reversed(self.entries)))[::-1]
 
     def add_user(self, text: str) -> None:
-        self.entries.append(Entry("user", tuple(render.user(text)), text))
+        self.entries.append(user(text))
 
     def drop_unanswered(self) -> None:
         self.entries = self.entries[: len(self.entries) - len(self.unanswered)]
@@ -106,11 +111,7 @@ class Ledger:
 
     def add_tool_result(self, call: MessageEnded, text: str) -> None:
         """Answer a tool call, on the call's channel."""
-        recipient = call.recipient or ""
-        if not _SAFE_RECIPIENT.fullmatch(recipient):
-            recipient = "functions.unknown"
-        tokens = tuple(render.tool_result(recipient, call.channel, text))
-        self.entries.append(Entry("tool", tokens, text, call.channel, recipient))
+        self.entries.append(_result(call.recipient or "", call.channel, text))
 
     def end_turn(self) -> None:
         """Drop all reasoning if the turn has ended in `final`; else it stays for the next turn.
@@ -121,6 +122,33 @@ class Ledger:
         if spoken and spoken[-1].channel == "final":
             self.entries = spoken
 
+    def mend(self, shown: Mapping[str, str]) -> None:
+        """Let a conversation go on whose process has ended in the middle of a turn.
+
+        A message that was being said is kept as far as the user has seen it, by `shown`, each message's text by its id.
+        A call that nothing has answered is answered.
+        """
+        mended: list[Entry] = []
+        for entry, after in zip_longest(self.entries, self.entries[1:]):
+            if entry.tokens:
+                mended.append(entry)
+            elif text := shown.get(entry.text):
+                mended.append(_cut_short(entry.channel or "final", text))
+            if entry.role == "assistant" and entry.recipient and (after is None or after.role != "tool"):
+                mended.append(_result(entry.recipient, entry.channel or "commentary", INTERRUPTED))
+        self.entries = mended
+        self.end_turn()
+
+
+def begun(channel: str, shown_as: str) -> Entry:
+    """Return what stands for a message that is being said, and that the user sees by the id `shown_as`."""
+    return Entry("assistant", (), shown_as, channel, complete=False)
+
+
+def user(text: str) -> Entry:
+    """Return a user's message."""
+    return Entry("user", tuple(render.user(text)), text)
+
 
 def size(entries: Iterable[Entry]) -> int:
     """Return how many tokens `entries` have."""
@@ -129,3 +157,14 @@ def size(entries: Iterable[Entry]) -> int:
 
 def _is_reasoning(entry: Entry) -> bool:
     return entry.channel == "analysis" and not entry.recipient
+
+
+def _result(recipient: str, channel: str, text: str) -> Entry:
+    if not _SAFE_RECIPIENT.fullmatch(recipient):
+        recipient = "functions.unknown"
+    return Entry("tool", tuple(render.tool_result(recipient, channel, text)), text, channel, recipient)
+
+
+def _cut_short(channel: str, text: str) -> Entry:
+    tokens = (*render.assistant_start(channel, None, None), *encoding.encode_text(text), encoding.END)
+    return Entry("assistant", tokens, text, channel, complete=False)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHUTDOWN_SECONDS = 0.4
+STORING_SECONDS = 0.3
 WATCH_SECONDS = 0.4
 LARGEST_LOG = 5 * 2**20
 
@@ -107,6 +108,8 @@ async def _serve(settings: Settings, make_engine: Callable[[Settings], Engine], 
     log.info("ending: %s", reason)
     agent.shut_down()
     await connection.finish(SHUTDOWN_SECONDS)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(agent.let_go(), STORING_SECONDS)
     engine.close()
     logging.shutdown()
     # The engine's thread may be deep in a prefill chunk; nobody is left to wait for it.

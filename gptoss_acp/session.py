@@ -9,19 +9,19 @@ import asyncio
 import contextlib
 import functools
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import commands, instructions, project, tools
-from gptoss_acp.commands import EFFORTS, Commands, Given, Heard
+from gptoss_acp.commands import EFFORTS, Commands, Given, Heard, as_effort
 from gptoss_acp.compaction import Compactor
 from gptoss_acp.engine.api import Engine, Sampling, Trace
-from gptoss_acp.ledger import Ledger
+from gptoss_acp.record import Record
 from gptoss_acp.settings import Effort, Mode, Settings
-from gptoss_acp.tools import mcp
+from gptoss_acp.tools import bounds, mcp
 from gptoss_acp.tools.client import TurnCancelledError
-from gptoss_acp.tools.permissions import MODES, Permissions
+from gptoss_acp.tools.permissions import MODES, Permissions, as_mode
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
@@ -30,6 +30,9 @@ from gptoss_acp.updates import Updates
 
 if TYPE_CHECKING:
     from gptoss_acp.harmony.render import FunctionTool
+
+
+LONGEST_TITLE = 80
 
 
 class Session:
@@ -41,53 +44,75 @@ class Session:
         engine: Engine,
         updates: Updates,
         settings: Settings,
-        trace: Trace | None = None,
+        record: Record,
         *,
+        trace: Trace | None = None,
         mcp_servers: Sequence[mcp.Configuration] = (),
     ) -> None:
         self._engine = engine
-        self._updates = updates
+        self.updates = updates
         self._settings = settings
         self._trace = trace
-        self._ledger = Ledger()
+        self.record = record
+        self._ledger = record.ledger
         cwd = workspace.roots.cwd
         self._instructions = instructions.compose(cwd, has_tools=True) + project.notes(cwd)
         self._today = datetime.now().astimezone().date()
-        self._effort = settings.effort
+        self._effort = as_effort(record.config.get("effort", "")) or settings.effort
         self._servers = mcp.Servers(mcp_servers, cwd)
         self._tools: list[Tool] = list(CODING_TOOLS)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
         self.workspace = workspace
-        self._permissions = Permissions(settings.mode)
-        self._unheard: list[Heard] = []
+        self._permissions = Permissions(as_mode(record.config.get("mode", "")) or settings.mode)
+        self._unheard = record.unheard
+        self._unnoted: list[Sequence[Mapping[str, Any]]] = []
         self._compactor = Compactor(self._ledger, engine, updates, self._sampling, trace)
-        self._commands = Commands(self._compactor, workspace, self._permissions, self, self._unheard)
+        self._commands = Commands(
+            *(self._compactor, workspace, self._permissions, self, self._unheard),
+            undoable=record.undoable,
+            forget=record.forget,
+        )
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
 
-    async def prompt(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> Outcome:
+    async def prompt(
+        self,
+        text: str,
+        attached: Callable[[], Awaitable[str]] | None = None,
+        blocks: Sequence[Mapping[str, Any]] = (),
+    ) -> Outcome:
         """Run one turn, or a slash command. A prompt that comes while another runs cancels that one and then runs.
 
         `attached` reads what is to be heard after the text; that is a part of the turn, and can be cancelled with it.
-        Cancelling the caller cancels the turn, and returns only when that has stopped.
+        `blocks` is the prompt as the client shows it. Cancelling the caller cancels the turn, and returns only when
+        that has stopped. Whatever has been shown by then is on the disk when this returns.
 
         Raises:
             EngineError: the model could not be loaded, or failed; the next prompt works.
         """
         self.cancel()
         cancels = self._cancels
+        self._unnoted.append(blocks)
         text = commands.meant(text)
         command = commands.read(text)
         if command is None:
             self._unheard.append(Heard(text, attached) if attached else Heard(text))
         async with self._turns:
-            if self._cancels != cancels:
-                return Outcome(stop_reason="cancelled")
-            if command is not None:
-                return await self._run(self._obey(command))
-            return await self._run(self._converse())
+            self._note_prompts()
+            try:
+                if self._cancels != cancels:
+                    return Outcome(stop_reason="cancelled")
+                if command is not None:
+                    return await self._run(self._obey(command))
+                if self.record.takes_title(title := bounds.clip_line(text, LONGEST_TITLE)):
+                    self.updates.title(title)
+                return await self._run(self._converse())
+            finally:
+                await self.record.commit()
+                if problem := self.record.take_problem():
+                    self.updates.message_chunk(str(uuid.uuid4()), problem)
 
     async def prepare(self) -> None:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
@@ -97,10 +122,16 @@ class Session:
         if not self._turns.locked() and self._take_tools():
             self._engine.read_ahead(self._ledger.tokens())
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Stop all that runs for the session, which is over."""
         self.cancel()
         self._servers.stop()
+
+    async def close(self) -> None:
+        """Stop, and free the session for other processes once all of it is on the disk."""
+        self.stop()
+        async with self._turns:
+            await self.record.close()
 
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
@@ -109,7 +140,7 @@ class Session:
 
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""
-        self._updates.commands(commands.advertised())
+        self.updates.commands(commands.advertised())
 
     @property
     def mode(self) -> Mode:
@@ -118,6 +149,7 @@ class Session:
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""
         self._permissions.mode = mode
+        self.record.set_config(mode=mode)
 
     @property
     def effort(self) -> Effort:
@@ -126,6 +158,7 @@ class Session:
     def set_effort(self, effort: Effort) -> None:
         """Change how hard the model thinks, from its next call on."""
         self._effort = effort
+        self.record.set_config(effort=effort)
         self._write_prefix()
         self._engine.read_ahead(self._ledger.tokens())
 
@@ -158,6 +191,11 @@ class Session:
         self._write_prefix()
         return True
 
+    def _note_prompts(self) -> None:
+        # Not when they come: what the turn before has still to say stands before them.
+        while self._unnoted:
+            self.record.asked(self._unnoted.pop(0))
+
     async def _hear(self) -> None:
         # What was said in prompts that were cancelled before they began is heard with this one.
         while self._unheard:
@@ -169,14 +207,17 @@ class Session:
         await self._servers.settled(mcp.PATIENCE_SECONDS)
         self._take_tools()
         for problem in self._servers.take_problems():
-            self._updates.message_chunk(str(uuid.uuid4()), problem)
+            self.updates.message_chunk(str(uuid.uuid4()), problem)
         await self._hear()
-        toolbox = Toolbox(self.workspace, self._permissions, self._updates, self._tools)
+        identifier = str(uuid.uuid4())
+        before_changes = functools.partial(self.record.before_changes, identifier)
+        toolbox = Toolbox(self.workspace, self._permissions, self.updates, self._tools, before_changes)
         turn = self._new_turn(toolbox)
         try:
             return await turn.run()
         finally:
-            self._commands.note_turn(turn.outcome, toolbox.changes)
+            self._commands.note_turn(identifier, turn.outcome, toolbox.changes)
+            self.record.after_changes(identifier, toolbox.changes)
 
     async def _obey(self, given: Given) -> Outcome:
         outcome = Outcome()
@@ -185,16 +226,16 @@ class Session:
         except (asyncio.CancelledError, TurnCancelledError):
             outcome.stop_reason = "cancelled"
         else:
-            self._updates.message_chunk(str(uuid.uuid4()), answer)
+            self.updates.message_chunk(str(uuid.uuid4()), answer)
         return outcome
 
     def _new_turn(self, toolbox: Toolbox) -> Turn:
         settings = self._settings
         constrain = functools.partial(_within_grammar, tools.descriptions(self._tools))
         return Turn(
-            self._ledger,
+            self.record,
             self._engine,
-            self._updates,
+            self.updates,
             toolbox,
             self._compactor,
             self._sampling,

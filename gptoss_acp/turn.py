@@ -21,6 +21,7 @@ from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.loading import load
+from gptoss_acp.record import Record
 from gptoss_acp.tools.client import TurnCancelledError
 from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
 from gptoss_acp.updates import Updates
@@ -61,7 +62,7 @@ class Reply:
 class Turn:
     """One turn of a session, whose ledger already holds the user's message."""
 
-    ledger: Ledger
+    record: Record
     engine: Engine
     updates: Updates
     toolbox: Toolbox
@@ -80,6 +81,10 @@ class Turn:
     _call: AnnouncedCall | None = None
     _unanswered: MessageEnded | None = None
     _compactable: bool = True
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.record.ledger
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
@@ -122,6 +127,7 @@ class Turn:
         if self._compactable and self.compactor.due:
             try:
                 await self.compactor.compact(self.outcome)
+                await self.record.commit()
             except CompactionError as error:
                 log.warning("the conversation was not compacted: %s", error)
                 self._compactable = False
@@ -131,6 +137,7 @@ class Turn:
         result = await self._call.run(message.text)
         self.ledger.add_tool_result(message, self.compactor.fitted(result))
         self._call = self._unanswered = None
+        await self.record.commit()
 
     def _settle_call(self) -> None:
         """End a tool call that was cut short or cancelled.
@@ -164,6 +171,8 @@ class Turn:
                 if reply.call or reply.stopped:
                     reply.limit_reached = False
                     break
+                if self.record.unsafe:
+                    await self.record.commit()
                 self._show_thinking(generation.figures)
                 await self.updates.drain()
         finally:
@@ -180,6 +189,8 @@ class Turn:
                 case MessageStarted():
                     self._visible = event.recipient is None and event.channel != "analysis"
                     self._message_id = str(uuid.uuid4())
+                    if self._visible:
+                        self.record.begun(event.channel, self._message_id)
                     if event.recipient is not None:
                         self._call = self.toolbox.announce(event.recipient)
                 case TextDelta():
@@ -201,6 +212,7 @@ class Turn:
         else:
             self._settle_call()
         self.ledger.add_sampled(message)
+        self.record.keep()
 
     def _note(self, token: int) -> None:
         if self.outcome.first_token_seconds is None:

@@ -5,42 +5,69 @@ Knows the shape of updates. Knows nothing about Harmony, so only what is handed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from gptoss_acp.rpc import Connection
 
 METHOD = "session/update"
 
+Update = dict[str, Any]
 CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]
 
 
 class Updates:
-    """The updates of one session. `shows_compaction`: the client has declared ACP's draft `compaction_update`."""
+    """The updates of one session.
 
-    def __init__(self, connection: Connection, session_id: str, *, shows_compaction: bool = False) -> None:
+    `record` notes each that is sent. `shows_compaction`: the client has declared ACP's draft `compaction_update`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        session_id: str,
+        record: Callable[[Update], None],
+        *,
+        shows_compaction: bool = False,
+    ) -> None:
         self._connection = connection
         self._session_id = session_id
+        self._record = record
         self._shows_compaction = shows_compaction
 
     def message_chunk(self, message_id: str, text: str) -> None:
         """Stream a piece of the agent's message `message_id`."""
+        content = {"type": "text", "text": text}
+        update = {"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": content}
+        self._record(update)
+        self._send_text(update)
 
-        def frame(joined: str) -> dict[str, Any]:
-            content = {"type": "text", "text": joined}
-            return self._frame({"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": content})
+    async def replay(self, updates: Sequence[Update]) -> None:
+        """Send what was recorded; drafts only to a client that knows them."""
+        for update in updates:
+            match update["sessionUpdate"]:
+                case "user_message_chunk" | "agent_message_chunk" if update["content"]["type"] == "text":
+                    self._send_text(update)
+                case "compaction_update":
+                    # One that has not ended has changed nothing.
+                    if self._shows_compaction and update["status"] != "in_progress":
+                        self._send(update)
+                case _:
+                    self._send(update)
+            await self.drain()
 
-        self._connection.notify_text(METHOD, message_id, text, frame)
+    def title(self, title: str) -> None:
+        """Say what the session is about."""
+        self._tell({"sessionUpdate": "session_info_update", "title": title})
 
     def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
         """Say that a tool call has begun; `pending` while its arguments are still to come."""
         update = {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind}
-        self._connection.notify(METHOD, self._frame({**update, "status": status}))
+        self._tell({**update, "status": status})
 
     def tool_call_update(self, identifier: str, **fields: Any) -> None:
         """Say what has changed about a tool call, in ACP's own field names."""
-        update = {"sessionUpdate": "tool_call_update", "toolCallId": identifier, **fields}
-        self._connection.notify(METHOD, self._frame(update))
+        self._tell({"sessionUpdate": "tool_call_update", "toolCallId": identifier, **fields})
 
     def compaction(
         self, identifier: str, status: CompactionStatus, text: str = "", *, before: int = 0, after: int = 0
@@ -50,12 +77,12 @@ class Updates:
         `text`: the summary where it is completed, the reason where it has failed. `before`, `after`: tokens.
         """
         if self._shows_compaction:
-            update: dict[str, Any] = {"sessionUpdate": "compaction_update", "compactionId": identifier}
+            update: Update = {"sessionUpdate": "compaction_update", "compactionId": identifier}
             if status == "completed":
                 update["summary"] = [{"type": "text", "text": text}]
             elif status == "failed":
                 update["error"] = text
-            self._connection.notify(METHOD, self._frame({**update, "status": status}))
+            self._tell({**update, "status": status})
         elif status == "in_progress":
             self.tool_call(identifier, "Compacting the conversation", "think", status)
         else:
@@ -69,26 +96,23 @@ class Updates:
 
     def commands(self, commands: Sequence[dict[str, Any]]) -> None:
         """Say which slash commands there are."""
-        update = {"sessionUpdate": "available_commands_update", "availableCommands": commands}
-        self._connection.notify(METHOD, self._frame(update))
+        self._tell({"sessionUpdate": "available_commands_update", "availableCommands": commands})
 
     def plan(self, entries: list[dict[str, str]]) -> None:
         """Show a plan in place of the one before."""
-        self._connection.notify(METHOD, self._frame({"sessionUpdate": "plan", "entries": entries}))
+        self._tell({"sessionUpdate": "plan", "entries": entries})
 
     def mode(self, mode: str) -> None:
         """Say that the session's mode is another, to clients that know legacy modes."""
-        self._connection.notify(METHOD, self._frame({"sessionUpdate": "current_mode_update", "currentModeId": mode}))
+        self._tell({"sessionUpdate": "current_mode_update", "currentModeId": mode})
 
     def config_options(self, options: list[dict[str, Any]]) -> None:
         """Say what the config options are now."""
-        update = {"sessionUpdate": "config_option_update", "configOptions": options}
-        self._connection.notify(METHOD, self._frame(update))
+        self._tell({"sessionUpdate": "config_option_update", "configOptions": options})
 
     def usage(self, used: int, size: int) -> None:
         """Say how many tokens of the context are in use."""
-        update = {"sessionUpdate": "usage_update", "used": used, "size": size}
-        self._connection.notify(METHOD, self._frame(update))
+        self._tell({"sessionUpdate": "usage_update", "used": used, "size": size})
 
     @property
     def congested(self) -> bool:
@@ -100,5 +124,20 @@ class Updates:
         if self._connection.congested:
             await self._connection.drain()
 
-    def _frame(self, update: dict[str, Any]) -> dict[str, Any]:
+    def _tell(self, update: Update) -> None:
+        self._record(update)
+        self._send(update)
+
+    def _send(self, update: Update) -> None:
+        self._connection.notify(METHOD, self._frame(update))
+
+    def _send_text(self, update: Update) -> None:
+        content = update["content"]
+
+        def frame(joined: str) -> dict[str, Any]:
+            return self._frame({**update, "content": {**content, "text": joined}})
+
+        self._connection.notify_text(METHOD, update["messageId"], content["text"], frame)
+
+    def _frame(self, update: Update) -> dict[str, Any]:
         return {"sessionId": self._session_id, "update": update}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -31,9 +32,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache and configuration out; one cache for all tests, so that the vocabulary is unpacked once."""
+    """Keep the user's own folders out; one cache for all tests, so that the vocabulary is unpacked once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HF_HUB_OFFLINE", "1")
         for name in [name for name in os.environ if name.startswith("GPTOSS_ACP_")]:
@@ -48,16 +50,17 @@ class Spawner:
         self._folder = folder
         self._agents = agents
         self._count = 0
+        self._scripts = itertools.count()
 
-    def __call__(self, *arguments: str, **options: Any) -> AgentProcess:
-        """Spawn `gptoss-acp` with `arguments`; for `options` see AgentProcess."""
-        return self._agents.enter_context(AgentProcess(self._new_home(), arguments, **options))
+    def __call__(self, *arguments: str, home: Path | None = None, **options: Any) -> AgentProcess:
+        """Spawn `gptoss-acp` with `arguments`, in a home of its own or in that of an earlier one; see AgentProcess."""
+        return self._agents.enter_context(AgentProcess(home or self._new_home(), arguments, **options))
 
     def scripted(
         self, *generations: Sequence[int], delay: float = 0, arguments: Sequence[str] = (), **options: Any
     ) -> AgentProcess:
         """Spawn it with these token ids in place of a model's, one list for each model call."""
-        file = self._folder / f"script-{self._count}.json"
+        file = self._folder / f"script-{next(self._scripts)}.json"
         file.write_text(json.dumps({"generations": [list(ids) for ids in generations], "delay": delay}), "utf-8")
         return self("--script", str(file), *arguments, **options)
 

@@ -5,6 +5,7 @@ Knows the tools' rooms. Knows nothing about the wire.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable, Sequence
@@ -13,14 +14,26 @@ from typing import Any, cast
 
 import orjson
 
+from gptoss_acp.record import Record
 from gptoss_acp.rpc import METHOD_NOT_FOUND, Connection, RpcError
 from gptoss_acp.settings import Mode
+from gptoss_acp.store.sessions import Store
 from gptoss_acp.tools.client import Capabilities, Client
 from gptoss_acp.tools.paths import Roots
 from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
 from gptoss_acp.updates import Updates
+
+
+@functools.cache
+def _store() -> Store:
+    return Store()
+
+
+def new_record() -> Record:
+    """Return the record of a new session, in the store of all tests."""
+    return Record(_store().create("/work"))
 
 
 class Peer:
@@ -71,7 +84,7 @@ class Desk:
         self.client = Client(connection, "session", capabilities or Capabilities())
         self.workspace = Workspace(Roots(cwd, additional), self.client)
         self.permissions = Permissions(mode)
-        self.toolbox = Toolbox(self.workspace, self.permissions, Updates(connection, "session"))
+        self.toolbox = Toolbox(self.workspace, self.permissions, Updates(connection, "session", lambda _: None))
 
     async def call(self, tool: str, arguments: Any = None, /, **named: Any) -> str:
         """Call a tool as the model does, with `arguments` or `named` ones, and return its result."""

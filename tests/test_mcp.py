@@ -30,7 +30,7 @@ from gptoss_acp.tools.registry import CODING_TOOLS
 from gptoss_acp.tools.schemas import plain
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.updates import Updates
-from tests.desk import Desk
+from tests.desk import Desk, new_record
 from tests.tokens import final, text_of, tool_call
 from tests.waiting import settled
 
@@ -77,7 +77,7 @@ class McpDesk(Desk):
     ) -> None:
         super().__init__(cwd, mode, answer=answer)
         self.servers = servers
-        updates = Updates(self.client._connection, "session")
+        updates = Updates(self.client._connection, "session", lambda _: None)
         self.toolbox = Toolbox(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
 
 
@@ -289,15 +289,16 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
     session = Session(
         desk.workspace,
         ScriptedEngine(tmp_path / "script"),
-        Updates(desk.client._connection, "session"),
+        Updates(desk.client._connection, "session", lambda _: None),
         Settings(max_turn_requests=1),
-        cast(Trace, SimpleNamespace(prompt=lambda tokens: told.append(text_of(tokens)), token=lambda _: None)),
+        new_record(),
+        trace=cast(Trace, SimpleNamespace(prompt=lambda tokens: told.append(text_of(tokens)), token=lambda _: None)),
         mcp_servers=[program(tmp_path)],
     )
     assert (await session.prompt("one")).stop_reason == "end_turn"
     await session._servers.settled()
     await session.prompt("two")
-    session.close()
+    await session.close()
     await asyncio.gather(*(server._living for server in session._servers._servers), return_exceptions=True)
     assert "test__add" not in told[0]
     assert told[1].count("type test__add = ") == 1

@@ -14,7 +14,7 @@ from gptoss_acp import instructions, project, tools
 from gptoss_acp.harmony import render
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from tests.desk import Desk
+from tests.desk import Desk, new_record
 from tests.test_session import FakeEngine, RecordingUpdates
 
 
@@ -209,17 +209,17 @@ def test_symlinks_within_the_repository_are_followed_and_the_users_own_may_lead_
     assert [text for _, text in shown(repository)] == ["mine", "inner"]
 
 
-def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
+async def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
     file = write(repository / "AGENTS.md", "Use tabs.")
-    session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings())
+    session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_record())
     told = session._ledger.prefix[1].text
     assert told.endswith(f"Git branch: trunk\n\nInstructions from {file}:\n\nUse tabs.\n")
 
 
-def test_all_that_comes_before_a_conversation_takes_1500_tokens_at_most(repository: Path) -> None:
+async def test_all_that_comes_before_a_conversation_takes_1500_tokens_at_most(repository: Path) -> None:
     folder = repository / "a/rather/long/way/down/from/its/root"
     folder.mkdir(parents=True)
-    session = Session(Desk(folder).workspace, FakeEngine(), RecordingUpdates(), Settings())
+    session = Session(Desk(folder).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_record())
     assert session._ledger.prefix_length <= 1500
     text = instructions.compose(folder, has_tools=True)
     alone = render.system("medium", date(2026, 11, 22), has_tools=True) + render.developer(text, tools.descriptions())

@@ -18,7 +18,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
 from gptoss_acp.updates import Updates
-from tests.desk import Desk
+from tests.desk import Desk, new_record
 from tests.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.waiting import settled
 
@@ -97,6 +97,8 @@ class RecordingUpdates(Updates):
     def message_chunk(self, message_id: str, text: str) -> None:
         self.chunks.append((message_id, text))
 
+    def title(self, title: str) -> None: ...
+
     def usage(self, used: int, size: int) -> None:
         self.usages.append((used, size))
 
@@ -113,7 +115,9 @@ class Stage:
     def __init__(self, **settings: Any) -> None:
         self.engine = FakeEngine()
         self.updates = RecordingUpdates()
-        self.session = Session(Desk(Path("/work")).workspace, self.engine, self.updates, Settings(**settings))
+        self.session = Session(
+            Desk(Path("/work")).workspace, self.engine, self.updates, Settings(**settings), new_record()
+        )
 
     def prompt(self, text: str) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self.session.prompt(text))
@@ -263,7 +267,9 @@ async def test_the_trace_sees_every_prompt_and_every_token_reasoning_too() -> No
             self.tokens.append(token)
 
     stage, trace = Stage(), Recorder()
-    stage.session = Session(Desk(Path("/work")).workspace, stage.engine, stage.updates, Settings(), trace)
+    stage.session = Session(
+        Desk(Path("/work")).workspace, stage.engine, stage.updates, Settings(), new_record(), trace=trace
+    )
     calls = [said(thought("hm"), tool_call("f", "{}")), final("Yo")]
     await stage.converse("Hi", *calls)
     assert trace.tokens == calls[0] + calls[1]
@@ -517,7 +523,8 @@ async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
         def notify_text(self, method: str, key: str, text: str, frame: Callable[[str], dict[str, Any]]) -> None:
             sent.append((method, frame(text)))
 
-    updates = Updates(Recorder(), "the-session")
+    recorded: list[Any] = []
+    updates = Updates(Recorder(), "the-session", recorded.append)
     updates.message_chunk("the-message", "Hi")
     updates.usage(10, 100)
     content = {"type": "text", "text": "Hi"}
@@ -527,3 +534,4 @@ async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
         ("session/update", {"sessionId": "the-session", "update": chunk}),
         ("session/update", {"sessionId": "the-session", "update": usage}),
     ]
+    assert recorded == [chunk, usage]

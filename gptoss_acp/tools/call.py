@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(slots=True)
 class Call:
-    """One tool call of a session. `changes` are those that it has made to files."""
+    """One tool call of a session. `changes` are those that it has made to files; it awaits `before_changes` first."""
 
     identifier: str
     workspace: Workspace
@@ -59,6 +59,7 @@ class Call:
     longest_output: int
     raw_input: Any = None
     changes: list[Change] = field(default_factory=list)
+    before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None
     _content: list[dict[str, Any]] = field(default_factory=list)
     _running: bool = False
     _ended: bool = False
@@ -92,6 +93,8 @@ class Call:
         changes = [
             replace(change, mode=disk.mode_of(change.path)) if change.after is None else change for change in changes
         ]
+        if self.before_changes is not None:
+            await self.before_changes(changes)
         await self.workspace.commit(changes)
         self.changes += changes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gptoss_acp.harmony.arguments import ArgumentError, parse_object, parse_string
@@ -30,7 +30,10 @@ MOST_REPETITIONS = 2
 
 
 class Toolbox:
-    """The tools of one turn. `changes` are those that its calls have made to files, in their order."""
+    """The tools of one turn. `changes` are those that its calls have made to files, in their order.
+
+    `before_changes` is awaited before any is made.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,13 @@ class Toolbox:
         permissions: Permissions,
         updates: Updates,
         tools: Sequence[Tool] = CODING_TOOLS,
+        before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None,
     ) -> None:
         self._workspace = workspace
         self._permissions = permissions
         self._updates = updates
         self.changes: list[Change] = []
+        self._before_changes = before_changes
         self._tools = {f"functions.{tool.name}": tool for tool in tools}
         self._last: tuple[str, Any] | None = None
         self._repetitions = 0
@@ -62,6 +67,7 @@ class Toolbox:
             kind=kind,
             longest_output=self._longest - 200,
             changes=self.changes,
+            before_changes=self._before_changes,
         )
         self._updates.tool_call(call.identifier, title, kind)
         return AnnouncedCall(self, call, recipient)

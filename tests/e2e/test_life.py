@@ -167,7 +167,7 @@ def test_stderr_and_home_stay_tidy(spawn: Spawner) -> None:
     assert agent.end() == 0
     assert agent.stderr == ""
     files = [path.name for path in agent.home.rglob("*") if path.is_file()]
-    assert sorted(files) == ["gptoss-acp.log", "stderr"]
+    assert sorted(files) == ["gptoss-acp.log", "opening.lock", "sessions.db", "stderr"]
 
 
 def test_a_log_level_puts_the_log_on_stderr(spawn: Spawner) -> None:

@@ -21,7 +21,10 @@ ENDLESS = final(numbers(20_000))
 
 @dataclass(frozen=True)
 class Method:
-    """A method, the params it takes besides the session's id, and for each field something that it may not be."""
+    """A method, the params it takes besides the session's id, and for each field something that it may not be.
+
+    `ends_turn`: it ends a turn that runs. `takes_any_session`: no session is not wrong.
+    """
 
     name: str
     params: dict[str, Any]
@@ -29,6 +32,7 @@ class Method:
     required: tuple[str, ...] = ()
     of_a_session: bool = True
     ends_turn: bool = field(default=False)
+    takes_any_session: bool = field(default=False)
 
     def __str__(self) -> str:
         return self.name
@@ -59,6 +63,29 @@ METHODS = (
         required=("cwd",),
         of_a_session=False,
     ),
+    Method(
+        "session/load",
+        {"cwd": "/", "mcpServers": []},
+        {"sessionId": 5, "cwd": 5, "mcpServers": "none"},
+        required=("sessionId", "cwd"),
+        ends_turn=True,
+    ),
+    Method(
+        "session/resume",
+        {"cwd": "/"},
+        {"sessionId": 5, "cwd": 5, "mcpServers": "none"},
+        required=("sessionId", "cwd"),
+        ends_turn=True,
+    ),
+    Method(
+        "session/fork",
+        {"cwd": "/"},
+        {"sessionId": 5, "cwd": 5, "mcpServers": "none"},
+        required=("sessionId", "cwd"),
+    ),
+    Method("session/list", {}, {"cwd": 5, "cursor": 5}, of_a_session=False),
+    Method("session/close", {}, {"sessionId": 5}, required=("sessionId",), ends_turn=True),
+    Method("session/delete", {}, {"sessionId": 5}, required=("sessionId",), ends_turn=True, takes_any_session=True),
     Method(
         "session/prompt",
         {"prompt": [{"type": "text", "text": "Go"}]},
@@ -114,7 +141,11 @@ def test_before_initialize(spawn: Spawner, method: Method) -> None:
 
 @pytest.mark.parametrize("method", OF_SESSIONS, ids=str)
 def test_without_its_session(agent: AgentProcess, method: Method) -> None:
-    error = agent.error(agent.ask(method.name, method.request("no-such-session")))
+    asked = agent.ask(method.name, method.request("no-such-session"))
+    if method.takes_any_session:
+        agent.result(asked)
+        return
+    error = agent.error(asked)
     assert error["code"] == -32002
     assert "no-such-session" in error["message"]
 
@@ -155,11 +186,14 @@ def test_while_a_turn_runs(agent: AgentProcess, method: Method) -> None:
     turn = agent.prompt(session, "Count")
     agent.read_until(lambda: bool(agent.chunks(session)))
     asked = agent.ask(method.name, method.request(session))
-    if method.ends_turn:
-        assert agent.result(turn)["stopReason"] == "cancelled"
-    else:
+    if method.name == "session/prompt":
+        turn, replaced = asked, turn
+        assert agent.result(replaced)["stopReason"] == "cancelled"
+    elif not method.ends_turn:
         agent.result(asked)
         seen = len(agent.chunks(session))
         agent.read_until(lambda: len(agent.chunks(session)) > seen)
-    agent.cancel(session)
-    assert agent.result(asked if method.ends_turn else turn)["stopReason"] == "cancelled"
+    if not method.ends_turn or method.name == "session/prompt":
+        agent.cancel(session)
+    assert agent.result(turn)["stopReason"] == "cancelled"
+    agent.result(asked)

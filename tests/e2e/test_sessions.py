@@ -1,0 +1,323 @@
+"""Sessions that survive: what a later process lists, replays and goes on with, however the one before has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_acp.ledger import INTERRUPTED
+from tests.agent_process import AgentProcess
+from tests.client_view import view
+from tests.conformance import Message
+from tests.conftest import Spawner
+from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
+
+FREE = ["--mode", "full-access"]
+
+
+def patch(*lines: str) -> list[int]:
+    return tool_call("functions.apply_patch", "\n".join(["*** Begin Patch", *lines, "*** End Patch"]))
+
+
+def shell(script: str) -> list[int]:
+    return tool_call("functions.shell", f'{{"command": ["sh", "-c", "{script}"]}}')
+
+
+PLAN = tool_call("functions.update_plan", '{"plan": [{"step": "Look", "status": "in_progress"}]}')
+
+
+def updates(agent: AgentProcess, session: str) -> list[Message]:
+    """Return all updates of a session so far."""
+    return [
+        received.message["params"]["update"]
+        for received in agent.received
+        if received.message.get("method") == "session/update" and received.message["params"]["sessionId"] == session
+    ]
+
+
+def opened(agent: AgentProcess, method: str, session: str, **params: Any) -> Any:
+    return agent.result(agent.ask(method, {"sessionId": session, "cwd": str(agent.home), "mcpServers": [], **params}))
+
+
+def loaded(agent: AgentProcess, session: str) -> list[Message]:
+    """Load a session and return what was replayed."""
+    before = len(updates(agent, session))
+    opened(agent, "session/load", session)
+    return updates(agent, session)[before:]
+
+
+def items(shown: list[Message]) -> list[dict[str, Any]]:
+    """Return the conversation that a client shows; the ids of the user's messages are the agent's own."""
+    unnamed = [{**one, "messageId": None} if one["sessionUpdate"] == "user_message_chunk" else one for one in shown]
+    return view(unnamed).items
+
+
+class Live:
+    """A conversation as its client sees it, with what the user has typed."""
+
+    def __init__(self, agent: AgentProcess, session: str) -> None:
+        self.agent = agent
+        self.session = session
+        self.shown: list[Message] = []
+        self._taken = len(updates(agent, session))
+
+    def say(self, text: str, until: Callable[[], bool] | None = None) -> str:
+        """Send a prompt, cancel it once `until` holds, and return its stop reason."""
+        content = {"type": "text", "text": text}
+        self.shown.append({"sessionUpdate": "user_message_chunk", "messageId": None, "content": content})
+        asked = self.agent.prompt(self.session, text)
+        if until is not None:
+            self.agent.read_until(until)
+            self.agent.cancel(self.session)
+        answer = self.agent.result(asked)
+        new = updates(self.agent, self.session)[self._taken :]
+        self._taken += len(new)
+        self.shown += new
+        return str(answer["stopReason"])
+
+
+def is_running(agent: AgentProcess, session: str) -> bool:
+    """Whether the last thing that a session has shown is a tool call that runs."""
+    return any(item.get("status") == "in_progress" for item in items(updates(agent, session))[-1:])
+
+
+def listed(agent: AgentProcess, **params: Any) -> Any:
+    return agent.result(agent.ask("session/list", params))
+
+
+# What comes back
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"session": {"compaction": {}}}], ids=["a client", "one of tomorrow"])
+def test_a_replay_shows_what_the_live_conversation_showed(capabilities: dict[str, Any], spawn: Spawner) -> None:
+    first = spawn.scripted(
+        *(said(thought("Secret."), preamble("I plan."), PLAN), patch("*** Add File: a", "+one"), final("Added 🫠.")),
+        *(said(preamble("Now."), shell("echo out; exit 3")), patch("*** Update File: a", "-1"), final("Failed.")),
+        *(said(preamble("Long."), shell("sleep 60")), said(thought("Hm."), final("We worked.")), final(numbers(4000))),
+        arguments=FREE,
+    )
+    params = {"protocolVersion": 1, "clientCapabilities": capabilities}
+    first.result(first.ask("initialize", params))
+    live = Live(first, first.new_session())
+    assert live.say("Add a file\nquickly") == "end_turn"
+    assert live.say("Go on") == "end_turn"
+    assert live.say("Wait", until=lambda: is_running(first, live.session)) == "cancelled"
+    assert live.say("/compact") == "end_turn"
+    assert live.say("/status") == "end_turn"
+    assert live.say("Count", until=lambda: "100" in first.messages(live.session)[-1]) == "cancelled"
+    assert first.end() == 0
+
+    second = spawn.scripted(final("And on."), home=first.home, traced=True)
+    second.result(second.ask("initialize", params))
+    replayed = loaded(second, live.session)
+    assert items(replayed) == items(live.shown)
+    for part in ("plans", "info", "usage"):
+        assert getattr(view(replayed), part) == getattr(view(live.shown), part)
+    assert view(replayed).info == {"title": "Add a file quickly"}
+    assert view(replayed).unfinished() == []
+    assert "Secret" not in str(replayed)
+    second.result(second.prompt(live.session, "Go on"))
+    asked = text_of(second.traced_prompts()[-1])
+    assert "We worked." in asked
+    assert asked.endswith(
+        f"{first.messages(live.session)[-1]}<|end|><|start|>user<|message|>Go on<|end|><|start|>assistant"
+    )
+
+
+def test_a_session_that_said_nothing_is_there_once_it_is_answered(spawn: Spawner) -> None:
+    first = spawn.scripted(final("x"), ends_well=False)
+    session = first.open()
+    first.process.kill()
+    second = spawn.scripted(final("x"), home=first.home)
+    second.initialize()
+    (info,) = listed(second)["sessions"]
+    assert (info["sessionId"], info["cwd"]) == (session, str(first.home))
+    assert loaded(second, session) == []
+    assert second.result(second.prompt(session, "Hi"))["stopReason"] == "end_turn"
+
+
+def test_what_is_long_is_replayed_in_short_lines(spawn: Spawner) -> None:
+    first = spawn.scripted(
+        patch("*** Add File: a", *["+" + 90 * "\\"] * 500),
+        shell("cat a; exit 1"),
+        final("x"),
+        arguments=FREE,
+    )
+    live = Live(first, first.open())
+    prompt = '"\\\n' * 60_000
+    assert live.say(prompt) == "end_turn"
+    assert first.end() == 0
+    second = spawn.scripted(final("x"), home=first.home)
+    second.initialize()
+    assert items(loaded(second, live.session)) == items(live.shown)
+
+
+def test_mode_and_effort_come_back_and_resume_replays_nothing(spawn: Spawner) -> None:
+    first = spawn.scripted(final("Ok."))
+    session = first.open()
+    first.result(first.prompt(session, "Hi"))
+    first.result(first.ask("session/set_mode", {"sessionId": session, "modeId": "read-only"}))
+    option = {"sessionId": session, "configId": "effort", "value": "high"}
+    first.result(first.ask("session/set_config_option", option))
+    assert first.end() == 0
+    second = spawn.scripted(final("Ok."), home=first.home, traced=True)
+    second.initialize()
+    answer = opened(second, "session/resume", session)
+    assert updates(second, session) == []
+    assert answer["modes"]["currentModeId"] == "read-only"
+    assert [option["currentValue"] for option in answer["configOptions"]] == ["read-only", "high"]
+    second.result(second.prompt(session, "And?"))
+    asked = text_of(second.traced_prompts()[-1])
+    assert "Reasoning: high" in asked
+    assert "Hi<|end|><|start|>assistant<|channel|>final<|message|>Ok.<|end|>" in asked
+
+
+def test_undo_takes_back_what_an_earlier_process_changed(spawn: Spawner) -> None:
+    turns = patch("*** Update File: a", "-one", "+1"), final("x"), patch("*** Delete File: a"), final("x")
+    first = spawn.scripted(*turns, arguments=FREE)
+    (first.home / "a").write_text("one\n")
+    (first.home / "a").chmod(0o750)
+    session = first.open()
+    for _ in range(2):
+        first.result(first.prompt(session, "Go"))
+    assert not (first.home / "a").exists()
+    assert first.end() == 0
+    second = spawn.scripted(final("x"), home=first.home)
+    second.initialize()
+    loaded(second, session)
+    second.result(second.prompt(session, "/undo"))
+    assert (first.home / "a").read_text() == "1\n"
+    assert (first.home / "a").stat().st_mode & 0o777 == 0o750
+    assert second.end() == 0
+    third = spawn.scripted(final("x"), home=first.home, traced=True)
+    third.initialize()
+    loaded(third, session)
+    third.result(third.prompt(session, "/undo"))
+    assert (first.home / "a").read_text() == "one\n"
+    third.result(third.prompt(session, "/undo"))
+    assert "nothing to take back" in third.messages(session)[-1]
+    third.result(third.prompt(session, "Go on"))
+    assert text_of(third.traced_prompts()[-1]).count("I have taken back your last changes") == 2
+
+
+# After a kill
+
+
+def test_what_was_shown_of_an_answer_is_what_the_model_is_told_that_it_said(spawn: Spawner) -> None:
+    first = spawn.scripted(said(preamble("I count."), final(numbers(5000))), delay=0.01, ends_well=False)
+    session = first.open()
+    first.prompt(session, "Count")
+    first.read_until(lambda: len(first.chunks(session)) > 60)
+    seen = first.messages(session)
+    time.sleep(1)
+    first.process.kill()
+    second = spawn.scripted(final("Ok."), home=first.home, traced=True)
+    second.initialize()
+    loaded(second, session)
+    kept = second.messages(session)
+    assert kept[0] == "I count."
+    assert kept[1].startswith(seen[1])
+    second.result(second.prompt(session, "Go on"))
+    assert text_of(second.traced_prompts()[-1]).endswith(
+        "<|start|>user<|message|>Count<|end|><|start|>assistant<|channel|>commentary<|message|>I count.<|end|>"
+        f"<|start|>assistant<|channel|>final<|message|>{kept[1]}<|end|>"
+        "<|start|>user<|message|>Go on<|end|><|start|>assistant"
+    )
+
+
+def test_a_call_that_was_running_has_failed_and_the_model_is_told(spawn: Spawner) -> None:
+    first = spawn.scripted(shell("touch begun; sleep 60"), arguments=FREE, ends_well=False)
+    session = first.open()
+    first.prompt(session, "Go")
+    first.read_until(lambda: is_running(first, session))
+    time.sleep(1)
+    first.process.kill()
+    second = spawn.scripted(final("Ok."), home=first.home, traced=True)
+    second.initialize()
+    (_, call) = items(loaded(second, session))
+    assert call["status"] == "failed"
+    second.result(second.prompt(session, "Go on"))
+    assert f"<|message|>{INTERRUPTED}<|end|><|start|>user<|message|>Go on<|end|>" in text_of(
+        second.traced_prompts()[-1]
+    )
+
+
+# Several sessions, several processes
+
+
+def test_the_list_is_in_pages_newest_first_and_of_one_folder_if_asked(spawn: Spawner, tmp_path: Path) -> None:
+    agent = spawn.scripted(final("x"))
+    agent.initialize()
+    sessions = [agent.new_session() for _ in range(60)]
+    elsewhere = agent.result(agent.ask("session/new", {"cwd": str(tmp_path), "mcpServers": []}))["sessionId"]
+    agent.result(agent.prompt(sessions[3], "What is new?"))
+    page = listed(agent)
+    rest = listed(agent, cursor=page["nextCursor"])
+    assert "nextCursor" not in rest
+    ids = [info["sessionId"] for info in page["sessions"] + rest["sessions"]]
+    assert ids == [sessions[3], elsewhere, *(one for one in reversed(sessions) if one != sessions[3])]
+    assert page["sessions"][0]["title"] == "What is new?"
+    assert [info["sessionId"] for info in listed(agent, cwd=str(tmp_path))["sessions"]] == [elsewhere]
+    for wrong in ({"cursor": "1"}, {"cwd": "here"}):
+        assert agent.error(agent.ask("session/list", wrong))["code"] == -32602
+
+
+def test_a_session_is_open_in_one_process_at_a_time(spawn: Spawner) -> None:
+    first = spawn.scripted(final("One."))
+    session = first.open()
+    first.result(first.prompt(session, "Hi"))
+    second = spawn.scripted(final("Two."), home=first.home, traced=True)
+    second.initialize()
+    assert [info["sessionId"] for info in listed(second)["sessions"]] == [session]
+    for method in ("session/load", "session/resume", "session/delete"):
+        params = {"sessionId": session, "cwd": str(first.home), "mcpServers": []}
+        error = second.error(second.ask(method, params))
+        assert error["code"] == -32600
+        assert f"is open already, in process {first.process.pid}" in error["message"]
+    fork = opened(second, "session/fork", session)["sessionId"]
+    second.result(second.prompt(fork, "And?"))
+    assert "One.<|end|><|start|>user<|message|>And?<|end|>" in text_of(second.traced_prompts()[-1])
+    assert len(items(loaded(second, fork))) == 4
+    first.result(first.ask("session/close", {"sessionId": session}))
+    assert len(items(loaded(second, session))) == 2
+    assert first.error(first.prompt(session, "Hi"))["code"] == -32002
+
+
+def test_a_deleted_session_is_gone(spawn: Spawner) -> None:
+    agent = spawn.scripted(final(numbers(5000)), delay=0.01)
+    session = agent.open()
+    turn = agent.prompt(session, "Count")
+    agent.read_until(lambda: bool(agent.chunks(session)))
+    for _ in range(2):
+        assert agent.result(agent.ask("session/delete", {"sessionId": session})) == {}
+    assert agent.result(turn)["stopReason"] == "cancelled"
+    assert listed(agent)["sessions"] == []
+    params = {"sessionId": session, "cwd": "/", "mcpServers": []}
+    assert agent.error(agent.ask("session/load", params))["code"] == -32002
+
+
+# A disk that does not play along
+
+
+def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_on(spawn: Spawner) -> None:
+    home = spawn._new_home()
+    (home / "data").write_text("no folder")
+    agent = spawn.scripted(final("One."), final("Two."), home=home)
+    session = agent.open()
+    for text in ("Hi", "And?"):
+        assert agent.result(agent.prompt(session, text))["stopReason"] == "end_turn"
+    first, problem, second = agent.messages(session)
+    assert (first, second) == ("One.", "Two.")
+    assert problem.startswith("Sessions can't be kept in ")
+    assert agent.error(agent.ask("session/list", {}))["message"].startswith("Sessions can't be kept in ")
+    (home / "data").unlink()
+    agent.result(agent.prompt(session, "Now?"))
+    assert [info["sessionId"] for info in listed(agent)["sessions"]] == [session]
+    assert agent.end() == 0
+    later = spawn.scripted(final("x"), home=home)
+    later.initialize()
+    assert len(items(loaded(later, session))) == 7
