@@ -1,6 +1,6 @@
 """Trains the bundled model from nothing, writes its weights and prints how well it does on the frozen tests.
 
-    python scripts/train_tiny.py --minutes 60
+    python scripts/train_tiny.py --minutes 100
     python scripts/train_tiny.py --evaluate
 
 Needs the extra `train` (JAX); two CPU cores are enough.
@@ -22,7 +22,7 @@ from gptoss_acp.engine import tiny as bundled
 def main() -> None:
     """Train, or only evaluate, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60, help="time to train, compiling not counted")
+    parser.add_argument("--minutes", type=float, default=100, help="time to train, compiling not counted")
     parser.add_argument(
         "--out", type=Path, default=bundled.data_folder(), help="folder for weights.npz and config.json"
     )
