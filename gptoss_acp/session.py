@@ -207,7 +207,8 @@ class Session:
         await self._servers.settled(mcp.PATIENCE_SECONDS)
         self._take_tools()
         for problem in self._servers.take_problems():
-            self.updates.message_chunk(str(uuid.uuid4()), problem)
+            # A paragraph of its own, for some clients show one message right behind another.
+            self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
         await self._hear()
         identifier = str(uuid.uuid4())
         before_changes = functools.partial(self.record.before_changes, identifier)

@@ -93,9 +93,9 @@ def test_unknown_methods_are_not_found_and_unknown_notifications_ignored(agent: 
     before = len(agent.received)
     agent.notify("_vendor/event", {"any": "thing"})
     agent.notify("session/unknown", None)
-    for method in ("_vendor/method", "session/load", "session/fork", "session/set_model", "", "Initialize"):
+    for method in ("_vendor/method", "session/set_model", "", "Initialize"):
         assert agent.error(agent.ask(method, {"sessionId": "x"}))["code"] == -32601
-    assert len(agent.received) == before + 6
+    assert len(agent.received) == before + 4
 
 
 # The protocol's own rules
@@ -106,7 +106,7 @@ def test_initialize_says_who_it_is_and_what_works(agent: AgentProcess) -> None:
     assert result["protocolVersion"] == 1
     assert result["agentInfo"]["name"] == "gptoss-acp"
     assert result["agentInfo"]["version"] == version("gptoss-acp")
-    assert result["agentCapabilities"]["loadSession"] is False
+    assert result["agentCapabilities"]["loadSession"] is True
     assert result["agentCapabilities"]["promptCapabilities"] == {
         "image": False,
         "audio": False,

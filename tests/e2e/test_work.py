@@ -40,13 +40,9 @@ ACTS = {
     "a command": Act("run touch made.txt", "execute", "made.txt", ""),
     "a number": Act("update config.json: replace 8080 with 9090", "edit", "config.json", "9090\n"),
     "a new file": Act('Create a file hello.txt with the text "hello world"', "edit", "hello.txt", "hello world\n"),
-    "a line": Act(
-        "In config.py change `DEBUG = True` to `DEBUG = False`", "edit", "config.py", "DEBUG = False\nPORT = 8080\n"
-    ),
-    "a deletion": Act("Delete build.log", "delete", "build.log", None),
 }
-ASKED = ("a command", "a number")
-"""The acts that are also refused and cancelled."""
+ASKED = ("a number",)
+"""The acts that are also refused and cancelled: what the model says to a refusal must come to an end."""
 
 
 @pytest.fixture
