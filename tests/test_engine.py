@@ -244,7 +244,7 @@ async def test_cancel_at_once_and_twice_is_one_cancel(engine: MlxEngine, solo_co
 
 
 async def test_a_prompt_longer_than_the_context_is_refused_with_what_to_do(engine: MlxEngine) -> None:
-    with pytest.raises(EngineError, match="new session"):
+    with pytest.raises(EngineError, match="clear"):
         engine.generate([1] * engine.context_length, GREEDY)
 
 

@@ -102,6 +102,8 @@ def test_setup_is_interrupted_and_goes_on_where_it_was(hub: Hub, tmp_path: Path)
         stdout=inside,
         stderr=inside,
         start_new_session=True,
+        # A program that a shell starts in the background inherits that this signal is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(inside)
     shown: list[bytes] = []
