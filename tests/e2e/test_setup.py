@@ -103,7 +103,7 @@ def test_setup_is_interrupted_and_goes_on_where_it_was(hub: Hub, tmp_path: Path)
         stderr=inside,
         start_new_session=True,
         # A program that a shell starts in the background inherits that this signal is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(inside)
     shown: list[bytes] = []
