@@ -11,7 +11,7 @@ import uuid
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Engine, LoadProgress
-from gptoss_acp.updates import Updates
+from gptoss_acp.updates import Updates, text_content
 
 UNSEEN_SECONDS = 1.0
 """What takes no longer is not worth a word."""
@@ -43,7 +43,7 @@ async def _show(loading: asyncio.Future[None], engine: Engine, updates: Updates)
         ended = False
         while not ended:
             now = _text(engine.load_progress, time.monotonic() - started)
-            updates.tool_call_update(identifier, content=_content(now))
+            updates.tool_call_update(identifier, content=[text_content(now)])
             ended = await _ended(loading, PROGRESS_SECONDS)
         error = loading.exception()
         if error is None:
@@ -51,7 +51,7 @@ async def _show(loading: asyncio.Future[None], engine: Engine, updates: Updates)
         else:
             text = str(error)
     finally:
-        updates.tool_call_update(identifier, status=status, content=_content(text))
+        updates.tool_call_update(identifier, status=status, content=[text_content(text)])
 
 
 async def _ended(loading: asyncio.Future[None], seconds: float) -> bool:
@@ -62,7 +62,3 @@ def _text(progress: LoadProgress, seconds: float) -> str:
     if not progress.total:
         return f"Getting ready, {seconds:.0f} s"
     return f"{progress.done / 1e9:.1f} of {progress.total / 1e9:.1f} GB, {seconds:.0f} s"
-
-
-def _content(text: str) -> list[dict[str, object]]:
-    return [{"type": "content", "content": {"type": "text", "text": text}}]

@@ -165,7 +165,7 @@ async def _say_hello(console: Console, engine: Engine) -> None:
     async for token in generation:
         for event in parser.feed(token):
             if isinstance(event, MessageStarted):
-                visible = event.recipient is None and event.channel != "analysis"
+                visible = event.visible
             elif isinstance(event, TextDelta) and visible:
                 console.print(event.text, end="", markup=False)
     figures = generation.figures

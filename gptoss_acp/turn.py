@@ -187,7 +187,7 @@ class Turn:
         for event in events:
             match event:
                 case MessageStarted():
-                    self._visible = event.recipient is None and event.channel != "analysis"
+                    self._visible = event.visible
                     self._message_id = str(uuid.uuid4())
                     if self._visible:
                         self.record.begun(event.channel, self._message_id)

@@ -90,7 +90,7 @@ class Updates:
             self.tool_call_update(
                 identifier,
                 status="completed" if status == "completed" else "failed",
-                content=[{"type": "content", "content": {"type": "text", "text": told}}],
+                content=[text_content(told)],
                 rawOutput={"tokensBefore": before, "tokensAfter": after},
             )
 
@@ -141,3 +141,8 @@ class Updates:
 
     def _frame(self, update: Update) -> dict[str, Any]:
         return {"sessionId": self._session_id, "update": update}
+
+
+def text_content(text: str) -> dict[str, Any]:
+    """Return a text as a tool call shows it, ACP's `ToolCallContent`."""
+    return {"type": "content", "content": {"type": "text", "text": text}}

@@ -74,9 +74,14 @@ class Figures:
     decode_seconds: float = 0.0
 
     @property
+    def decoded_tokens(self) -> int:
+        """Tokens after the first one, which belongs to the prefill."""
+        return max(0, self.generated_tokens - 1)
+
+    @property
     def tokens_per_second(self) -> float:
         """Rate after the first token, 0 with fewer than two tokens."""
-        return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
+        return self.decoded_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
 @dataclass(slots=True)
@@ -98,7 +103,7 @@ class Usage:
         self.cached_tokens += figures.cached_tokens
         self.output_tokens += figures.generated_tokens
         self.decode_seconds += figures.decode_seconds
-        self.decoded_tokens += max(0, figures.generated_tokens - 1)
+        self.decoded_tokens += figures.decoded_tokens
 
 
 class Trace(Protocol):

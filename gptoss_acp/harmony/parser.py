@@ -33,6 +33,11 @@ class MessageStarted:
     channel: Channel
     recipient: str | None
 
+    @property
+    def visible(self) -> bool:
+        """Whether the message is meant for the user (openai/harmony, docs/format.md)."""
+        return self.recipient is None and self.channel != "analysis"
+
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:

@@ -18,7 +18,7 @@ from gptoss_acp.tools.disk import Change
 from gptoss_acp.tools.errors import ToolError
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
 from gptoss_acp.tools.workspace import Workspace
-from gptoss_acp.updates import Updates
+from gptoss_acp.updates import Updates, text_content
 
 STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""
@@ -245,4 +245,4 @@ class _Stream:
 
 
 def _text(text: str) -> dict[str, Any]:
-    return {"type": "content", "content": {"type": "text", "text": bounds.fit(text, _LONGEST_FIELD)}}
+    return text_content(bounds.fit(text, _LONGEST_FIELD))

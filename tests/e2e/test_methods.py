@@ -5,7 +5,7 @@ A method that is added to the agent belongs into `METHODS`; a test says so if it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -31,8 +31,8 @@ class Method:
     wrong: dict[str, Any]
     required: tuple[str, ...] = ()
     of_a_session: bool = True
-    ends_turn: bool = field(default=False)
-    takes_any_session: bool = field(default=False)
+    ends_turn: bool = False
+    takes_any_session: bool = False
 
     def __str__(self) -> str:
         return self.name
