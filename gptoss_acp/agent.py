@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import __version__
+from gptoss_acp import __version__, authentication
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 PROTOCOL_VERSION = 1
 AUTH_REQUIRED = -32000
 RESOURCE_NOT_FOUND = -32002
-PREPARE_MODEL = "prepare-model"
-SET_UP = "setup"
 
 
 class Agent:
@@ -49,6 +47,7 @@ class Agent:
         self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
         self._opened_store: Store | None = None
+        self._untold: str | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -95,13 +94,13 @@ class Agent:
                     name: {} for name in ("list", "resume", "fork", "close", "delete", "additionalDirectories")
                 },
             },
-            "authMethods": self._auth_methods(),
+            "authMethods": authentication.methods(self._engine.model_name, params),
         }
 
     async def authenticate(self, params: Any) -> dict[str, Any]:
         request = await self._validate("AuthenticateRequest", params)
-        if request.method_id != PREPARE_MODEL:
-            raise _invalid("methodId", f"the only method that can be asked for is {PREPARE_MODEL}")
+        if request.method_id != authentication.PREPARE_MODEL:
+            raise _invalid("methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}")
         from gptoss_acp.engine.api import EngineError
 
         try:
@@ -178,6 +177,8 @@ class Agent:
         text = prompt.text(request.prompt, session.workspace.roots)
         attached = partial(prompt.attached, request.prompt, session.workspace)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
+        session.record.note_problem(self._untold)
+        self._untold = None
         with self._answering_failures():
             return prompt_response(await session.prompt(text, attached, blocks))
 
@@ -218,32 +219,23 @@ class Agent:
 
     # What the methods share
 
-    def _auth_methods(self) -> list[dict[str, Any]]:
-        """Return how the model can be made ready: by `authenticate`, and in a terminal where the client has one."""
-        model = self._engine.model_name
-        methods: list[dict[str, Any]] = [{"id": PREPARE_MODEL, **_preparation(model)}]
-        if _runs_terminal_auth(self._initialize_params):
-            methods.append(
-                {
-                    "id": SET_UP,
-                    "type": "terminal",
-                    "name": "Set up in a terminal",
-                    "description": "Choose a model that fits this machine, download it and try it.",
-                    # Added to the arguments that started us; older clients put them in their place.
-                    "args": ["--model", model, "setup"],
-                }
-            )
-        return methods
-
     async def _import_slowly(self) -> Any:
         schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
         await asyncio.to_thread(importlib.import_module, "gptoss_acp.session")
         from gptoss_acp.store.sessions import Store
 
         store = self._opened_store = Store()
-        self._in_background(store.keep_for(self._settings.keep_days), "old sessions are not deleted")
+        self._in_background(self._tidy_store(store), "old sessions are not deleted")
         self._engine.start()
         return schema
+
+    async def _tidy_store(self, store: Store) -> None:
+        from gptoss_acp.store.errors import DamagedError
+
+        try:
+            await store.keep_for(self._settings.keep_days)
+        except DamagedError as error:
+            self._untold = str(error)
 
     @property
     def _store(self) -> Store:
@@ -367,7 +359,7 @@ class Agent:
             code = INVALID_REQUEST if isinstance(error, SessionInUseError) else INTERNAL_ERROR
             raise RpcError(code, as_sentence(str(error))) from error
         except ModelMissingError as error:
-            methods = self._auth_methods()
+            methods = authentication.methods(self._engine.model_name, self._initialize_params)
             download = f"Authenticate with '{methods[0]['name']}', or choose" if error.downloadable else "Choose"
             message = f"{error} {download} another with --model."
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
@@ -377,28 +369,6 @@ class Agent:
 
 def _invalid(field: str, problem: str) -> RpcError:
     return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
-
-
-def _preparation(model: str) -> dict[str, str]:
-    """Return name and description of the method that prepares the model."""
-    from gptoss_acp.engine import checkpoints
-
-    name = checkpoints.short_name(model)
-    if not checkpoints.is_repository(model):
-        return {"name": f"Load {name}", "description": "Load the model, to see that it works."}
-    size = checkpoints.DOWNLOAD_GB.get(model)
-    return {
-        "name": f"Download {name} ({size} GB)" if size else f"Download {name}",
-        "description": f"Download {model} from Hugging Face if it is not on this machine yet, and load it.",
-    }
-
-
-def _runs_terminal_auth(initialize_params: Any) -> bool:
-    """Whether the client has declared `auth.terminal`, whatever shape its params have."""
-    value = initialize_params
-    for key in ("clientCapabilities", "auth", "terminal"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is True
 
 
 def _absolute(field: str, path: str) -> Path:

@@ -321,3 +321,19 @@ def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_
     later = spawn.scripted(final("x"), home=home)
     later.initialize()
     assert len(items(loaded(later, session))) == 7
+
+
+def test_a_damaged_database_is_set_aside_and_the_user_is_told(spawn: Spawner) -> None:
+    first = spawn.scripted(final("x"))
+    first.open()
+    assert first.end() == 0
+    (database,) = first.home.rglob("sessions.db")
+    database.write_bytes(b"no database" * 1000)
+    second = spawn.scripted(final("One."), home=first.home)
+    session = second.open()
+    for text in ("Hi", "And?"):
+        assert second.result(second.prompt(session, text))["stopReason"] == "end_turn"
+    assert [message == "One." for message in second.messages(session)] == [True, False, True]
+    (aside,) = first.home.rglob("sessions-damaged-*.db")
+    assert aside.name in second.messages(session)[1]
+    assert [info["sessionId"] for info in listed(second)["sessions"]] == [session]
