@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 
+from gptoss_acp.engine import disk
 from gptoss_acp.ledger import INTERRUPTED
 from tests.agent_process import AgentProcess
 from tests.client_view import view
@@ -202,6 +204,35 @@ def test_undo_takes_back_what_an_earlier_process_changed(spawn: Spawner) -> None
     assert "nothing to take back" in third.messages(session)[-1]
     third.result(third.prompt(session, "Go on"))
     assert text_of(third.traced_prompts()[-1]).count("I have taken back your last changes") == 2
+
+
+def test_the_first_prompt_after_a_restart_reads_only_what_is_new(
+    spawn: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = spawn("--model", "tiny")
+    session = first.open()
+    usage = first.result(first.prompt(session, "Count to 20"))["usage"]
+    # While it is idle it reads the conversation as the next prompt will begin, and stores that.
+    deadline = time.monotonic() + 60
+    while stored_tokens() < usage["inputTokens"] + 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert first.end() == 0
+    second = spawn("--model", "tiny", home=first.home)
+    second.initialize()
+    loaded(second, session)
+    usage = second.result(second.prompt(session, "Hello"))["usage"]
+    assert usage["inputTokens"] - usage["cachedReadTokens"] < 30
+
+
+def stored_tokens() -> int:
+    """Return how many tokens the contexts on disk have together."""
+    total = 0
+    for path in disk.files(disk.folder()):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            total += len(file.get_tensor("tokens"))
+    return total
 
 
 # After a kill
