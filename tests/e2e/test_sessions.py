@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,83 +11,15 @@ import safetensors
 
 from gptoss_acp.engine import disk
 from gptoss_acp.ledger import INTERRUPTED
-from tests.agent_process import AgentProcess
 from tests.client_view import view
-from tests.conformance import Message
 from tests.conftest import Spawner
+from tests.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
 from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
 FREE = ["--mode", "full-access"]
 
 
-def patch(*lines: str) -> list[int]:
-    return tool_call("functions.apply_patch", "\n".join(["*** Begin Patch", *lines, "*** End Patch"]))
-
-
-def shell(script: str) -> list[int]:
-    return tool_call("functions.shell", f'{{"command": ["sh", "-c", "{script}"]}}')
-
-
 PLAN = tool_call("functions.update_plan", '{"plan": [{"step": "Look", "status": "in_progress"}]}')
-
-
-def updates(agent: AgentProcess, session: str) -> list[Message]:
-    """Return all updates of a session so far."""
-    return [
-        received.message["params"]["update"]
-        for received in agent.received
-        if received.message.get("method") == "session/update" and received.message["params"]["sessionId"] == session
-    ]
-
-
-def opened(agent: AgentProcess, method: str, session: str, **params: Any) -> Any:
-    return agent.result(agent.ask(method, {"sessionId": session, "cwd": str(agent.home), "mcpServers": [], **params}))
-
-
-def loaded(agent: AgentProcess, session: str) -> list[Message]:
-    """Load a session and return what was replayed."""
-    before = len(updates(agent, session))
-    opened(agent, "session/load", session)
-    return updates(agent, session)[before:]
-
-
-def items(shown: list[Message]) -> list[dict[str, Any]]:
-    """Return the conversation that a client shows; the ids of the user's messages are the agent's own."""
-    unnamed = [{**one, "messageId": None} if one["sessionUpdate"] == "user_message_chunk" else one for one in shown]
-    return view(unnamed).items
-
-
-class Live:
-    """A conversation as its client sees it, with what the user has typed."""
-
-    def __init__(self, agent: AgentProcess, session: str) -> None:
-        self.agent = agent
-        self.session = session
-        self.shown: list[Message] = []
-        self._taken = len(updates(agent, session))
-
-    def say(self, text: str, until: Callable[[], bool] | None = None) -> str:
-        """Send a prompt, cancel it once `until` holds, and return its stop reason."""
-        content = {"type": "text", "text": text}
-        self.shown.append({"sessionUpdate": "user_message_chunk", "messageId": None, "content": content})
-        asked = self.agent.prompt(self.session, text)
-        if until is not None:
-            self.agent.read_until(until)
-            self.agent.cancel(self.session)
-        answer = self.agent.result(asked)
-        new = updates(self.agent, self.session)[self._taken :]
-        self._taken += len(new)
-        self.shown += new
-        return str(answer["stopReason"])
-
-
-def is_running(agent: AgentProcess, session: str) -> bool:
-    """Whether the last thing that a session has shown is a tool call that runs."""
-    return any(item.get("status") == "in_progress" for item in items(updates(agent, session))[-1:])
-
-
-def listed(agent: AgentProcess, **params: Any) -> Any:
-    return agent.result(agent.ask("session/list", params))
 
 
 # What comes back
