@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def test_a_deleted_session_is_gone(spawn: Spawner) -> None:
 
 
 def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_on(spawn: Spawner) -> None:
-    home = spawn._new_home()
+    home = spawn.new_home()
     (home / "data").write_text("no folder")
     agent = spawn.scripted(final("One."), final("Two."), home=home)
     session = agent.open()
@@ -283,6 +284,32 @@ def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_
     later = spawn.scripted(final("x"), home=home)
     later.initialize()
     assert len(items(loaded(later, session))) == 7
+
+
+def test_on_a_full_disk_the_session_goes_on_and_is_stored_once_there_is_room(spawn: Spawner, small_disk: Path) -> None:
+    home = spawn.new_home()
+    (home / "data").symlink_to(small_disk)
+    turns = final("One."), patch("*** Add File: a", "+1"), final("Two."), final("Three."), final("Four.")
+    first = spawn.scripted(*turns, home=home, arguments=FREE, ends_well=False)
+    live = Live(first, first.open())
+    live.say("Hi")
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 4096):
+            pass
+    live.say("Go " + "on " * 20_000)
+    live.say("And on")
+    assert (home / "a").read_text() == "1\n"
+    *_, two, problem, three = first.messages(live.session)
+    assert (two, three) == ("Two.", "Three.")
+    assert problem.endswith("the disk is full; free some space.")
+    filler.unlink()
+    live.say("Now?")
+    first.process.kill()
+    first.exit_code()
+    second = spawn.scripted(final("x"), home=home)
+    second.initialize()
+    assert items(loaded(second, live.session)) == items(live.shown)
 
 
 def test_a_damaged_database_is_set_aside_and_the_user_is_told(spawn: Spawner) -> None:
