@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ PROTOCOL_VERSION = 1
 AUTH_REQUIRED = -32000
 RESOURCE_NOT_FOUND = -32002
 
+_LONGEST_LIST = 60_000
+
 
 class Agent:
     """Every session of one client."""
@@ -47,6 +50,7 @@ class Agent:
         self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
         self._opened_store: Store | None = None
+        self._closing: dict[str, asyncio.Task[None]] = {}
         self._untold: str | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -116,9 +120,10 @@ class Agent:
         from gptoss_acp.record import Record
 
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
-        stored = self._store.create(request.cwd, request.additional_directories or (), config)
+        stored = self._store.create(**_folders(request), config=config)
         record = Record(stored)
-        await record.commit()
+        async with _freed_on_failure(stored):
+            await record.commit()
         session = self._new_session(record, stored.info, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
@@ -136,8 +141,7 @@ class Agent:
     async def fork_session(self, params: Any) -> dict[str, Any]:
         request, servers = await self._opening("ForkSessionRequest", params)
         with self._answering_failures():
-            folders = request.cwd, request.additional_directories or ()
-            stored = await self._store.fork(request.session_id, *folders)
+            stored = await self._store.fork(request.session_id, **_folders(request))
             session, _ = await self._resume(stored, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
@@ -151,7 +155,7 @@ class Agent:
                 page = await self._store.page(cwd, request.cursor)
         except CursorError:
             raise _invalid("cursor", "no list has given this cursor") from None
-        listed = {"sessions": [_described(info) for info in page.sessions]}
+        listed = {"sessions": _described(page.sessions)}
         return listed | ({"nextCursor": page.cursor} if page.cursor else {})
 
     async def close_session(self, params: Any) -> dict[str, Any]:
@@ -268,10 +272,8 @@ class Agent:
         """Return a request that opens a session, once it can be opened, and its MCP servers."""
         lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
         request = await self._validate(model, lenient)
-        _absolute("cwd", request.cwd)
-        for path in request.additional_directories or ():
-            _absolute("additionalDirectories", path)
-        servers = await self._mcp_servers(lenient["mcpServers"])
+        _folders(request)
+        servers = await self._mcp_servers(lenient["mcpServers"] or [])
         with self._answering_failures():
             await self._engine.check_available()
         return request, servers
@@ -281,20 +283,17 @@ class Agent:
         await self._close(request.session_id)
         with self._answering_failures():
             stored = await self._store.open(request.session_id)
-            stored.change(cwd=request.cwd, additional=tuple(request.additional_directories or ()))
+            stored.change(**_folders(request))
             return await self._resume(stored, servers)
 
     async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
         """Return a session that goes on from what is stored, and all that it has shown so far."""
         from gptoss_acp.record import Record
 
-        try:
+        async with _freed_on_failure(stored):
             shown = await stored.updates()
             record = Record(stored, shown, await stored.undos())
             await record.commit()
-        except BaseException:
-            await stored.close()
-            raise
         return self._new_session(record, stored.info, servers), shown
 
     def _opened(self, session: Session, answer: dict[str, Any]) -> dict[str, Any]:
@@ -323,10 +322,13 @@ class Agent:
         return session
 
     async def _close(self, session_id: str) -> None:
-        """Close a session if it is open."""
+        """Close a session if it is open, and go on doing so if this is cancelled."""
         session = self._sessions.pop(session_id, None)
         if session is not None:
-            await session.close()
+            self._closing[session_id] = self._in_background(session.close(), "a session was not closed")
+        if closing := self._closing.get(session_id):
+            await asyncio.shield(closing)
+            self._closing.pop(session_id, None)
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -334,7 +336,7 @@ class Agent:
             raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
         return session
 
-    def _in_background(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None], failure: str) -> asyncio.Task[None]:
         async def finish() -> None:
             try:
                 await work
@@ -344,6 +346,7 @@ class Agent:
         task = asyncio.create_task(finish())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     @contextlib.contextmanager
     def _answering_failures(self) -> Iterator[None]:
@@ -377,16 +380,35 @@ def _absolute(field: str, path: str) -> Path:
     return Path(path)
 
 
-def _described(info: Info) -> dict[str, Any]:
-    """Return what a list says of a session."""
-    from gptoss_acp.store.tables import as_time
+@contextlib.asynccontextmanager
+async def _freed_on_failure(stored: StoredSession) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await stored.close()
+        raise
 
-    described = {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
-    return (
-        described
+
+def _described(infos: Sequence[Info]) -> list[dict[str, Any]]:
+    """Return what a list says of sessions."""
+    from gptoss_acp.store.tables import as_time
+    from gptoss_acp.tools import bounds
+
+    described: list[dict[str, Any]] = [
+        {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
         | ({"title": info.title} if info.title else {})
-        | ({"additionalDirectories": list(info.additional)} if info.additional else {})
-    )
+        for info in infos
+    ]
+    folders = [{"additionalDirectories": list(info.additional)} if info.additional else {} for info in infos]
+    whole = [session | more for session, more in zip(described, folders, strict=True)]
+    # The folders need not be said (ACP, session-list), and a line must not be too long.
+    return whole if bounds.json_size(whole) < _LONGEST_LIST else described
+
+
+def _folders(request: Any) -> dict[str, Any]:
+    """Return the folders of a session that a request opens."""
+    additional = [str(_absolute("additionalDirectories", path)) for path in request.additional_directories or ()]
+    return {"cwd": os.path.normpath(_absolute("cwd", request.cwd)), "additional": tuple(additional)}
 
 
 def _mode(field: str, name: str) -> Mode:

@@ -250,6 +250,42 @@ def test_a_session_is_open_in_one_process_at_a_time(spawn: Spawner) -> None:
     assert first.error(first.prompt(session, "Hi"))["code"] == -32002
 
 
+def test_a_session_that_is_being_closed_can_be_loaded_at_once(spawn: Spawner) -> None:
+    agent = spawn.scripted(shell("trap '' TERM; sleep 60"), final("x"), arguments=FREE)
+    session = agent.open()
+    turn = agent.prompt(session, "Go")
+    agent.read_until(lambda: is_running(agent, session))
+    params = {"sessionId": session, "cwd": str(agent.home), "mcpServers": None}
+    cancelled = agent.ask("session/close", {"sessionId": session})
+    agent.notify("$/cancel_request", {"requestId": cancelled})
+    agent.result(agent.ask("session/resume", params))
+    assert agent.result(turn)["stopReason"] == "cancelled"
+    assert agent.error(cancelled)["code"] == -32800
+    assert agent.result(agent.prompt(session, "And?"))["stopReason"] == "end_turn"
+
+
+def test_the_mcp_servers_of_a_loaded_session_are_those_of_the_request(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("x"))
+    session = agent.open()
+    broken = {"name": "broken", "command": "/bin/false", "args": [], "env": []}
+    opened(agent, "session/load", session, mcpServers=[broken])
+    agent.result(agent.prompt(session, "Hi"))
+    assert "The MCP server broken is not available" in agent.messages(session)[0]
+
+
+def test_a_list_of_many_folders_still_fits_a_line(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("x"))
+    agent.initialize()
+    for count in (3, *[30] * 49):
+        folders = [f"/{'x' * 60}/{number}" for number in range(count)]
+        params = {"cwd": "/", "mcpServers": [], "additionalDirectories": folders}
+        agent.result(agent.ask("session/new", params))
+    assert len(listed(agent)["sessions"]) == 50
+    other = agent.result(agent.ask("session/new", {"cwd": "/usr", "mcpServers": [], "additionalDirectories": ["/bin"]}))
+    (info,) = listed(agent, cwd="/usr")["sessions"]
+    assert (info["sessionId"], info["additionalDirectories"]) == (other["sessionId"], ["/bin"])
+
+
 def test_a_deleted_session_is_gone(spawn: Spawner) -> None:
     agent = spawn.scripted(final(numbers(5000)), delay=0.01)
     session = agent.open()
