@@ -9,20 +9,19 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import os
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import __version__, authentication
-from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
+from gptoss_acp import __version__, authentication, validation
+from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine, Trace
     from gptoss_acp.record import Record
     from gptoss_acp.session import Session
-    from gptoss_acp.settings import Effort, Mode, Settings
+    from gptoss_acp.settings import Settings
     from gptoss_acp.store.recording import StoredSession
     from gptoss_acp.store.sessions import Store
     from gptoss_acp.store.tables import Info
@@ -83,7 +82,7 @@ class Agent:
         # Answered without the schema: importing it takes a second, which an editor would wait for at every start.
         requested = params.get("protocolVersion") if isinstance(params, dict) else None
         if not isinstance(requested, int) or isinstance(requested, bool):
-            raise _invalid("protocolVersion", "an integer is required")
+            raise validation.invalid("protocolVersion", "an integer is required")
         self._initialize_params = params
         if self._imports is None:
             self._imports = asyncio.create_task(self._import_slowly())
@@ -104,7 +103,9 @@ class Agent:
     async def authenticate(self, params: Any) -> dict[str, Any]:
         request = await self._validate("AuthenticateRequest", params)
         if request.method_id != authentication.PREPARE_MODEL:
-            raise _invalid("methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}")
+            raise validation.invalid(
+                "methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}"
+            )
         from gptoss_acp.engine.api import EngineError
 
         try:
@@ -120,7 +121,7 @@ class Agent:
         from gptoss_acp.record import Record
 
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
-        stored = self._store.create(**_folders(request), config=config)
+        stored = self._store.create(**validation.folders(request), config=config)
         record = Record(stored)
         async with _freed_on_failure(stored):
             await record.commit()
@@ -141,7 +142,7 @@ class Agent:
     async def fork_session(self, params: Any) -> dict[str, Any]:
         request, servers = await self._opening("ForkSessionRequest", params)
         with self._answering_failures():
-            stored = await self._store.fork(request.session_id, **_folders(request))
+            stored = await self._store.fork(request.session_id, **validation.folders(request))
             session, _ = await self._resume(stored, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
@@ -149,12 +150,12 @@ class Agent:
         request = await self._validate("ListSessionsRequest", params)
         from gptoss_acp.store.tables import CursorError
 
-        cwd = request.cwd and str(_absolute("cwd", request.cwd))
+        cwd = request.cwd and str(validation.absolute("cwd", request.cwd))
         try:
             with self._answering_failures():
                 page = await self._store.page(cwd, request.cursor)
         except CursorError:
-            raise _invalid("cursor", "no list has given this cursor") from None
+            raise validation.invalid("cursor", "no list has given this cursor") from None
         listed = {"sessions": _described(page.sessions)}
         return listed | ({"nextCursor": page.cursor} if page.cursor else {})
 
@@ -189,7 +190,7 @@ class Agent:
     async def set_mode(self, params: Any) -> dict[str, Any]:
         request = await self._validate("SetSessionModeRequest", params)
         session = self._session(request.session_id)
-        session.set_mode(_mode("modeId", request.mode_id))
+        session.set_mode(validation.mode("modeId", request.mode_id))
         session.updates.config_options(session.config_options())
         await session.record.commit()
         return {}
@@ -198,12 +199,12 @@ class Agent:
         request = await self._validate("SetSessionConfigOptionSelectRequest", params)
         session = self._session(request.session_id)
         if request.config_id == "mode":
-            session.set_mode(_mode("value", request.value))
+            session.set_mode(validation.mode("value", request.value))
             session.updates.mode(session.mode)
         elif request.config_id == "effort":
-            session.set_effort(_effort("value", request.value))
+            session.set_effort(validation.effort("value", request.value))
         else:
-            raise _invalid("configId", "there is no such option")
+            raise validation.invalid("configId", "there is no such option")
         await session.record.commit()
         return {"configOptions": session.config_options()}
 
@@ -246,34 +247,22 @@ class Agent:
         assert self._opened_store is not None, "a request has been validated, so the imports are through"
         return self._opened_store
 
-    async def _validate(self, model: str, params: Any, within: Sequence[str] = ()) -> Any:
-        """Return `params`, which stand `within` others, as the schema's `model`, or answer with the wrong fields."""
+    async def _schema(self) -> Any:
+        """Return the SDK's schema once it is imported."""
         if self._imports is None:
             raise RpcError(INVALID_REQUEST, "Invalid request: send initialize first")
-        schema = await asyncio.shield(self._imports)
-        try:
-            return getattr(schema, model).model_validate(params)
-        except ValueError as error:
-            raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error, within)) from None
+        return await asyncio.shield(self._imports)
 
-    async def _mcp_servers(self, entries: list[Any]) -> list[Any]:
-        """Return the MCP servers of a request, each in its own type; the schema would skip wrong ones in silence."""
-        return [await self._mcp_server(entry, ("mcpServers", str(index))) for index, entry in enumerate(entries)]
-
-    async def _mcp_server(self, entry: Any, within: Sequence[str]) -> Any:
-        models = {"stdio": "McpServerStdio", "http": "HttpMcpServer", "sse": "SseMcpServer"}
-        given = {"type": "stdio", "args": [], "env": [], "headers": []} | (entry if isinstance(entry, dict) else {})
-        model = models.get(str(given["type"]))
-        if model is None:
-            raise _invalid(".".join([*within, "type"]), f"one of {', '.join(models)} is required")
-        return await self._validate(model, given, within)
+    async def _validate(self, model: str, params: Any) -> Any:
+        """Return `params` as the schema's `model`, or answer with the wrong fields."""
+        return validation.read(await self._schema(), model, params)
 
     async def _opening(self, model: str, params: Any) -> tuple[Any, list[Any]]:
         """Return a request that opens a session, once it can be opened, and its MCP servers."""
         lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
         request = await self._validate(model, lenient)
-        _folders(request)
-        servers = await self._mcp_servers(lenient["mcpServers"] or [])
+        validation.folders(request)
+        servers = validation.mcp_servers(await self._schema(), lenient["mcpServers"] or [])
         with self._answering_failures():
             await self._engine.check_available()
         return request, servers
@@ -283,7 +272,7 @@ class Agent:
         await self._close(request.session_id)
         with self._answering_failures():
             stored = await self._store.open(request.session_id)
-            stored.change(**_folders(request))
+            stored.change(**validation.folders(request))
             return await self._resume(stored, servers)
 
     async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
@@ -370,16 +359,6 @@ class Agent:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
 
 
-def _invalid(field: str, problem: str) -> RpcError:
-    return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
-
-
-def _absolute(field: str, path: str) -> Path:
-    if not Path(path).is_absolute():
-        raise _invalid(field, "an absolute path is required")
-    return Path(path)
-
-
 @contextlib.asynccontextmanager
 async def _freed_on_failure(stored: StoredSession) -> AsyncIterator[None]:
     try:
@@ -403,30 +382,6 @@ def _described(infos: Sequence[Info]) -> list[dict[str, Any]]:
     whole = [session | more for session, more in zip(described, folders, strict=True)]
     # The folders need not be said (ACP, session-list), and a line must not be too long.
     return whole if bounds.json_size(whole) < _LONGEST_LIST else described
-
-
-def _folders(request: Any) -> dict[str, Any]:
-    """Return the folders of a session that a request opens."""
-    additional = [str(_absolute("additionalDirectories", path)) for path in request.additional_directories or ()]
-    return {"cwd": os.path.normpath(_absolute("cwd", request.cwd)), "additional": tuple(additional)}
-
-
-def _mode(field: str, name: str) -> Mode:
-    from gptoss_acp.tools.permissions import MODES, as_mode
-
-    mode = as_mode(name)
-    if mode is None:
-        raise _invalid(field, f"the modes are {', '.join(MODES)}")
-    return mode
-
-
-def _effort(field: str, name: str) -> Effort:
-    from gptoss_acp.commands import EFFORTS, as_effort
-
-    effort = as_effort(name)
-    if effort is None:
-        raise _invalid(field, f"the efforts are {', '.join(EFFORTS)}")
-    return effort
 
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:
@@ -453,12 +408,3 @@ def prompt_response(outcome: Outcome) -> dict[str, Any]:
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
-
-
-def _problems(error: ValueError, within: Sequence[str]) -> list[dict[str, str]]:
-    # The first few suffice to mend a request, and bound the line however large the request was.
-    details = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
-    return [
-        {"field": ".".join(str(part) for part in (*within, *detail["loc"]))[:200], "problem": detail["msg"][:200]}
-        for detail in details[:10]
-    ]
