@@ -9,19 +9,19 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import __version__
-from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Connection, Handler, RpcError
+from gptoss_acp import __version__, authentication, validation
+from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.api import Engine, Trace
     from gptoss_acp.record import Record
     from gptoss_acp.session import Session
-    from gptoss_acp.settings import Effort, Mode, Settings
+    from gptoss_acp.settings import Settings
     from gptoss_acp.store.recording import StoredSession
     from gptoss_acp.store.sessions import Store
     from gptoss_acp.store.tables import Info
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 PROTOCOL_VERSION = 1
 AUTH_REQUIRED = -32000
 RESOURCE_NOT_FOUND = -32002
-PREPARE_MODEL = "prepare-model"
-SET_UP = "setup"
+
+_LONGEST_LIST = 60_000
 
 
 class Agent:
@@ -49,6 +49,8 @@ class Agent:
         self._initialize_params: Any = None
         self._imports: asyncio.Task[Any] | None = None
         self._opened_store: Store | None = None
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._untold: str | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -80,7 +82,7 @@ class Agent:
         # Answered without the schema: importing it takes a second, which an editor would wait for at every start.
         requested = params.get("protocolVersion") if isinstance(params, dict) else None
         if not isinstance(requested, int) or isinstance(requested, bool):
-            raise _invalid("protocolVersion", "an integer is required")
+            raise validation.invalid("protocolVersion", "an integer is required")
         self._initialize_params = params
         if self._imports is None:
             self._imports = asyncio.create_task(self._import_slowly())
@@ -95,13 +97,15 @@ class Agent:
                     name: {} for name in ("list", "resume", "fork", "close", "delete", "additionalDirectories")
                 },
             },
-            "authMethods": self._auth_methods(),
+            "authMethods": authentication.methods(self._engine.model_name, params),
         }
 
     async def authenticate(self, params: Any) -> dict[str, Any]:
         request = await self._validate("AuthenticateRequest", params)
-        if request.method_id != PREPARE_MODEL:
-            raise _invalid("methodId", f"the only method that can be asked for is {PREPARE_MODEL}")
+        if request.method_id != authentication.PREPARE_MODEL:
+            raise validation.invalid(
+                "methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}"
+            )
         from gptoss_acp.engine.api import EngineError
 
         try:
@@ -117,9 +121,10 @@ class Agent:
         from gptoss_acp.record import Record
 
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
-        stored = self._store.create(request.cwd, request.additional_directories or (), config)
+        stored = self._store.create(**validation.folders(request), config=config)
         record = Record(stored)
-        await record.commit()
+        async with _freed_on_failure(stored):
+            await record.commit()
         session = self._new_session(record, stored.info, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
@@ -137,8 +142,7 @@ class Agent:
     async def fork_session(self, params: Any) -> dict[str, Any]:
         request, servers = await self._opening("ForkSessionRequest", params)
         with self._answering_failures():
-            folders = request.cwd, request.additional_directories or ()
-            stored = await self._store.fork(request.session_id, *folders)
+            stored = await self._store.fork(request.session_id, **validation.folders(request))
             session, _ = await self._resume(stored, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
@@ -146,13 +150,13 @@ class Agent:
         request = await self._validate("ListSessionsRequest", params)
         from gptoss_acp.store.tables import CursorError
 
-        cwd = request.cwd and str(_absolute("cwd", request.cwd))
+        cwd = request.cwd and str(validation.absolute("cwd", request.cwd))
         try:
             with self._answering_failures():
                 page = await self._store.page(cwd, request.cursor)
         except CursorError:
-            raise _invalid("cursor", "no list has given this cursor") from None
-        listed = {"sessions": [_described(info) for info in page.sessions]}
+            raise validation.invalid("cursor", "no list has given this cursor") from None
+        listed = {"sessions": _described(page.sessions)}
         return listed | ({"nextCursor": page.cursor} if page.cursor else {})
 
     async def close_session(self, params: Any) -> dict[str, Any]:
@@ -178,13 +182,15 @@ class Agent:
         text = prompt.text(request.prompt, session.workspace.roots)
         attached = partial(prompt.attached, request.prompt, session.workspace)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
+        session.record.note_problem(self._untold)
+        self._untold = None
         with self._answering_failures():
             return prompt_response(await session.prompt(text, attached, blocks))
 
     async def set_mode(self, params: Any) -> dict[str, Any]:
         request = await self._validate("SetSessionModeRequest", params)
         session = self._session(request.session_id)
-        session.set_mode(_mode("modeId", request.mode_id))
+        session.set_mode(validation.mode("modeId", request.mode_id))
         session.updates.config_options(session.config_options())
         await session.record.commit()
         return {}
@@ -193,12 +199,12 @@ class Agent:
         request = await self._validate("SetSessionConfigOptionSelectRequest", params)
         session = self._session(request.session_id)
         if request.config_id == "mode":
-            session.set_mode(_mode("value", request.value))
+            session.set_mode(validation.mode("value", request.value))
             session.updates.mode(session.mode)
         elif request.config_id == "effort":
-            session.set_effort(_effort("value", request.value))
+            session.set_effort(validation.effort("value", request.value))
         else:
-            raise _invalid("configId", "there is no such option")
+            raise validation.invalid("configId", "there is no such option")
         await session.record.commit()
         return {"configOptions": session.config_options()}
 
@@ -218,68 +224,45 @@ class Agent:
 
     # What the methods share
 
-    def _auth_methods(self) -> list[dict[str, Any]]:
-        """Return how the model can be made ready: by `authenticate`, and in a terminal where the client has one."""
-        model = self._engine.model_name
-        methods: list[dict[str, Any]] = [{"id": PREPARE_MODEL, **_preparation(model)}]
-        if _runs_terminal_auth(self._initialize_params):
-            methods.append(
-                {
-                    "id": SET_UP,
-                    "type": "terminal",
-                    "name": "Set up in a terminal",
-                    "description": "Choose a model that fits this machine, download it and try it.",
-                    # Added to the arguments that started us; older clients put them in their place.
-                    "args": ["--model", model, "setup"],
-                }
-            )
-        return methods
-
     async def _import_slowly(self) -> Any:
         schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
         await asyncio.to_thread(importlib.import_module, "gptoss_acp.session")
         from gptoss_acp.store.sessions import Store
 
         store = self._opened_store = Store()
-        self._in_background(store.keep_for(self._settings.keep_days), "old sessions are not deleted")
+        self._in_background(self._tidy_store(store), "old sessions are not deleted")
         self._engine.start()
         return schema
+
+    async def _tidy_store(self, store: Store) -> None:
+        from gptoss_acp.store.errors import DamagedError
+
+        try:
+            await store.keep_for(self._settings.keep_days)
+        except DamagedError as error:
+            self._untold = str(error)
 
     @property
     def _store(self) -> Store:
         assert self._opened_store is not None, "a request has been validated, so the imports are through"
         return self._opened_store
 
-    async def _validate(self, model: str, params: Any, within: Sequence[str] = ()) -> Any:
-        """Return `params`, which stand `within` others, as the schema's `model`, or answer with the wrong fields."""
+    async def _schema(self) -> Any:
+        """Return the SDK's schema once it is imported."""
         if self._imports is None:
             raise RpcError(INVALID_REQUEST, "Invalid request: send initialize first")
-        schema = await asyncio.shield(self._imports)
-        try:
-            return getattr(schema, model).model_validate(params)
-        except ValueError as error:
-            raise RpcError(INVALID_PARAMS, "Invalid params", _problems(error, within)) from None
+        return await asyncio.shield(self._imports)
 
-    async def _mcp_servers(self, entries: list[Any]) -> list[Any]:
-        """Return the MCP servers of a request, each in its own type; the schema would skip wrong ones in silence."""
-        return [await self._mcp_server(entry, ("mcpServers", str(index))) for index, entry in enumerate(entries)]
-
-    async def _mcp_server(self, entry: Any, within: Sequence[str]) -> Any:
-        models = {"stdio": "McpServerStdio", "http": "HttpMcpServer", "sse": "SseMcpServer"}
-        given = {"type": "stdio", "args": [], "env": [], "headers": []} | (entry if isinstance(entry, dict) else {})
-        model = models.get(str(given["type"]))
-        if model is None:
-            raise _invalid(".".join([*within, "type"]), f"one of {', '.join(models)} is required")
-        return await self._validate(model, given, within)
+    async def _validate(self, model: str, params: Any) -> Any:
+        """Return `params` as the schema's `model`, or answer with the wrong fields."""
+        return validation.read(await self._schema(), model, params)
 
     async def _opening(self, model: str, params: Any) -> tuple[Any, list[Any]]:
         """Return a request that opens a session, once it can be opened, and its MCP servers."""
         lenient = {"mcpServers": [], **params} if isinstance(params, dict) else params
         request = await self._validate(model, lenient)
-        _absolute("cwd", request.cwd)
-        for path in request.additional_directories or ():
-            _absolute("additionalDirectories", path)
-        servers = await self._mcp_servers(lenient["mcpServers"])
+        validation.folders(request)
+        servers = validation.mcp_servers(await self._schema(), lenient["mcpServers"] or [])
         with self._answering_failures():
             await self._engine.check_available()
         return request, servers
@@ -289,20 +272,17 @@ class Agent:
         await self._close(request.session_id)
         with self._answering_failures():
             stored = await self._store.open(request.session_id)
-            stored.change(cwd=request.cwd, additional=tuple(request.additional_directories or ()))
+            stored.change(**validation.folders(request))
             return await self._resume(stored, servers)
 
     async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
         """Return a session that goes on from what is stored, and all that it has shown so far."""
         from gptoss_acp.record import Record
 
-        try:
+        async with _freed_on_failure(stored):
             shown = await stored.updates()
             record = Record(stored, shown, await stored.undos())
             await record.commit()
-        except BaseException:
-            await stored.close()
-            raise
         return self._new_session(record, stored.info, servers), shown
 
     def _opened(self, session: Session, answer: dict[str, Any]) -> dict[str, Any]:
@@ -331,10 +311,13 @@ class Agent:
         return session
 
     async def _close(self, session_id: str) -> None:
-        """Close a session if it is open."""
+        """Close a session if it is open, and go on doing so if this is cancelled."""
         session = self._sessions.pop(session_id, None)
         if session is not None:
-            await session.close()
+            self._closing[session_id] = self._in_background(session.close(), "a session was not closed")
+        if closing := self._closing.get(session_id):
+            await asyncio.shield(closing)
+            self._closing.pop(session_id, None)
 
     def _session(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -342,7 +325,7 @@ class Agent:
             raise RpcError(RESOURCE_NOT_FOUND, f"There is no session {session_id[:100]}")
         return session
 
-    def _in_background(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None], failure: str) -> asyncio.Task[None]:
         async def finish() -> None:
             try:
                 await work
@@ -352,6 +335,7 @@ class Agent:
         task = asyncio.create_task(finish())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     @contextlib.contextmanager
     def _answering_failures(self) -> Iterator[None]:
@@ -367,7 +351,7 @@ class Agent:
             code = INVALID_REQUEST if isinstance(error, SessionInUseError) else INTERNAL_ERROR
             raise RpcError(code, as_sentence(str(error))) from error
         except ModelMissingError as error:
-            methods = self._auth_methods()
+            methods = authentication.methods(self._engine.model_name, self._initialize_params)
             download = f"Authenticate with '{methods[0]['name']}', or choose" if error.downloadable else "Choose"
             message = f"{error} {download} another with --model."
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
@@ -375,66 +359,29 @@ class Agent:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
 
 
-def _invalid(field: str, problem: str) -> RpcError:
-    return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
+@contextlib.asynccontextmanager
+async def _freed_on_failure(stored: StoredSession) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await stored.close()
+        raise
 
 
-def _preparation(model: str) -> dict[str, str]:
-    """Return name and description of the method that prepares the model."""
-    from gptoss_acp.engine import checkpoints
-
-    name = checkpoints.short_name(model)
-    if not checkpoints.is_repository(model):
-        return {"name": f"Load {name}", "description": "Load the model, to see that it works."}
-    size = checkpoints.DOWNLOAD_GB.get(model)
-    return {
-        "name": f"Download {name} ({size} GB)" if size else f"Download {name}",
-        "description": f"Download {model} from Hugging Face if it is not on this machine yet, and load it.",
-    }
-
-
-def _runs_terminal_auth(initialize_params: Any) -> bool:
-    """Whether the client has declared `auth.terminal`, whatever shape its params have."""
-    value = initialize_params
-    for key in ("clientCapabilities", "auth", "terminal"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is True
-
-
-def _absolute(field: str, path: str) -> Path:
-    if not Path(path).is_absolute():
-        raise _invalid(field, "an absolute path is required")
-    return Path(path)
-
-
-def _described(info: Info) -> dict[str, Any]:
-    """Return what a list says of a session."""
+def _described(infos: Sequence[Info]) -> list[dict[str, Any]]:
+    """Return what a list says of sessions."""
     from gptoss_acp.store.tables import as_time
+    from gptoss_acp.tools import bounds
 
-    described = {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
-    return (
-        described
+    described: list[dict[str, Any]] = [
+        {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
         | ({"title": info.title} if info.title else {})
-        | ({"additionalDirectories": list(info.additional)} if info.additional else {})
-    )
-
-
-def _mode(field: str, name: str) -> Mode:
-    from gptoss_acp.tools.permissions import MODES, as_mode
-
-    mode = as_mode(name)
-    if mode is None:
-        raise _invalid(field, f"the modes are {', '.join(MODES)}")
-    return mode
-
-
-def _effort(field: str, name: str) -> Effort:
-    from gptoss_acp.commands import EFFORTS, as_effort
-
-    effort = as_effort(name)
-    if effort is None:
-        raise _invalid(field, f"the efforts are {', '.join(EFFORTS)}")
-    return effort
+        for info in infos
+    ]
+    folders = [{"additionalDirectories": list(info.additional)} if info.additional else {} for info in infos]
+    whole = [session | more for session, more in zip(described, folders, strict=True)]
+    # The folders need not be said (ACP, session-list), and a line must not be too long.
+    return whole if bounds.json_size(whole) < _LONGEST_LIST else described
 
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:
@@ -461,12 +408,3 @@ def prompt_response(outcome: Outcome) -> dict[str, Any]:
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
-
-
-def _problems(error: ValueError, within: Sequence[str]) -> list[dict[str, str]]:
-    # The first few suffice to mend a request, and bound the line however large the request was.
-    details = error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
-    return [
-        {"field": ".".join(str(part) for part in (*within, *detail["loc"]))[:200], "problem": detail["msg"][:200]}
-        for detail in details[:10]
-    ]

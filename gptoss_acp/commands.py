@@ -210,18 +210,26 @@ class Commands:
         if not self.undoable:
             return "There is nothing to take back: no file was changed by apply_patch."
         turn, changes = next(reversed(self.undoable.items()))
+        # A process that was killed may have been about to make them.
+        changes = [change for change in changes if await self.workspace.read_if_there(change.path) != change.after]
+        if not changes:
+            self._forget(turn)
+            return "Of the last changes nothing is left to take back. Send `/undo` again for those before."
         described = FunctionTool("undo", "", {"type": "object"})
         tool = Tool(described, self._undoing(changes), Arguments.of, "edit", "Undo the last changes")
         toolbox = Toolbox(self.workspace, self.permissions, self.compactor.updates, [tool])
         result = await toolbox.announce("functions.undo").run("{}")
         if not toolbox.changes:
             return f"Nothing was taken back: {result.removeprefix('Error: ')}"
-        del self.undoable[turn]
-        self.forget(turn)
+        self._forget(turn)
         # The model takes its changes for made until it is told.
         names = bounds.clip_line(", ".join(self._shown(change.path) for change in changes), _LONGEST_NAMES)
         self.unheard.append(Heard(f"I have taken back your last changes to these files: {names}"))
         return result
+
+    def _forget(self, turn: str) -> None:
+        del self.undoable[turn]
+        self.forget(turn)
 
     def _undoing(self, changes: Sequence[Change]) -> Callable[[Any, Call], Awaitable[str]]:
         async def undo(_: Arguments, call: Call) -> str:

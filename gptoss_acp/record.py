@@ -80,7 +80,10 @@ class Record:
         """Return when all that has happened is on the disk, or can't be: `take_problem` says so."""
         self._keep([])
         self.unsafe = False
-        self._untold = await self._stored.commit() or self._untold
+        self.note_problem(await self._stored.commit())
+
+    def note_problem(self, problem: str | None) -> None:
+        self._untold = problem or self._untold
 
     def take_problem(self) -> str | None:
         """Return what the user is to be told, once, about what can't be stored."""

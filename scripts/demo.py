@@ -171,19 +171,21 @@ async def converse(questions: Sequence[Question], *, work: bool = False) -> list
         DemoError: it did not start, died, or answered wrongly.
     """
     screen = Screen()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     try:
-        async with acp.spawn_agent_process(
-            cast(acp.Client, screen), *AGENT, env=environment, transport_kwargs={"stderr": None, "limit": 2**20}
-        ) as (agent, process):
-            try:
-                async with asyncio.timeout(STARTING_SECONDS):
-                    session = await start(agent)
-                answers = [await ask(agent, session, question, screen) for question in questions]
-                check(answers)
-                return answers + (await fix(agent, screen) if work else [])
-            except ConnectionError as error:
-                raise DemoError(f"The agent died, with exit code {await process.wait()}.") from error
+        with tempfile.TemporaryDirectory() as data:
+            # The sessions of a demo are none of the user's.
+            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_DATA_HOME": data}
+            async with acp.spawn_agent_process(
+                cast(acp.Client, screen), *AGENT, env=environment, transport_kwargs={"stderr": None, "limit": 2**20}
+            ) as (agent, process):
+                try:
+                    async with asyncio.timeout(STARTING_SECONDS):
+                        session = await start(agent)
+                    answers = [await ask(agent, session, question, screen) for question in questions]
+                    check(answers)
+                    return answers + (await fix(agent, screen) if work else [])
+                except ConnectionError as error:
+                    raise DemoError(f"The agent died, with exit code {await process.wait()}.") from error
     except acp.RequestError as error:
         raise DemoError(f"The agent answered with an error: {error}") from error
     except TimeoutError as error:

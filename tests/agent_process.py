@@ -32,6 +32,10 @@ class Received:
     message: Message
 
 
+class EndedError(AssertionError):
+    """The program has ended while something was expected of it."""
+
+
 class AgentProcess:
     """The program in a process of its own, with `home` as its home; as a context, it must end well.
 
@@ -151,7 +155,9 @@ class AgentProcess:
                 at, line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"nothing more came in {seconds} s; stderr: {self.stderr!r}") from None
-            assert line, f"the program ended; stderr: {self.stderr!r}"
+            if not line:
+                self._lines.put((at, line))
+                raise EndedError(f"the program ended; stderr: {self.stderr!r}")
             self._take(at, line)
 
     def answer(self, identifier: Any, seconds: float = 60) -> Message:

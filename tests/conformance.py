@@ -43,6 +43,7 @@ REQUESTS: dict[str, tuple[type[BaseModel], str]] = {
 """The agent's requests, each with the capability that the client must have declared."""
 
 OPENING = ("session/new", "session/load", "session/resume", "session/fork")
+CLOSING = ("session/close", "session/delete")
 OF_A_TURN = {"user_message_chunk", "agent_message_chunk", "tool_call", "tool_call_update", "plan"}
 FINAL = {"completed", "failed"}
 
@@ -129,6 +130,8 @@ class Conversation:
             check(ANSWERS[method], message["result"])
             if method in OPENING:
                 self._sessions.add(str(message["result"].get("sessionId") or session))
+            elif method in CLOSING:
+                self._sessions.discard(str(session))
         if asked["method"] == "session/prompt" and not self._is_busy(session):
             unfinished = {call for call, status in self._calls.get(session or "", {}).items() if status not in FINAL}
             assert not unfinished, f"tool calls that outlive their turn: {unfinished}"

@@ -7,6 +7,8 @@ import inspect
 import itertools
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,7 +56,7 @@ class Spawner:
 
     def __call__(self, *arguments: str, home: Path | None = None, **options: Any) -> AgentProcess:
         """Spawn `gptoss-acp` with `arguments`, in a home of its own or in that of an earlier one; see AgentProcess."""
-        return self._agents.enter_context(AgentProcess(home or self._new_home(), arguments, **options))
+        return self._agents.enter_context(AgentProcess(home or self.new_home(), arguments, **options))
 
     def scripted(
         self, *generations: Sequence[int], delay: float = 0, arguments: Sequence[str] = (), **options: Any
@@ -64,7 +66,7 @@ class Spawner:
         file.write_text(json.dumps({"generations": [list(ids) for ids in generations], "delay": delay}), "utf-8")
         return self("--script", str(file), *arguments, **options)
 
-    def _new_home(self) -> Path:
+    def new_home(self) -> Path:
         self._count += 1
         home = self._folder / f"home-{self._count}"
         home.mkdir()
@@ -83,3 +85,19 @@ def spawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawner]:
     """Spawn the program for all tests of a module."""
     with ExitStack() as agents:
         yield Spawner(tmp_path_factory.mktemp("agents"), agents)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    if (
+        sys.platform != "linux"
+        or os.geteuid() != 0
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("a small disk can only be mounted by root, on Linux")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

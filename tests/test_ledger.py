@@ -20,7 +20,7 @@ from openai_harmony import (
 
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded, Parser
-from gptoss_acp.ledger import Ledger
+from gptoss_acp.ledger import INTERRUPTED, Entry, Ledger, begun
 from tests.harmony_outputs import ids
 
 TODAY = date(2026, 3, 1)
@@ -133,6 +133,40 @@ def test_messages_that_say_nothing_are_dropped_and_calls_without_arguments_are_n
     assert text_of(ledger_of("<|channel|>final<|message|><|return|>")) == USER + SPEAK
     call = CALL.replace("{}", "")
     assert text_of(ledger_of(as_output(call))) == USER + call + RESULT + SPEAK
+
+
+PREAMBLE = "<|start|>assistant<|channel|>commentary<|message|>Hi<|end|>"
+
+
+@pytest.mark.parametrize(
+    ("entries", "mended"),
+    [
+        pytest.param([], USER, id="nothing was said"),
+        pytest.param([CALL], USER + CALL + RESULT.replace("result", INTERRUPTED), id="a call ran"),
+        pytest.param([THOUGHT], USER + THOUGHT, id="it thought"),
+        pytest.param([THOUGHT, begun("final", "a")], USER + ANSWER, id="it answered"),
+        pytest.param([begun("commentary", "a")], USER + PREAMBLE, id="it spoke before a call"),
+        pytest.param([THOUGHT, begun("final", "b")], USER + THOUGHT, id="nobody has seen any of it"),
+    ],
+)
+def test_a_turn_that_ended_with_its_process_is_mended(entries: list[str | Entry], mended: str) -> None:
+    ledger = Ledger()
+    ledger.add_user("go on")
+    for entry in entries:
+        if isinstance(entry, Entry):
+            ledger.entries.append(entry)
+        else:
+            ledger.add_sampled(*sampled(as_output(entry)))
+    ledger.mend({"a": "Hi"})
+    ledger.add_user("go on")
+    assert text_of(ledger) == mended + USER + SPEAK
+
+
+def test_a_whole_turn_is_not_mended() -> None:
+    ledger = ledger_of(as_output(CALL, ANSWER), as_output(PREAMBLE))
+    entries = list(ledger.entries)
+    ledger.mend({})
+    assert all(one is other for one, other in zip(ledger.entries, entries, strict=True))
 
 
 def test_sampled_ids_are_kept_as_sampled() -> None:

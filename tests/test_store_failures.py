@@ -291,18 +291,3 @@ async def all_is_stored(session: StoredSession, folder: Path) -> None:
     assert await reopened.updates() == [big(0), message(1), message(2)]
     assert reopened.entries == [entry(1)]
     await reopened.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if (
-        sys.platform != "linux"
-        or os.geteuid() != 0
-        or subprocess.run(mount, check=False, capture_output=True).returncode
-    ):
-        pytest.skip("a small disk can only be mounted by root, on Linux")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)

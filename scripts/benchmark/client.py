@@ -11,6 +11,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -81,10 +82,13 @@ class Turn:
 class AgentProcess:
     """A running agent; `arguments` are those of its command line.
 
-    It stores no contexts, unless the arguments say so: those of an earlier run would spare this one its work.
+    It stores no contexts, unless the arguments say so: those of an earlier run would spare this one its work. Its
+    sessions are kept in a folder that goes with it.
     """
 
     def __init__(self, *arguments: str) -> None:
+        self._data = tempfile.TemporaryDirectory()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GPTOSS_ACP_")}
         self._process = subprocess.Popen(
             [COMMAND, "--disk-gb", "0", *arguments],
             stdin=subprocess.PIPE,
@@ -92,7 +96,7 @@ class AgentProcess:
             bufsize=0,
             pipesize=2**20,
             cwd=DIRECTORY,
-            env={name: value for name, value in os.environ.items() if not name.startswith("GPTOSS_ACP_")},
+            env={**kept, "XDG_DATA_HOME": self._data.name},
         )
         assert self._process.stdin
         assert self._process.stdout
@@ -114,6 +118,7 @@ class AgentProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._data.cleanup()
 
     def initialize(self) -> None:
         self.request("initialize", {"protocolVersion": 1})

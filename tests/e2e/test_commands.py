@@ -258,6 +258,20 @@ async def test_undo_leaves_files_that_have_changed_since(tmp_path: Path) -> None
     assert editor.calls()[-2]["statuses"] == ["pending", "failed"]
 
 
+async def test_undo_of_what_the_user_has_taken_back_touches_nothing(tmp_path: Path) -> None:
+    work = prepared(tmp_path)
+    turns = patch("*** Update File: a", "-one", "+1"), final("One."), patch("*** Delete File: c"), final("Two.")
+    editor = Editor()
+    async with opened(editor, tmp_path, *turns, arguments=["--mode", "full-access"]) as session:
+        await answered(editor, session, "Go", "One.")
+        await answered(editor, session, "Go", "Two.")
+        (work / "c").write_text("c\n")
+        assert "nothing is left to take back" in await told(editor, session, "/undo")
+        assert (work / "a").read_text() == "1\ntwo\n"
+        assert "- a: as before" in await told(editor, session, "/undo")
+    assert (work / "c").read_text() == "c\n"
+
+
 async def test_undo_counts_what_is_not_saved_in_the_editor(tmp_path: Path) -> None:
     work = prepared(tmp_path)
     editor = Editor()

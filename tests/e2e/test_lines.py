@@ -107,6 +107,8 @@ def test_initialize_says_who_it_is_and_what_works(agent: AgentProcess) -> None:
     assert result["agentInfo"]["name"] == "gptoss-acp"
     assert result["agentInfo"]["version"] == version("gptoss-acp")
     assert result["agentCapabilities"]["loadSession"] is True
+    declared = {"list", "resume", "fork", "close", "delete", "additionalDirectories"}
+    assert result["agentCapabilities"]["sessionCapabilities"] == {name: {} for name in declared}
     assert result["agentCapabilities"]["promptCapabilities"] == {
         "image": False,
         "audio": False,

@@ -2,91 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 
+from gptoss_acp.engine import disk
 from gptoss_acp.ledger import INTERRUPTED
-from tests.agent_process import AgentProcess
 from tests.client_view import view
-from tests.conformance import Message
 from tests.conftest import Spawner
+from tests.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
 from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
 FREE = ["--mode", "full-access"]
 
 
-def patch(*lines: str) -> list[int]:
-    return tool_call("functions.apply_patch", "\n".join(["*** Begin Patch", *lines, "*** End Patch"]))
-
-
-def shell(script: str) -> list[int]:
-    return tool_call("functions.shell", f'{{"command": ["sh", "-c", "{script}"]}}')
-
-
 PLAN = tool_call("functions.update_plan", '{"plan": [{"step": "Look", "status": "in_progress"}]}')
-
-
-def updates(agent: AgentProcess, session: str) -> list[Message]:
-    """Return all updates of a session so far."""
-    return [
-        received.message["params"]["update"]
-        for received in agent.received
-        if received.message.get("method") == "session/update" and received.message["params"]["sessionId"] == session
-    ]
-
-
-def opened(agent: AgentProcess, method: str, session: str, **params: Any) -> Any:
-    return agent.result(agent.ask(method, {"sessionId": session, "cwd": str(agent.home), "mcpServers": [], **params}))
-
-
-def loaded(agent: AgentProcess, session: str) -> list[Message]:
-    """Load a session and return what was replayed."""
-    before = len(updates(agent, session))
-    opened(agent, "session/load", session)
-    return updates(agent, session)[before:]
-
-
-def items(shown: list[Message]) -> list[dict[str, Any]]:
-    """Return the conversation that a client shows; the ids of the user's messages are the agent's own."""
-    unnamed = [{**one, "messageId": None} if one["sessionUpdate"] == "user_message_chunk" else one for one in shown]
-    return view(unnamed).items
-
-
-class Live:
-    """A conversation as its client sees it, with what the user has typed."""
-
-    def __init__(self, agent: AgentProcess, session: str) -> None:
-        self.agent = agent
-        self.session = session
-        self.shown: list[Message] = []
-        self._taken = len(updates(agent, session))
-
-    def say(self, text: str, until: Callable[[], bool] | None = None) -> str:
-        """Send a prompt, cancel it once `until` holds, and return its stop reason."""
-        content = {"type": "text", "text": text}
-        self.shown.append({"sessionUpdate": "user_message_chunk", "messageId": None, "content": content})
-        asked = self.agent.prompt(self.session, text)
-        if until is not None:
-            self.agent.read_until(until)
-            self.agent.cancel(self.session)
-        answer = self.agent.result(asked)
-        new = updates(self.agent, self.session)[self._taken :]
-        self._taken += len(new)
-        self.shown += new
-        return str(answer["stopReason"])
-
-
-def is_running(agent: AgentProcess, session: str) -> bool:
-    """Whether the last thing that a session has shown is a tool call that runs."""
-    return any(item.get("status") == "in_progress" for item in items(updates(agent, session))[-1:])
-
-
-def listed(agent: AgentProcess, **params: Any) -> Any:
-    return agent.result(agent.ask("session/list", params))
 
 
 # What comes back
@@ -204,6 +138,35 @@ def test_undo_takes_back_what_an_earlier_process_changed(spawn: Spawner) -> None
     assert text_of(third.traced_prompts()[-1]).count("I have taken back your last changes") == 2
 
 
+def test_the_first_prompt_after_a_restart_reads_only_what_is_new(
+    spawn: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = spawn("--model", "tiny")
+    session = first.open()
+    usage = first.result(first.prompt(session, "Count to 20"))["usage"]
+    # While it is idle it reads the conversation as the next prompt will begin, and stores that.
+    deadline = time.monotonic() + 60
+    while stored_tokens() < usage["inputTokens"] + 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert first.end() == 0
+    second = spawn("--model", "tiny", home=first.home)
+    second.initialize()
+    loaded(second, session)
+    usage = second.result(second.prompt(session, "Hello"))["usage"]
+    assert usage["inputTokens"] - usage["cachedReadTokens"] < 30
+
+
+def stored_tokens() -> int:
+    """Return how many tokens the contexts on disk have together."""
+    total = 0
+    for path in disk.files(disk.folder()):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            total += len(file.get_tensor("tokens"))
+    return total
+
+
 # After a kill
 
 
@@ -287,6 +250,42 @@ def test_a_session_is_open_in_one_process_at_a_time(spawn: Spawner) -> None:
     assert first.error(first.prompt(session, "Hi"))["code"] == -32002
 
 
+def test_a_session_that_is_being_closed_can_be_loaded_at_once(spawn: Spawner) -> None:
+    agent = spawn.scripted(shell("trap '' TERM; sleep 60"), final("x"), arguments=FREE)
+    session = agent.open()
+    turn = agent.prompt(session, "Go")
+    agent.read_until(lambda: is_running(agent, session))
+    params = {"sessionId": session, "cwd": str(agent.home), "mcpServers": None}
+    cancelled = agent.ask("session/close", {"sessionId": session})
+    agent.notify("$/cancel_request", {"requestId": cancelled})
+    agent.result(agent.ask("session/resume", params))
+    assert agent.result(turn)["stopReason"] == "cancelled"
+    assert agent.error(cancelled)["code"] == -32800
+    assert agent.result(agent.prompt(session, "And?"))["stopReason"] == "end_turn"
+
+
+def test_the_mcp_servers_of_a_loaded_session_are_those_of_the_request(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("x"))
+    session = agent.open()
+    broken = {"name": "broken", "command": "/bin/false", "args": [], "env": []}
+    opened(agent, "session/load", session, mcpServers=[broken])
+    agent.result(agent.prompt(session, "Hi"))
+    assert "The MCP server broken is not available" in agent.messages(session)[0]
+
+
+def test_a_list_of_many_folders_still_fits_a_line(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("x"))
+    agent.initialize()
+    for count in (3, *[30] * 49):
+        folders = [f"/{'x' * 60}/{number}" for number in range(count)]
+        params = {"cwd": "/", "mcpServers": [], "additionalDirectories": folders}
+        agent.result(agent.ask("session/new", params))
+    assert len(listed(agent)["sessions"]) == 50
+    other = agent.result(agent.ask("session/new", {"cwd": "/usr", "mcpServers": [], "additionalDirectories": ["/bin"]}))
+    (info,) = listed(agent, cwd="/usr")["sessions"]
+    assert (info["sessionId"], info["additionalDirectories"]) == (other["sessionId"], ["/bin"])
+
+
 def test_a_deleted_session_is_gone(spawn: Spawner) -> None:
     agent = spawn.scripted(final(numbers(5000)), delay=0.01)
     session = agent.open()
@@ -304,7 +303,7 @@ def test_a_deleted_session_is_gone(spawn: Spawner) -> None:
 
 
 def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_on(spawn: Spawner) -> None:
-    home = spawn._new_home()
+    home = spawn.new_home()
     (home / "data").write_text("no folder")
     agent = spawn.scripted(final("One."), final("Two."), home=home)
     session = agent.open()
@@ -321,3 +320,45 @@ def test_where_nothing_can_be_stored_the_user_is_told_once_and_the_session_goes_
     later = spawn.scripted(final("x"), home=home)
     later.initialize()
     assert len(items(loaded(later, session))) == 7
+
+
+def test_on_a_full_disk_the_session_goes_on_and_is_stored_once_there_is_room(spawn: Spawner, small_disk: Path) -> None:
+    home = spawn.new_home()
+    (home / "data").symlink_to(small_disk)
+    turns = final("One."), patch("*** Add File: a", "+1"), final("Two."), final("Three."), final("Four.")
+    first = spawn.scripted(*turns, home=home, arguments=FREE, ends_well=False)
+    live = Live(first, first.open())
+    live.say("Hi")
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 4096):
+            pass
+    live.say("Go " + "on " * 20_000)
+    live.say("And on")
+    assert (home / "a").read_text() == "1\n"
+    *_, two, problem, three = first.messages(live.session)
+    assert (two, three) == ("Two.", "Three.")
+    assert problem.endswith("the disk is full; free some space.")
+    filler.unlink()
+    live.say("Now?")
+    first.process.kill()
+    first.exit_code()
+    second = spawn.scripted(final("x"), home=home)
+    second.initialize()
+    assert items(loaded(second, live.session)) == items(live.shown)
+
+
+def test_a_damaged_database_is_set_aside_and_the_user_is_told(spawn: Spawner) -> None:
+    first = spawn.scripted(final("x"))
+    first.open()
+    assert first.end() == 0
+    (database,) = first.home.rglob("sessions.db")
+    database.write_bytes(b"no database" * 1000)
+    second = spawn.scripted(final("One."), home=first.home)
+    session = second.open()
+    for text in ("Hi", "And?"):
+        assert second.result(second.prompt(session, text))["stopReason"] == "end_turn"
+    assert [message == "One." for message in second.messages(session)] == [True, False, True]
+    (aside,) = first.home.rglob("sessions-damaged-*.db")
+    assert aside.name in second.messages(session)[1]
+    assert [info["sessionId"] for info in listed(second)["sessions"]] == [session]

@@ -1,0 +1,14 @@
+"""A small helping of `scripts/crash_test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.crashes import Crashes
+
+
+def test_nothing_acknowledged_is_missing_after_kills(tmp_path: Path) -> None:
+    crashes = Crashes(tmp_path, seed=5)
+    for _ in range(3):
+        crashes.round()
+    crashes.last_round()
