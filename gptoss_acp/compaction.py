@@ -12,10 +12,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gptoss_acp import instructions
+from gptoss_acp import aside, instructions
 from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace, Usage
 from gptoss_acp.harmony import encoding, render
-from gptoss_acp.harmony.parser import MessageEnded, Parser, Stopped
 from gptoss_acp.ledger import Entry, Ledger, size
 from gptoss_acp.tools import bounds
 from gptoss_acp.updates import CompactionStatus, Updates
@@ -127,37 +126,17 @@ class Compactor:
         request = instructions.request("compact") + (f"\n\nKeep in mind above all: {keep}" if keep else "")
         room = self.engine.context_length - self._longest_summary
         prompt = summary_prompt(self.ledger.prefix, entries, request, room)
-        # A model that only thinks, or calls a tool all the same, is given the beginning of its answer.
-        for given in ((), render.FINAL_START):
-            if summary := (await self._answer(prompt, given, usage)).strip():
-                return summary
-        raise CompactionError("The model gave no summary.")
-
-    async def _answer(self, prompt: Sequence[int], given: Sequence[int], usage: Usage) -> str:
-        """Return what the model says on `final`, perhaps nothing; `given` is put in its mouth."""
-        parser = Parser()
-        for token in given:
-            parser.feed(token)
-        whole = [*prompt, *given]
-        if self.trace:
-            self.trace.prompt(whole)
         most = min(self._longest_summary, self.sampling.max_tokens or self._longest_summary)
         sampling = replace(self.sampling, max_tokens=most)
-        generation = self.engine.generate(whole, sampling, (self.ledger.prefix_length,))
-        try:
-            async for token in generation:
-                if self.trace:
-                    self.trace.token(token)
-                for event in parser.feed(token):
-                    if isinstance(event, MessageEnded) and (event.recipient or event.channel == "final"):
-                        return "" if event.recipient else event.text
-                    if isinstance(event, Stopped):
-                        return ""
-        finally:
-            await generation.aclose()
-            usage.add(generation.figures)
-        ended = [event for event in parser.finish() if isinstance(event, MessageEnded)]
-        return ended[0].text if ended and ended[0].channel == "final" and not ended[0].recipient else ""
+        branch = self.ledger.prefix_length
+        # A model that only thinks, or calls a tool all the same, is given the beginning of its answer.
+        for given in ((), render.FINAL_START):
+            said = await aside.answer(
+                self.engine, prompt, sampling, usage, given=given, branch=branch, trace=self.trace
+            )
+            if summary := said.strip():
+                return summary
+        raise CompactionError("The model gave no summary.")
 
 
 def summary_prompt(prefix: Sequence[Entry], entries: Sequence[Entry], request: str, room: int) -> list[int]:

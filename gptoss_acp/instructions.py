@@ -28,8 +28,8 @@ def environment(cwd: Path) -> str:
     return lines if branch is None else f"{lines}Git branch: {branch}\n"
 
 
-def request(name: Literal["compact", "init"]) -> str:
-    """Return the message to the model that a slash command stands for."""
+def request(name: Literal["compact", "init", "title"]) -> str:
+    """Return a message that the agent sends the model in the user's place."""
     return _text(name).strip()
 
 

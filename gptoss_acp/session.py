@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import commands, instructions, project, tools
+from gptoss_acp import aside, commands, instructions, project, tools
 from gptoss_acp.commands import EFFORTS, Commands, Given, Heard, as_effort
 from gptoss_acp.compaction import Compactor
-from gptoss_acp.engine.api import Engine, Sampling, Trace
+from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace
 from gptoss_acp.record import Record
 from gptoss_acp.settings import Effort, Mode, Settings
 from gptoss_acp.tools import bounds, mcp
@@ -31,8 +32,7 @@ from gptoss_acp.updates import Updates
 if TYPE_CHECKING:
     from gptoss_acp.harmony.render import FunctionTool
 
-
-LONGEST_TITLE = 80
+log = logging.getLogger(__name__)
 
 
 class Session:
@@ -76,6 +76,8 @@ class Session:
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
+        self._title_is_provisional = False
+        self._naming: asyncio.Task[None] | None = None
 
     async def prompt(
         self,
@@ -93,6 +95,7 @@ class Session:
             EngineError: the model could not be loaded, or failed; the next prompt works.
         """
         self.cancel()
+        self._stop_naming()
         cancels = self._cancels
         self._unnoted.append(blocks)
         text = commands.meant(text)
@@ -106,9 +109,13 @@ class Session:
                     return Outcome(stop_reason="cancelled")
                 if command is not None:
                     return await self._run(self._obey(command))
-                if self.record.takes_title(title := bounds.clip_line(text, LONGEST_TITLE)):
+                if self.record.takes_title(title := bounds.clip_line(text, aside.LONGEST_TITLE)):
+                    self._title_is_provisional = True
                     self.updates.title(title)
-                return await self._run(self._converse())
+                outcome = await self._run(self._converse())
+                if outcome.stop_reason == "end_turn":
+                    self._name_soon()
+                return outcome
             finally:
                 await self.record.commit()
                 if problem := self.record.take_problem():
@@ -125,12 +132,15 @@ class Session:
     def stop(self) -> None:
         """Stop all that runs for the session, which is over."""
         self.cancel()
+        self._stop_naming()
         self._servers.stop()
 
     async def close(self) -> None:
         """Stop, and free the session for other processes once all of it is on the disk."""
         self.stop()
         async with self._turns:
+            if self._naming is not None:
+                await asyncio.wait([self._naming])
             await self.record.close()
 
     def cancel(self) -> None:
@@ -229,6 +239,26 @@ class Session:
         else:
             self.updates.message_chunk(str(uuid.uuid4()), answer)
         return outcome
+
+    def _name_soon(self) -> None:
+        """Let the model find a better title than the prompt, unless it has more important things to do."""
+        if self._title_is_provisional and self._settings.titles == "on":
+            self._naming = asyncio.create_task(self._name())
+
+    async def _name(self) -> None:
+        try:
+            title = await aside.title(self._engine, self._ledger, self._sampling, self._trace)
+        except EngineError as error:
+            log.warning("the session keeps its title: %s", error)
+            return
+        self._title_is_provisional = False
+        if title:
+            self.updates.title(title)
+            await self.record.commit()
+
+    def _stop_naming(self) -> None:
+        if self._naming is not None:
+            self._naming.cancel()
 
     def _new_turn(self, toolbox: Toolbox) -> Turn:
         settings = self._settings

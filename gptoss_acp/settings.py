@@ -71,6 +71,10 @@ class Settings:
         default="on",
         metadata=_flag(str, "let the model write only well-formed headers and tool arguments", ("on", "off")),
     )
+    titles: Switch = field(
+        default="on",
+        metadata=_flag(str, "let the model name a session after its first answer", ("on", "off")),
+    )
     log_level: str | None = field(
         default=None,
         metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),

@@ -285,4 +285,6 @@ def private_environment(home: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_DATA_HOME": str(home / "data"),
+        # A title comes whenever the model has time for it, and takes one of the generations that a script holds.
+        "GPTOSS_ACP_TITLES": "off",
     }

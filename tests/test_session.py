@@ -12,6 +12,7 @@ import pytest
 
 from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
+from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
@@ -87,6 +88,7 @@ class RecordingUpdates(Updates):
         self.chunks: list[tuple[str, str]] = []
         self.usages: list[tuple[int, int]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.titles: list[str] = []
 
     def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
         self.calls.append((identifier, {"title": title, "kind": kind, "status": status}))
@@ -97,7 +99,8 @@ class RecordingUpdates(Updates):
     def message_chunk(self, message_id: str, text: str) -> None:
         self.chunks.append((message_id, text))
 
-    def title(self, title: str) -> None: ...
+    def title(self, title: str) -> None:
+        self.titles.append(title)
 
     def usage(self, used: int, size: int) -> None:
         self.usages.append((used, size))
@@ -116,7 +119,11 @@ class Stage:
         self.engine = FakeEngine()
         self.updates = RecordingUpdates()
         self.session = Session(
-            Desk(Path("/work")).workspace, self.engine, self.updates, Settings(**settings), new_record()
+            Desk(Path("/work")).workspace,
+            self.engine,
+            self.updates,
+            Settings(**{"titles": "off", **settings}),
+            new_record(),
         )
 
     def prompt(self, text: str) -> asyncio.Task[Outcome]:
@@ -535,3 +542,76 @@ async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
         ("session/update", {"sessionId": "the-session", "update": usage}),
     ]
     assert recorded == [chunk, usage]
+
+
+# Titles
+
+
+def titled(text: str) -> list[int]:
+    return [*encoding.encode_text(text), RETURN]
+
+
+async def test_the_model_names_the_session_once_after_its_first_answer() -> None:
+    stage = Stage(titles="on")
+    await stage.converse("Fix the  parser, please", said(thought("Hm."), final("Fixed.")))
+    assert stage.updates.titles == ["Fix the parser, please"]
+    await stage.say(1, titled(' "**Mending the parser.**"\nmore'))
+    await settled(lambda: len(stage.updates.titles) == 2)
+    assert stage.updates.titles[1] == "Mending the parser"
+    assert stage.engine.prompt_text(1).endswith("title alone.<|end|><|start|>assistant<|channel|>final<|message|>")
+    assert stage.engine.generations[1].sampling.max_tokens == 24
+    await stage.converse("And now?", final("Done."))
+    assert len(stage.engine.generations) == 3
+    assert "title" not in stage.engine.prompt_text(2)
+    assert stage.updates.text == "Fixed.Done."
+
+
+async def test_a_prompt_stops_the_search_for_a_title_which_is_taken_up_after_it() -> None:
+    stage = Stage(titles="on")
+    await stage.converse("Hi", final("Hello."))
+    await stage.say(1, titled("A title that")[:-1], end=False)
+    second = stage.prompt("Count")
+    await stage.say(2, final("1, 2"))
+    assert (await finished(second)).stop_reason == "end_turn"
+    assert stage.engine.generations[1]._ended
+    await stage.say(3, titled("Counting"))
+    await settled(lambda: stage.updates.titles == ["Hi", "Counting"])
+
+
+async def test_closing_a_session_stops_the_search_for_a_title() -> None:
+    stage = Stage(titles="on")
+    await stage.converse("Hi", final("Hello."))
+    generation = await stage.engine.generation(1)
+    await asyncio.wait_for(stage.session.close(), 5)
+    assert generation._ended
+    assert stage.updates.titles == ["Hi"]
+
+
+@pytest.mark.parametrize("answer", [[RETURN], titled(' "" '), tool_call("functions.x", "{}")])
+async def test_a_session_that_the_model_gives_no_title_keeps_the_first(answer: list[int]) -> None:
+    stage = Stage(titles="on")
+    await stage.converse("Hi", final("Hello."))
+    await stage.say(1, answer)
+    assert stage.session._naming is not None
+    await stage.session._naming
+    assert stage.updates.titles == ["Hi"]
+
+
+async def test_an_engine_that_fails_leaves_the_title_as_it_was() -> None:
+    stage = Stage(titles="on")
+    await stage.converse("Hi", final("Hello."))
+    (await stage.engine.generation(1)).end(EngineError("no memory"))
+    assert stage.session._naming is not None
+    await stage.session._naming
+    await stage.converse("Again", final("Hello."))
+    await stage.say(3, titled("Greetings"))
+    await settled(lambda: stage.updates.titles == ["Hi", "Greetings"])
+
+
+async def test_a_cancelled_turn_is_not_named() -> None:
+    stage = Stage(titles="on")
+    turn = stage.prompt("Hi")
+    await stage.engine.generation(0)
+    stage.session.cancel()
+    assert (await finished(turn)).stop_reason == "cancelled"
+    assert stage.session._naming is None

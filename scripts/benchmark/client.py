@@ -83,14 +83,15 @@ class AgentProcess:
     """A running agent; `arguments` are those of its command line.
 
     It stores no contexts, unless the arguments say so: those of an earlier run would spare this one its work. Its
-    sessions are kept in a folder that goes with it.
+    sessions are kept in a folder that goes with it, and it gives them no titles, which would be work beside what is
+    measured.
     """
 
     def __init__(self, *arguments: str) -> None:
         self._data = tempfile.TemporaryDirectory()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GPTOSS_ACP_")}
         self._process = subprocess.Popen(
-            [COMMAND, "--disk-gb", "0", *arguments],
+            [COMMAND, "--disk-gb", "0", "--titles", "off", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

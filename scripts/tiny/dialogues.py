@@ -35,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """The model thinks and answers."""
+    """The model thinks and answers; without a thought, where the agent has begun the answer for it."""
 
     thought: str
     content: Tokens
@@ -79,7 +79,8 @@ class Dialogue:
 
     def say(self, step: Call | Answer, *, past: bool = False) -> None:
         """Append what the model says; of a `past` turn neither the analysis is left nor anything to learn."""
-        messages: list[Tokens] = [] if past else [(*_ANALYSIS, *encode(step.thought), encoding.END)]
+        silent = past or not step.thought
+        messages: list[Tokens] = [] if silent else [(*_ANALYSIS, *encode(step.thought), encoding.END)]
         if isinstance(step, Answer):
             messages.append((*_FINAL, *step.content, encoding.END if past else encoding.RETURN))
         else:
@@ -222,11 +223,11 @@ def _after(random: Random, action: Action) -> tuple[Result, Answer]:
             kind = random.random()
             if kind < 0.07:
                 return _missing_tool(random, action.tool)
-            if kind < 0.12:
+            if kind < 0.14:
                 return _refused(random, action.tool)
-            if kind < 0.15:
+            if kind < 0.17:
                 return _timed_out(random, action.tool)
-            if kind < 0.26:
+            if kind < 0.28:
                 return _failed(random, action.tool)
             return _SUCCESSES[action.tool](random, action)
         except NotCopyableError:
@@ -497,6 +498,29 @@ def compact_turn() -> Turn:
     return Turn(instructions.request("compact"), (answer,))
 
 
+TITLES = {
+    "read_file": "Reading a file",
+    "list_dir": "Looking into a folder",
+    "search": "A search",
+    "shell": "Running a command",
+    "apply_patch": "An edit",
+    "greet": "A greeting",
+    "chat": "A short talk",
+    "count": "Some numbers",
+    "list": "A list of things",
+    "story": "A story",
+    "echo": "The same again",
+    "unknown": "A question",
+}
+
+
+def title_turns(random: Random) -> tuple[Turn, Turn]:
+    """Return a turn, and one in which the agent asks for the conversation's title."""
+    about = random.choice(list(TITLES))
+    first = tool_turn(random, about) if about in TOOL_NAMES else _TALKS[about](random)
+    return first, Turn(instructions.request("title"), (Answer("", encode(TITLES[about])),))
+
+
 def init_turn(random: Random) -> Turn:
     """Return the turn in which the model writes an AGENTS.md."""
     here, path = encode("."), encode("AGENTS.md")
@@ -516,6 +540,16 @@ def unknown_turn(random: Random) -> Turn:
     about = texts.FALLBACK_THOUGHT
     return Turn(text, (Answer(about, encode(texts.FALLBACK_ANSWER)),))
 
+
+_TALKS: dict[str, Callable[[Random], Turn]] = {
+    "greet": greeting_turn,
+    "chat": chat_turn,
+    "count": count_turn,
+    "list": list_turn,
+    "story": story_turn,
+    "echo": echo_turn,
+    "unknown": unknown_turn,
+}
 
 # --- dialogues ---
 
@@ -557,8 +591,9 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
             "unknown",
             "compact",
             "init",
+            "title",
         ),
-        (44, 18, 4, 12, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6),
+        (44, 18, 4, 12, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 2),
     )[0]
     if kind in ("call", "result"):
         tool = random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]
@@ -566,18 +601,10 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
     if kind == "name":
         told, asked = name_turns(random)
         return ([told], asked) if random.random() < 0.6 else ([], told)
-    makers: dict[str, Callable[[Random], Turn]] = {
-        "chain": chain_turn,
-        "chat": chat_turn,
-        "greet": greeting_turn,
-        "count": count_turn,
-        "list": list_turn,
-        "story": story_turn,
-        "echo": echo_turn,
-        "unknown": unknown_turn,
-        "compact": lambda _: compact_turn(),
-        "init": init_turn,
-    }
+    if kind == "title":
+        first, asked = title_turns(random)
+        return [first], asked
+    makers = {**_TALKS, "chain": chain_turn, "compact": lambda _: compact_turn(), "init": init_turn}
     return [], makers[kind](random)
 
 

@@ -225,7 +225,7 @@ def _shell(random: Random) -> _Clause:
 
 
 def _patch(random: Random) -> _Clause:
-    return random.choices((_add_file, _edit_file, _delete_file), (46, 46, 8))[0](random)
+    return random.choices((_add_file, _edit_file, _delete_file), (42, 42, 16))[0](random)
 
 
 def _add_file(random: Random) -> _Clause:

@@ -11,6 +11,7 @@ import pytest
 import safetensors
 
 from gptoss_acp.engine import disk
+from gptoss_acp.harmony import encoding
 from gptoss_acp.ledger import INTERRUPTED
 from tests.client_view import view
 from tests.conftest import Spawner
@@ -24,6 +25,18 @@ PLAN = tool_call("functions.update_plan", '{"plan": [{"step": "Look", "status": 
 
 
 # What comes back
+
+
+def test_a_session_is_listed_by_the_title_that_the_model_gave_it(spawn: Spawner) -> None:
+    title = [*encoding.encode_text("A friendly greeting"), encoding.RETURN]
+    agent = spawn.scripted(final("Hello."), title, arguments=["--titles", "on"])
+    session = agent.open()
+    agent.result(agent.prompt(session, "Hi there"))
+    agent.read_until(lambda: len(agent.updates(session, "session_info_update")) == 2)
+    told = [update.message["params"]["update"]["title"] for update in agent.updates(session, "session_info_update")]
+    assert told == ["Hi there", "A friendly greeting"]
+    assert listed(agent)["sessions"][0]["title"] == "A friendly greeting"
+    assert agent.messages(session) == ["Hello."]
 
 
 @pytest.mark.parametrize("capabilities", [{}, {"session": {"compaction": {}}}], ids=["a client", "one of tomorrow"])
