@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import __version__, authentication, validation
+from gptoss_acp.engine import checkpoints
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Agent:
         record = Record(stored)
         async with _freed_on_failure(stored):
             await record.commit()
-        session = self._new_session(record, stored.info, servers)
+            session = await self._new_session(record, stored.info, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
     async def load_session(self, params: Any) -> dict[str, Any]:
@@ -198,19 +199,33 @@ class Agent:
     async def set_config_option(self, params: Any) -> dict[str, Any]:
         request = await self._validate("SetSessionConfigOptionSelectRequest", params)
         session = self._session(request.session_id)
-        if request.config_id == "mode":
-            session.set_mode(validation.mode("value", request.value))
-            session.updates.mode(session.mode)
-        elif request.config_id == "effort":
-            session.set_effort(validation.effort("value", request.value))
-        else:
-            raise validation.invalid("configId", "there is no such option")
+        match request.config_id:
+            case "mode":
+                session.set_mode(validation.mode("value", request.value))
+                session.updates.mode(session.mode)
+            case "model":
+                await self._switch(session, validation.one_of("value", request.value, session.models))
+            case "effort":
+                session.set_effort(validation.effort("value", request.value))
+            case "context":
+                from gptoss_acp.options import CONTEXTS
+
+                session.set_context(validation.one_of("value", request.value, CONTEXTS))
+            case _:
+                raise validation.invalid("configId", "there is no such option")
         await session.record.commit()
         return {"configOptions": session.config_options()}
 
     async def cancel(self, params: Any) -> None:
         request = await self._validate("CancelNotification", params)
         self._session(request.session_id).cancel()
+
+    async def _switch(self, session: Session, model: str) -> None:
+        engine = self._engine.other(model)
+        with self._answering_failures():
+            await engine.check_available()
+        session.set_model(engine)
+        self._prepare(session)
 
     def shut_down(self) -> None:
         """Stop every session."""
@@ -283,16 +298,16 @@ class Agent:
             shown = await stored.updates()
             record = Record(stored, shown, await stored.undos())
             await record.commit()
-        return self._new_session(record, stored.info, servers), shown
+            return await self._new_session(record, stored.info, servers), shown
 
     def _opened(self, session: Session, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a request that has opened a session."""
-        self._in_background(session.prepare(), "the model is not loaded; the first prompt will say why")
+        self._prepare(session)
         # Runs once the answer is on its way, before which the client does not know the session.
         asyncio.get_running_loop().call_soon(session.advertise)
         return {**answer, "modes": session.modes(), "configOptions": session.config_options()}
 
-    def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
+    async def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
         from gptoss_acp.session import Session
         from gptoss_acp.tools.client import Capabilities, Client
         from gptoss_acp.tools.paths import Roots
@@ -305,10 +320,34 @@ class Agent:
         workspace = Workspace(Roots(Path(info.cwd), [Path(folder) for folder in info.additional]), client)
         updates = Updates(self._connection, info.id, record.update, shows_compaction=declared.compaction)
         session = Session(
-            *(workspace, self._engine, updates, self._settings, record), trace=self._trace, mcp_servers=servers
+            *(workspace, await self._engine_for(record), updates, self._settings, record),
+            models=await self._models(),
+            trace=self._trace,
+            mcp_servers=servers,
         )
         self._sessions[info.id] = session
         return session
+
+    async def _models(self) -> list[str]:
+        """Return what a session can choose from."""
+        return [self._engine.model_name, *await asyncio.to_thread(checkpoints.on_this_machine), checkpoints.BUNDLED]
+
+    async def _engine_for(self, record: Record) -> Engine:
+        """Return the engine of the model that a session has chosen, or ours if that is not on this machine any more."""
+        from gptoss_acp.engine.api import EngineError
+
+        chosen = self._engine.other(record.config.get("model", self._engine.model_name))
+        if chosen is self._engine:
+            return chosen
+        try:
+            await chosen.check_available()
+        except EngineError as error:
+            record.note_problem(f"{error} The conversation goes on with {self._engine.model_name}")
+            return self._engine
+        return chosen
+
+    def _prepare(self, session: Session) -> None:
+        self._in_background(session.prepare(), "the model is not loaded; the next prompt will say why")
 
     async def _close(self, session_id: str) -> None:
         """Close a session if it is open, and go on doing so if this is cancelled."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gptoss_acp import instructions
-from gptoss_acp.engine.api import Engine, Sampling, Trace, Usage
+from gptoss_acp.engine.api import Model, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import MessageEnded, Parser, Stopped
 from gptoss_acp.ledger import Ledger
@@ -23,7 +23,7 @@ _AROUND_TITLES = " \t\"'`*_#\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb.:"
 
 
 async def answer(
-    engine: Engine,
+    engine: Model,
     prompt: Sequence[int],
     sampling: Sampling,
     usage: Usage,
@@ -62,7 +62,7 @@ async def answer(
     return ended[0].text if ended and ended[0].channel == "final" and not ended[0].recipient else ""
 
 
-async def title(engine: Engine, ledger: Ledger, sampling: Sampling, trace: Trace | None) -> str:
+async def title(engine: Model, ledger: Ledger, sampling: Sampling, trace: Trace | None) -> str:
     """Return what the model calls the conversation, perhaps nothing.
 
     Raises:

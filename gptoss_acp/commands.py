@@ -10,12 +10,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from gptoss_acp import instructions, loading
 from gptoss_acp.compaction import CompactionError, Compactor
 from gptoss_acp.engine.api import Usage
 from gptoss_acp.harmony.render import FunctionTool
+from gptoss_acp.options import EFFORTS, as_effort
 from gptoss_acp.settings import Effort, Mode
 from gptoss_acp.tools import bounds
 from gptoss_acp.tools.arguments import Arguments
@@ -26,8 +27,6 @@ from gptoss_acp.tools.permissions import MODES, Permissions, as_mode
 from gptoss_acp.tools.registry import Tool
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
-
-EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
 UNDOABLE_TURNS = 20
 """How many turns back /undo reaches; each keeps its files' texts in memory."""
@@ -277,11 +276,6 @@ class Commands:
 
     def _shown(self, path: Path) -> str:
         return self.workspace.roots.shown(path)
-
-
-def as_effort(name: str) -> Effort | None:
-    """Return the effort of this name, if there is one."""
-    return next((effort for effort in EFFORTS if effort == name), None)
 
 
 def taken_back(changes: Sequence[Change]) -> list[Change]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gptoss_acp import aside, instructions
-from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace, Usage
+from gptoss_acp.engine.api import EngineError, Model, Sampling, Trace, Usage
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.ledger import Entry, Ledger, size
 from gptoss_acp.tools import bounds
@@ -53,7 +53,7 @@ class Compactor:
     """Keeps the conversation of one session short enough for the model."""
 
     ledger: Ledger
-    engine: Engine
+    engine: Model
     updates: Updates
     sampling: Sampling
     trace: Trace | None = None

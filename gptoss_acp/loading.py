@@ -10,7 +10,7 @@ import time
 import uuid
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Engine, LoadProgress
+from gptoss_acp.engine.api import LoadProgress, Model
 from gptoss_acp.updates import Updates, text_content
 
 UNSEEN_SECONDS = 1.0
@@ -19,7 +19,7 @@ UNSEEN_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5
 
 
-async def load(engine: Engine, updates: Updates) -> None:
+async def load(engine: Model, updates: Updates) -> None:
     """Return when the model is ready. Cancelling stops the waiting, not the loading: the next prompt needs it too.
 
     Raises:
@@ -34,7 +34,7 @@ async def load(engine: Engine, updates: Updates) -> None:
         loading.cancel()
 
 
-async def _show(loading: asyncio.Future[None], engine: Engine, updates: Updates) -> None:
+async def _show(loading: asyncio.Future[None], engine: Model, updates: Updates) -> None:
     identifier = str(uuid.uuid4())
     started = time.monotonic() - UNSEEN_SECONDS
     status, text = "failed", "Cancelled."

@@ -14,15 +14,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import aside, commands, instructions, project, tools
-from gptoss_acp.commands import EFFORTS, Commands, Given, Heard, as_effort
+from gptoss_acp import aside, commands, instructions, options, project, tools
+from gptoss_acp.choice import Choice
+from gptoss_acp.commands import Commands, Given, Heard
 from gptoss_acp.compaction import Compactor
 from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace
 from gptoss_acp.record import Record
 from gptoss_acp.settings import Effort, Mode, Settings
 from gptoss_acp.tools import bounds, mcp
 from gptoss_acp.tools.client import TurnCancelledError
-from gptoss_acp.tools.permissions import MODES, Permissions, as_mode
+from gptoss_acp.tools.permissions import Permissions, as_mode
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.toolbox import Toolbox
 from gptoss_acp.tools.workspace import Workspace
@@ -46,10 +47,12 @@ class Session:
         settings: Settings,
         record: Record,
         *,
+        models: Sequence[str] = (),
         trace: Trace | None = None,
         mcp_servers: Sequence[mcp.Configuration] = (),
     ) -> None:
-        self._engine = engine
+        self._model = Choice(engine, options.as_length(record.config.get("context", "")))
+        self.models = list(dict.fromkeys([engine.model_name, *models]))
         self.updates = updates
         self._settings = settings
         self._trace = trace
@@ -58,7 +61,7 @@ class Session:
         cwd = workspace.roots.cwd
         self._instructions = instructions.compose(cwd, has_tools=True) + project.notes(cwd)
         self._today = datetime.now().astimezone().date()
-        self._effort = as_effort(record.config.get("effort", "")) or settings.effort
+        self._effort = options.as_effort(record.config.get("effort", "")) or settings.effort
         self._servers = mcp.Servers(mcp_servers, cwd)
         self._tools: list[Tool] = list(CODING_TOOLS)
         self._write_prefix()
@@ -67,7 +70,7 @@ class Session:
         self._permissions = Permissions(as_mode(record.config.get("mode", "")) or settings.mode)
         self._unheard = record.unheard
         self._unnoted: list[Sequence[Mapping[str, Any]]] = []
-        self._compactor = Compactor(self._ledger, engine, updates, self._sampling, trace)
+        self._compactor = Compactor(self._ledger, self._model, updates, self._sampling, trace)
         self._commands = Commands(
             *(self._compactor, workspace, self._permissions, self, self._unheard),
             undoable=record.undoable,
@@ -123,11 +126,12 @@ class Session:
 
     async def prepare(self) -> None:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
-        await self._engine.load()
-        self._engine.read_ahead(self._ledger.tokens())
+        if not self._turns.locked():
+            await self._model.load()
+            self._model.read_ahead(self._ledger.tokens())
         await self._servers.settled()
         if not self._turns.locked() and self._take_tools():
-            self._engine.read_ahead(self._ledger.tokens())
+            self._model.read_ahead(self._ledger.tokens())
 
     def stop(self) -> None:
         """Stop all that runs for the session, which is over."""
@@ -170,23 +174,26 @@ class Session:
         self._effort = effort
         self.record.set_config(effort=effort)
         self._write_prefix()
-        self._engine.read_ahead(self._ledger.tokens())
+        self._model.read_ahead(self._ledger.tokens())
+
+    def set_model(self, engine: Engine) -> None:
+        """Let another model go on with the conversation, from the next turn on."""
+        self._model.choose(engine)
+        self.record.set_config(model=engine.model_name)
+
+    def set_context(self, choice: str) -> None:
+        """Change how much of the model's context the conversation may fill, from the next model call on."""
+        self._model.longest_context = options.as_length(choice)
+        self.record.set_config(context=choice)
 
     def modes(self) -> dict[str, Any]:
         """Return the modes in ACP's older form, `SessionModeState`."""
-        available = [{"id": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
-        return {"currentModeId": self.mode, "availableModes": available}
+        return options.modes(self.mode)
 
     def config_options(self) -> list[dict[str, Any]]:
         """Return every config option with its current value, in ACP's form."""
-        modes = [{"value": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
-        mode = {"id": "mode", "name": "Mode", "description": "What the agent may do without asking", "category": "mode"}
-        efforts = [{"value": effort, "name": effort.capitalize()} for effort in EFFORTS]
-        effort = {"id": "effort", "name": "Reasoning", "description": "How hard the model thinks"}
-        return [
-            {**mode, "type": "select", "currentValue": self.mode, "options": modes},
-            {**effort, "category": "thought_level", "type": "select", "currentValue": self.effort, "options": efforts},
-        ]
+        model = self._model
+        return options.config_options(self.mode, model.model_name, self.models, self.effort, model.longest_context)
 
     def _write_prefix(self) -> None:
         described = tools.descriptions(self._tools)
@@ -247,7 +254,7 @@ class Session:
 
     async def _name(self) -> None:
         try:
-            title = await aside.title(self._engine, self._ledger, self._sampling, self._trace)
+            title = await aside.title(self._model, self._ledger, self._sampling, self._trace)
         except EngineError as error:
             log.warning("the session keeps its title: %s", error)
             return
@@ -265,7 +272,7 @@ class Session:
         constrain = functools.partial(_within_grammar, tools.descriptions(self._tools))
         return Turn(
             self.record,
-            self._engine,
+            self._model,
             self.updates,
             toolbox,
             self._compactor,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gptoss_acp.compaction import CompactionError, Compactor
-from gptoss_acp.engine.api import Constrain, Engine, Figures, PromptTooLongError, Sampling, Trace, Usage
+from gptoss_acp.engine.api import Constrain, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
@@ -63,7 +63,7 @@ class Turn:
     """One turn of a session, whose ledger already holds the user's message."""
 
     record: Record
-    engine: Engine
+    engine: Model
     updates: Updates
     toolbox: Toolbox
     compactor: Compactor

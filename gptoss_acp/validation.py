@@ -60,12 +60,18 @@ def mode(field: str, name: str) -> Mode:
 
 
 def effort(field: str, name: str) -> Effort:
-    from gptoss_acp.commands import EFFORTS, as_effort
+    from gptoss_acp.options import EFFORTS, as_effort
 
     known = as_effort(name)
     if known is None:
         raise invalid(field, f"the efforts are {', '.join(EFFORTS)}")
     return known
+
+
+def one_of(field: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise invalid(field, f"one of {', '.join(known)} is required")
+    return value
 
 
 def _mcp_server(schema: Any, entry: Any, within: Sequence[str]) -> Any:

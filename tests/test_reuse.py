@@ -84,7 +84,7 @@ async def all_read(engine: MlxEngine) -> None:
     quiet = 0
     while quiet < 3:
         await asyncio.sleep(0.02)
-        quiet = quiet + 1 if engine._scheduler.idle and engine._commands.empty() else 0
+        quiet = quiet + 1 if engine._scheduler.idle and engine._worker._commands.empty() else 0
 
 
 async def assert_as_cold(*replies: Reply) -> None:

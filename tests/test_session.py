@@ -43,6 +43,9 @@ class FakeEngine:
         self.load_failure: EngineError | None = None
         self.stops_after = 0.0
 
+    def other(self, model_name: str) -> FakeEngine:
+        raise AssertionError(model_name)
+
     def start(self) -> None: ...
 
     async def check_available(self) -> None: ...

@@ -43,6 +43,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "keep_days": ("7", 7.0),
     "max_turn_requests": ("3", 3),
     "stop_repetition": ("off", "off"),
+    "titles": ("off", "off"),
     "header_grammar": ("off", "off"),
     "log_level": ("debug", "debug"),
     "trace": ("/tmp/trace", Path("/tmp/trace")),

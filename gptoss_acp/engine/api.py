@@ -124,8 +124,8 @@ class PromptTooLongError(EngineError):
         )
 
 
-class Engine(Protocol):
-    """One model, many generations at once."""
+class Model(Protocol):
+    """A model that answers, many generations at once."""
 
     @property
     def model_name(self) -> str: ...
@@ -137,28 +137,7 @@ class Engine(Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of memory that the model and its contexts take now."""
-        ...
-
-    def start(self) -> None:
-        """Begin the slow imports in the background."""
-        ...
-
-    async def check_available(self) -> None:
-        """Return when the model's files are on this machine.
-
-        Raises:
-            ModelMissingError: they are not.
-            EngineError: it is no model that this engine runs.
-        """
-        ...
-
-    async def download(self) -> None:
-        """Return when the model's files are on this machine. Cancelling stops it; another call goes on from there.
-
-        Raises:
-            EngineError: they can't be had; the message says why and what to do.
-        """
+        """Bytes of memory that all models and their contexts take now."""
         ...
 
     async def load(self) -> None:
@@ -197,8 +176,37 @@ class Engine(Protocol):
         """Read `prefix` while there is nothing else to do, because a prompt will begin with it."""
         ...
 
+
+class Engine(Model, Protocol):
+    """A model, and how it comes to this machine and into its memory."""
+
+    def other(self, model_name: str) -> Engine:
+        """Return the engine of another model, which shares the machine with this one; of the same, the same."""
+        ...
+
+    def start(self) -> None:
+        """Begin the slow imports in the background."""
+        ...
+
+    async def check_available(self) -> None:
+        """Return when the model's files are on this machine.
+
+        Raises:
+            ModelMissingError: they are not.
+            EngineError: it is no model that this engine runs.
+        """
+        ...
+
+    async def download(self) -> None:
+        """Return when the model's files are on this machine. Cancelling stops it; another call goes on from there.
+
+        Raises:
+            EngineError: they can't be had; the message says why and what to do.
+        """
+        ...
+
     def close(self) -> None:
-        """Let go of everything, at once."""
+        """Let go of everything, at once, the other engines too."""
         ...
 
 

@@ -56,6 +56,22 @@ def find(name: str) -> Path | None:
     return cached
 
 
+def on_this_machine() -> list[str]:
+    """Return the names of the whole gpt-oss checkpoints in the Hugging Face cache."""
+    from huggingface_hub import constants
+
+    names = sorted(
+        folder.name.removeprefix("models--").replace("--", "/")
+        for folder in Path(constants.HF_HUB_CACHE).glob("models--*--*")
+    )
+    return [name for name in names if is_repository(name) and _is_whole(name)]
+
+
+def nbytes(folder: Path | None) -> int:
+    """Return the bytes of a checkpoint's weights on the disk; None is the bundled one, of no account."""
+    return sum(file.stat().st_size for file in folder.glob(WEIGHTS)) if folder else 0
+
+
 def is_repository(name: str) -> bool:
     """Whether `name` has the form of a Hugging Face repository's."""
     return len(name) <= 96 and bool(_REPOSITORY.fullmatch(name))
@@ -110,6 +126,14 @@ def has_whole_tensors(file: Path) -> bool:
             return True
     except (SafetensorError, OSError):
         return False
+
+
+def _is_whole(name: str) -> bool:
+    try:
+        find(name)
+    except EngineError:
+        return False
+    return True
 
 
 def _weight_files(folder: Path) -> list[str]:

@@ -32,6 +32,11 @@ def needed(weights: int) -> int:
     return int(weights * (1.3 if mx.default_device() == mx.cpu else 1)) + 2 * 10**9
 
 
+def fits(weights: int, resident: int) -> bool:
+    """Return whether a model of `weights` bytes can work beside models of `resident` bytes."""
+    return needed(weights) + resident <= usable()
+
+
 def budget(model_bytes: int, setting_gb: float | None) -> int:
     """Return how many bytes the contexts, running and kept, may take beside a model of `model_bytes`."""
     if setting_gb is not None:

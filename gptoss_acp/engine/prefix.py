@@ -69,7 +69,7 @@ class PrefixCache:
     def __init__(self, empty_cache: Cache, budget: int, disk: DiskTier | None = None) -> None:
         self._sliding = [isinstance(layer, RotatingKVCache) for layer in empty_cache]
         self._window = next((layer.max_size for layer in empty_cache if isinstance(layer, RotatingKVCache)), 0)
-        self._budget = budget
+        self.budget = budget
         self._disk = disk
         self._root = Node(None, (), 0, [], "")
         self._clock = count(1)
@@ -92,7 +92,7 @@ class PrefixCache:
             return 0, None
         self._touch(node)
         cache = self._restore(node)
-        self.shrink(self._budget)
+        self.shrink(self.budget)
         return node.length, cache
 
     def covers(self, tokens: Sequence[int]) -> bool:
@@ -111,7 +111,7 @@ class PrefixCache:
         node = Node(parent, own, len(tokens), layers, _digest(parent.digest, own))
         parent.children.append(node)
         self._touch(node)
-        self.shrink(self._budget)
+        self.shrink(self.budget)
 
     def persist(self, tokens: Sequence[int]) -> None:
         """Write the snapshots on the way to `tokens` to disk, in the background."""

@@ -20,7 +20,7 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
-from gptoss_acp.engine import disk, memory
+from gptoss_acp.engine import checkpoints, disk, memory
 from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.loader import LoadedModel, load
 from gptoss_acp.engine.prefix import Cache, PrefixCache
@@ -69,10 +69,15 @@ class ReadAhead:
 
 
 class Scheduler:
-    """Runs generations on one model. Every method is called on the engine's thread."""
+    """Runs generations on one model. Every method is called on the engine's thread.
 
-    def __init__(self, options: EngineOptions) -> None:
+    `of_all_models` are the schedulers that share the machine, to which this one adds itself.
+    """
+
+    def __init__(self, options: EngineOptions, of_all_models: list[Scheduler] | None = None) -> None:
         self._options = options
+        self._of_all_models = [] if of_all_models is None else of_all_models
+        self._of_all_models.append(self)
         self._folder: Path | None = None
         self._loaded: LoadedModel | None = None
         self._context_length = 0
@@ -96,20 +101,24 @@ class Scheduler:
     def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> int:
         """Load the checkpoint in `folder` (None: the bundled one) and return its context length in tokens.
 
-        `report` is told how far that is.
+        `report` is told how far that is. Idle models make room for this one.
+
+        Raises:
+            EngineError: another model is at work, and this one does not fit beside it.
+            ValueError, OSError: the folder does not hold what its config says.
         """
         if self._loaded is not None:  # `submit` was first
             return self._context_length
         started = time.perf_counter()
         self._folder = folder
+        self._clear_the_way(checkpoints.nbytes(folder))
         loaded = load(folder, report)
         limit = self._options.context_length
         self._context_length = min(loaded.context_length, limit or loaded.context_length)
-        self._budget = memory.budget(loaded.nbytes, self._options.memory_gb)
         self._batch = self._new_batch(loaded)
-        memory.set_limits(loaded.nbytes)
-        self._prefixes = PrefixCache(loaded.model.make_cache(), self._budget, self._disk_tier(loaded))
+        self._prefixes = PrefixCache(loaded.model.make_cache(), 0, self._disk_tier(loaded))
         self._loaded = loaded
+        self._share_memory()
         log.info("loaded %s in %.2f s", folder or "the bundled model", time.perf_counter() - started)
         return self._context_length
 
@@ -121,6 +130,7 @@ class Scheduler:
             self._loaded = None
             del self._batch, self._prefixes
             mx.clear_cache()
+            self._share_memory()
 
     def submit(self, generation: Generation) -> None:
         """Queue a generation for prefill, from the nearest snapshot on."""
@@ -300,6 +310,30 @@ class Scheduler:
 
     # Memory
 
+    def _clear_the_way(self, weights: int) -> None:
+        """Unload idle models until one of `weights` bytes fits beside those that stay."""
+        for other in self._of_all_models:
+            if memory.fits(weights, self._resident()):
+                return
+            other.unload()
+        if (resident := self._resident()) and not memory.fits(weights, resident):
+            raise EngineError(
+                f"It needs about {_gb(memory.needed(weights))} of memory, and another model is at work that takes "
+                f"{_gb(resident)}. Try again when that has finished."
+            )
+
+    def _resident(self) -> int:
+        """Return the bytes of all weights that are in memory."""
+        return sum(scheduler._loaded.nbytes for scheduler in self._of_all_models if scheduler._loaded is not None)
+
+    def _share_memory(self) -> None:
+        """Give each model in memory an equal part of what there is for contexts."""
+        resident = self._resident()
+        present = [scheduler for scheduler in self._of_all_models if scheduler.loaded]
+        for scheduler in present:
+            scheduler._prefixes.budget = memory.budget(resident, self._options.memory_gb) // len(present)
+        memory.set_limits(resident)
+
     def _make_room(self, prompt_tokens: int) -> None:
         """Let go of snapshots so that the prompt fits, or refuse it before the system runs out.
 
@@ -310,13 +344,13 @@ class Scheduler:
         # Once for the running cache and once for its snapshots.
         needed = 2 * prompt_tokens * self._loaded.bytes_per_token
         in_use = self._batch.prompt_cache_nbytes
-        if in_use + needed > self._budget:
+        if in_use + needed > self._prefixes.budget:
             raise EngineError(
                 f"This prompt of {prompt_tokens} tokens needs about {_gb(needed)} of memory for its context; "
-                f"{_gb(in_use)} of {_gb(self._budget)} are in use. "
+                f"{_gb(in_use)} of {_gb(self._prefixes.budget)} are in use. "
                 "Wait for other sessions, start a new session, or raise --memory-gb."
             )
-        self._prefixes.shrink(self._budget - in_use - needed)
+        self._prefixes.shrink(self._prefixes.budget - in_use - needed)
 
     def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
         return BatchGenerator(loaded.model, stop_tokens=[[token] for token in self._options.stop_tokens])

@@ -1,4 +1,4 @@
-"""The thread that owns MLX, and the commands that reach it.
+"""The thread that owns MLX, the commands that reach it, and the models it runs.
 
 Everything that touches an array happens on this one thread: MLX's streams belong to the thread that made them. Knows
 nothing about text, sessions or ACP; imports MLX only on that thread, because the import costs seconds.
@@ -44,19 +44,70 @@ LOG_SECONDS = 10.0
 Command = Callable[[], None]
 
 
-class MlxEngine:
-    """gpt-oss on MLX, behind `engine.api.Engine`."""
+class Worker:
+    """The thread. `schedulers` are those of the models that it has been asked for, `engines` what stands for each."""
 
-    def __init__(self, model_name: str, options: EngineOptions) -> None:
+    def __init__(self, idle_minutes: float) -> None:
+        self.engines: dict[str, MlxEngine] = {}
+        self.schedulers: list[Scheduler] = []
+        self._idle_seconds = idle_minutes * 60
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> bool:
+        """Return whether this has started the thread, which may have been before."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            return False
+        return True
+
+    def put(self, command: Command | None) -> None:
+        """Let the thread carry out `command`; None ends it."""
+        self._commands.put(command)
+
+    def _run(self) -> None:
+        while True:
+            busy = any(scheduler.busy for scheduler in self.schedulers)
+            for command in self._pending(wait=not busy):
+                if command is None:
+                    return
+                try:
+                    command()
+                except Exception:
+                    log.exception("an engine command failed")
+            for scheduler in self.schedulers:
+                scheduler.step()
+
+    def _pending(self, *, wait: bool) -> list[Command | None]:
+        commands: list[Command | None] = []
+        if wait:
+            try:
+                commands.append(self._commands.get(timeout=self._idle_seconds))
+            except queue.Empty:
+                commands += [scheduler.unload for scheduler in self.schedulers]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                commands.append(self._commands.get_nowait())
+        return commands
+
+
+class MlxEngine:
+    """gpt-oss on MLX, behind `engine.api.Engine`; several models share one `worker`."""
+
+    def __init__(self, model_name: str, options: EngineOptions, worker: Worker | None = None) -> None:
         self.model_name = model_name
         self.context_length = 0
         self.load_progress = LoadProgress()
         self._options = options
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._worker = worker or Worker(options.idle_minutes)
+        self._worker.engines[model_name] = self
         self._scheduler: Scheduler | None = None
         self._loading: asyncio.Future[int] | None = None
         self._downloading = asyncio.Lock()
+
+    def other(self, model_name: str) -> MlxEngine:
+        return self._worker.engines.get(model_name) or MlxEngine(model_name, self._options, self._worker)
 
     @property
     def memory_bytes(self) -> int:
@@ -67,9 +118,8 @@ class MlxEngine:
         return mx.get_active_memory() + mx.get_cache_memory()
 
     def start(self) -> None:
-        with contextlib.suppress(RuntimeError):  # started before
-            self._thread.start()
-            self._commands.put(lambda: log.debug("%s is ready to load", self._prepared()))
+        if self._worker.start():
+            self._worker.put(lambda: log.debug("%s is ready to load", self._prepared()))
 
     async def check_available(self) -> None:
         await asyncio.to_thread(checkpoints.find, self.model_name)
@@ -95,19 +145,19 @@ class MlxEngine:
             raise PromptTooLongError(len(prompt), self.context_length)
 
         def cancel() -> None:
-            self._commands.put(lambda: self._prepared().cancel(generation))
+            self._worker.put(lambda: self._prepared().cancel(generation))
 
         generation = Generation(prompt, sampling, branches, constrain, on_close=cancel)
-        generation.on_resume = lambda: self._commands.put(lambda: self._prepared().resume(generation))
-        self._commands.put(lambda: self._prepared().submit(generation))
+        generation.on_resume = lambda: self._worker.put(lambda: self._prepared().resume(generation))
+        self._worker.put(lambda: self._prepared().submit(generation))
         return generation
 
     def read_ahead(self, prefix: Sequence[int]) -> None:
         tokens = tuple(prefix)
-        self._commands.put(lambda: self._prepared().read_ahead(tokens))
+        self._worker.put(lambda: self._prepared().read_ahead(tokens))
 
     def close(self) -> None:
-        self._commands.put(None)
+        self._worker.put(None)
 
     @property
     def _loaded(self) -> bool:
@@ -140,47 +190,18 @@ class MlxEngine:
                 loop.call_soon_threadsafe(_settle, loaded, length, None)
 
         self.start()
-        self._commands.put(load)
+        self._worker.put(load)
         return await loaded
 
     # On the engine's thread
-
-    def _run(self) -> None:
-        while True:
-            busy = self._scheduler is not None and self._scheduler.busy
-            for command in self._pending(wait=not busy):
-                if command is None:
-                    return
-                try:
-                    command()
-                except Exception:
-                    log.exception("an engine command failed")
-            if self._scheduler is not None:
-                self._scheduler.step()
 
     def _prepared(self) -> Scheduler:
         if self._scheduler is None:
             os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
             from gptoss_acp.engine.scheduler import Scheduler
 
-            self._scheduler = Scheduler(self._options)
+            self._scheduler = Scheduler(self._options, self._worker.schedulers)
         return self._scheduler
-
-    def _unload(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.unload()
-
-    def _pending(self, *, wait: bool) -> list[Command | None]:
-        commands: list[Command | None] = []
-        if wait:
-            try:
-                commands.append(self._commands.get(timeout=self._options.idle_minutes * 60))
-            except queue.Empty:
-                commands.append(self._unload)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                commands.append(self._commands.get_nowait())
-        return commands
 
 
 class _LogNowAndThen:

@@ -150,7 +150,8 @@ async def test_the_effort_is_set_by_command_and_by_option(tmp_path: Path) -> Non
         answer = await session.connection.set_config_option(
             session_id=session.identifier, config_id="effort", value="low"
         )
-        assert {option.id: option.current_value for option in answer.config_options} == {"mode": "ask", "effort": "low"}
+        now = {option.id: option.current_value for option in answer.config_options}
+        assert now == {"mode": "ask", "model": "scripted", "effort": "low", "context": "all"}
         assert len(editor.of_kind("config_option_update")) == 1
         await answered(editor, session, "Hurry", "Ok.")
         for config, value in (("effort", "extreme"), ("speed", "high")):

@@ -116,7 +116,7 @@ def test_mode_and_effort_come_back_and_resume_replays_nothing(spawn: Spawner) ->
     answer = opened(second, "session/resume", session)
     assert updates(second, session) == []
     assert answer["modes"]["currentModeId"] == "read-only"
-    assert [option["currentValue"] for option in answer["configOptions"]] == ["read-only", "high"]
+    assert [option["currentValue"] for option in answer["configOptions"]] == ["read-only", "scripted", "high", "all"]
     second.result(second.prompt(session, "And?"))
     asked = text_of(second.traced_prompts()[-1])
     assert "Reasoning: high" in asked

@@ -1,0 +1,68 @@
+"""What the user can set for a session, as clients show it: ACP's config options, and its older modes.
+
+Knows every choice with its name. Knows nothing about what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from gptoss_acp.engine import checkpoints
+from gptoss_acp.settings import Effort, Mode
+from gptoss_acp.tools.permissions import MODES
+
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
+
+WHOLE_CONTEXT = "all"
+CONTEXTS = (WHOLE_CONTEXT, "8192", "16384", "32768", "65536")
+"""Tokens. What the model and --context-length allow is the limit in any case."""
+
+
+def as_effort(name: str) -> Effort | None:
+    """Return the effort of this name, if there is one."""
+    return next((effort for effort in EFFORTS if effort == name), None)
+
+
+def as_length(context: str) -> int | None:
+    """Return one of `CONTEXTS` as tokens, None for all there is."""
+    return int(context) if context in CONTEXTS and context != WHOLE_CONTEXT else None
+
+
+def modes(current: Mode) -> dict[str, Any]:
+    """Return the modes in ACP's older form, `SessionModeState`."""
+    available = [{"id": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
+    return {"currentModeId": current, "availableModes": available}
+
+
+def config_options(
+    mode: Mode, model: str, models: Sequence[str], effort: Effort, context: int | None
+) -> list[dict[str, Any]]:
+    """Return every config option with its current value, in ACP's form, `SessionConfigOption`.
+
+    `models` are all that can be chosen, `context` is in tokens, None for all there is.
+    """
+    modes = [{"value": mode, "name": name, "description": text} for mode, (name, text) in MODES.items()]
+    names = [{"value": name, "name": checkpoints.short_name(name), "description": name} for name in models]
+    efforts = [{"value": effort, "name": effort.capitalize()} for effort in EFFORTS]
+    contexts = [{"value": choice, "name": _length(choice)} for choice in CONTEXTS]
+    return [
+        _select("mode", "mode", "Mode: what the agent may do without asking", mode, modes),
+        _select("model", "model", "Model: which one answers", model, names),
+        _select("effort", "thought_level", "Reasoning: how hard the model thinks", effort, efforts),
+        _select(
+            *("context", "model_config", "Context: how long a conversation gets before it is compacted"),
+            *(str(context or WHOLE_CONTEXT), contexts),
+        ),
+    ]
+
+
+def _select(identifier: str, category: str, title: str, current: str, choices: list[dict[str, str]]) -> dict[str, Any]:
+    name, _, what = title.partition(": ")
+    described = {"id": identifier, "category": category, "name": name, "description": what[0].upper() + what[1:]}
+    return {**described, "type": "select", "currentValue": current, "options": choices}
+
+
+def _length(context: str) -> str:
+    tokens = as_length(context)
+    return f"{tokens:,} tokens" if tokens else "All that the model has"

@@ -1,0 +1,98 @@
+"""Two models on one machine: both stay in memory where they fit, and where they do not the idle one makes room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gptoss_acp.engine import checkpoints, memory
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
+from gptoss_acp.engine.worker import MlxEngine
+from scripts import make_checkpoint
+from tests.waiting import settled
+
+GREEDY = Sampling(temperature=0, max_tokens=5)
+PROMPT = range(1000, 1100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    make_checkpoint.write(make_checkpoint.SHAPES["tiny-random"], folder)
+    return folder
+
+
+@pytest.fixture
+def first() -> Iterator[MlxEngine]:
+    engine = MlxEngine("tiny", EngineOptions((), disk_gb=0))
+    yield engine
+    engine.close()
+
+
+async def generated(engine: MlxEngine) -> list[int]:
+    await engine.load()
+    return [token async for token in engine.generate(list(PROMPT), GREEDY)]
+
+
+def budget(engine: MlxEngine) -> int:
+    assert engine._scheduler is not None
+    return engine._scheduler._prefixes.budget
+
+
+def has_room_for_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine be just large enough for the checkpoint alone."""
+    room = memory.needed(checkpoints.nbytes(folder))
+    monkeypatch.setattr(memory, "usable", lambda: room)
+
+
+def test_there_is_one_engine_for_each_model(first: MlxEngine, folder: Path) -> None:
+    second = first.other(str(folder))
+    assert second is not first
+    assert second.other("tiny") is first
+    assert first.other(str(folder)) is second
+
+
+async def test_both_speak_at_once_and_share_the_memory_for_contexts(first: MlxEngine, folder: Path) -> None:
+    alone = await generated(first)
+    of_one = budget(first)
+    second = first.other(str(folder))
+    of_second = await generated(second)
+    assert first._loaded
+    assert budget(first) == budget(second) < of_one // 2
+    assert await asyncio.gather(*map(generated, (first, second))) == [alone, of_second]
+    assert alone != of_second
+
+
+async def test_an_idle_model_makes_room_and_comes_back(
+    first: MlxEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_room_for_one(folder, monkeypatch)
+    alone = await generated(first)
+    of_one = budget(first)
+    second = first.other(str(folder))
+    of_second = await generated(second)
+    assert (first._loaded, second._loaded) == (False, True)
+    assert await generated(first) == alone
+    assert (first._loaded, second._loaded) == (True, False)
+    assert budget(first) == of_one
+    assert await generated(second) == of_second
+
+
+async def test_a_model_at_work_is_not_disturbed_and_the_other_loads_when_it_has_finished(
+    first: MlxEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_room_for_one(folder, monkeypatch)
+    monkeypatch.setattr(Generation, "HIGH_WATER", 6)
+    await first.load()
+    working = first.generate(list(PROMPT), Sampling(temperature=0, max_tokens=200))
+    await settled(lambda: working.overfull)
+    second = first.other(str(folder))
+    with pytest.raises(EngineError, match=r"another model is at work .* Try again when that has finished"):
+        await second.load()
+    assert [await anext(working) for _ in range(20)]
+    await working.aclose()
+    assert len(await generated(second)) == 5
+    assert not first._loaded
