@@ -14,10 +14,12 @@ from tests.tokens import final, numbers, tool_call
 DEMO = Path(__file__).parents[1] / "scripts" / "demo.py"
 
 
-def run_demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_demo(*arguments: str, played: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the demo; with the script `played` in place of the model, which then holds no title."""
+    scripted = {"GPTOSS_ACP_SCRIPT": played, "GPTOSS_ACP_TITLES": "off"} if played else {}
     return subprocess.run(
         [sys.executable, DEMO, *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, **scripted},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -68,7 +70,7 @@ def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -
         tool_call("functions.shell", '{"command": ["python3", "main.py"]}'),
         final("It works."),
     ]
-    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, *work, delay=0.003))
+    finished = run_demo(played=script(tmp_path, *CONVERSATION, *work, delay=0.003))
     assert finished.returncode == 0, finished.stderr
     place = 0
     for line in (
@@ -93,7 +95,7 @@ def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -
 
 def test_a_model_that_does_not_do_the_work_fails_nothing_but_is_shown_to_have_failed(tmp_path: Path) -> None:
     other = tool_call("functions.shell", json.dumps({"command": ["touch", str(tmp_path / "made")]}))
-    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, *CONVERSATION, other, final(""), delay=0.003))
+    finished = run_demo(played=script(tmp_path, *CONVERSATION, other, final(""), delay=0.003))
     assert finished.returncode == 0, finished.stderr
     assert "  The demo answers for you: Reject\n" in finished.stdout
     assert not (tmp_path / "made").exists()
@@ -102,7 +104,7 @@ def test_a_model_that_does_not_do_the_work_fails_nothing_but_is_shown_to_have_fa
 
 def test_a_given_prompt_is_allowed_nothing(tmp_path: Path) -> None:
     call = tool_call("functions.shell", json.dumps({"command": ["touch", str(tmp_path / "made")]}))
-    finished = run_demo("Do it", GPTOSS_ACP_SCRIPT=script(tmp_path, call, final("Well.")))
+    finished = run_demo("Do it", played=script(tmp_path, call, final("Well.")))
     assert finished.returncode == 0, finished.stderr
     assert "  The demo answers for you: Reject\n" in finished.stdout
     assert not (tmp_path / "made").exists()
@@ -121,12 +123,12 @@ def test_only_the_given_prompt_is_asked() -> None:
     ("text", "message"), [("Too short to be cancelled.", "ended with end_turn instead of cancelled"), ("", "nothing")]
 )
 def test_a_wrong_answer_fails(tmp_path: Path, text: str, message: str) -> None:
-    finished = run_demo(GPTOSS_ACP_SCRIPT=script(tmp_path, final(text)))
+    finished = run_demo(played=script(tmp_path, final(text)))
     assert finished.returncode == 1
     assert message in finished.stderr
 
 
 def test_a_dead_agent_fails(tmp_path: Path) -> None:
-    finished = run_demo(GPTOSS_ACP_SCRIPT=str(tmp_path / "missing.json"))
+    finished = run_demo(played=str(tmp_path / "missing.json"))
     assert finished.returncode == 1
     assert "The agent died, with exit code 1." in finished.stderr
