@@ -64,6 +64,7 @@ def make_engine(chosen: settings.Settings) -> Engine:
         branch_tokens=(CALL,),
         context_length=chosen.context_length,
         memory_gb=chosen.memory_gb,
+        wired_gb=chosen.wired_gb,
         disk_gb=chosen.disk_gb,
         idle_minutes=chosen.idle_minutes,
     )

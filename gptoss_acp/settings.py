@@ -55,6 +55,12 @@ class Settings:
         default=None,
         metadata=_flag(float, "GB of memory for contexts, beside the model; default: most of the machine's"),
     )
+    wired_gb: float | None = field(
+        default=None,
+        metadata=_flag(
+            float, "GB that a Mac may not page out while the model is loaded, 0 for none; default: about the model"
+        ),
+    )
     disk_gb: float = field(
         default=8.0, metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none")
     )
@@ -95,9 +101,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
-        for name in ("disk_gb", "keep_days"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} cannot be less than 0, as {getattr(self, name)} is")
+        for name in ("disk_gb", "keep_days", "wired_gb"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} cannot be less than 0, as {value} is")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -38,6 +38,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "max_tokens": ("7", 7),
     "context_length": ("4096", 4096),
     "memory_gb": ("1.5", 1.5),
+    "wired_gb": ("0", 0.0),
     "disk_gb": ("0", 0.0),
     "idle_minutes": ("5", 5.0),
     "keep_days": ("7", 7.0),

@@ -59,6 +59,7 @@ class EngineOptions:
     branch_tokens: tuple[int, ...] = ()
     context_length: int | None = None
     memory_gb: float | None = None
+    wired_gb: float | None = None
     disk_gb: float = 8.0
     idle_minutes: float = 30.0
 

@@ -44,15 +44,23 @@ def budget(model_bytes: int, setting_gb: float | None) -> int:
     return max(SMALLEST_BUDGET, int(0.8 * usable()) - model_bytes)
 
 
-def set_limits(model_bytes: int) -> None:
-    """Bound MLX's buffer cache and, on Metal, the wired memory to the model and a little more.
-
-    Wiring everything that the system recommends has panicked kernels (ml-explore/mlx#3186).
-    """
+def set_limits(model_bytes: int, wired_gb: float | None) -> None:
+    """Bound MLX's buffer cache and, on Metal, the wired memory."""
     mx.set_cache_limit(BUFFER_CACHE)
     if mx.metal.is_available():
         recommended = int(mx.device_info()["max_recommended_working_set_size"])
-        mx.set_wired_limit(min(model_bytes + 2**30, int(0.75 * recommended)))
+        mx.set_wired_limit(wired_limit(model_bytes, recommended, wired_gb))
+
+
+def wired_limit(model_bytes: int, recommended: int, setting_gb: float | None) -> int:
+    """Return how many bytes Metal may keep from being paged out: the model's and a little more, or the setting's.
+
+    Never more than the system recommends, and without a setting well below: wiring all of that has panicked kernels
+    (ml-explore/mlx#3186).
+    """
+    if setting_gb is not None:
+        return min(int(setting_gb * 1e9), recommended)
+    return min(model_bytes + 2**30, int(0.75 * recommended))
 
 
 def usable() -> int:

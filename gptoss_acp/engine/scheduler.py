@@ -332,7 +332,7 @@ class Scheduler:
         present = [scheduler for scheduler in self._of_all_models if scheduler.loaded]
         for scheduler in present:
             scheduler._prefixes.budget = memory.budget(resident, self._options.memory_gb) // len(present)
-        memory.set_limits(resident)
+        memory.set_limits(resident, self._options.wired_gb)
 
     def _make_room(self, prompt_tokens: int) -> None:
         """Let go of snapshots so that the prompt fits, or refuse it before the system runs out.
