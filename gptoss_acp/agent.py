@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import __version__, authentication, validation
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
@@ -47,7 +48,7 @@ class Agent:
         self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._connection: Connection | None = None
-        self._initialize_params: Any = None
+        self._client = Capabilities()
         self._imports: asyncio.Task[Any] | None = None
         self._opened_store: Store | None = None
         self._closing: dict[str, asyncio.Task[None]] = {}
@@ -84,7 +85,7 @@ class Agent:
         requested = params.get("protocolVersion") if isinstance(params, dict) else None
         if not isinstance(requested, int) or isinstance(requested, bool):
             raise validation.invalid("protocolVersion", "an integer is required")
-        self._initialize_params = params
+        self._client = Capabilities.declared(params)
         if self._imports is None:
             self._imports = asyncio.create_task(self._import_slowly())
         return {
@@ -98,7 +99,7 @@ class Agent:
                     name: {} for name in ("list", "resume", "fork", "close", "delete", "additionalDirectories")
                 },
             },
-            "authMethods": authentication.methods(self._engine.model_name, params),
+            "authMethods": authentication.methods(self._engine.model_name, self._client),
         }
 
     async def authenticate(self, params: Any) -> dict[str, Any]:
@@ -309,16 +310,15 @@ class Agent:
 
     async def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
         from gptoss_acp.session import Session
-        from gptoss_acp.tools.client import Capabilities, Client
+        from gptoss_acp.tools.client import Client
         from gptoss_acp.tools.paths import Roots
         from gptoss_acp.tools.workspace import Workspace
         from gptoss_acp.updates import Updates
 
         assert self._connection is not None
-        declared = Capabilities.declared(self._initialize_params)
-        client = Client(self._connection, info.id, declared)
+        client = Client(self._connection, info.id, self._client)
         workspace = Workspace(Roots(Path(info.cwd), [Path(folder) for folder in info.additional]), client)
-        updates = Updates(self._connection, info.id, record.update, shows_compaction=declared.compaction)
+        updates = Updates(self._connection, info.id, record.update, shows_compaction=self._client.compaction)
         session = Session(
             *(workspace, await self._engine_for(record), updates, self._settings, record),
             models=await self._models(),
@@ -390,7 +390,7 @@ class Agent:
             code = INVALID_REQUEST if isinstance(error, SessionInUseError) else INTERNAL_ERROR
             raise RpcError(code, as_sentence(str(error))) from error
         except ModelMissingError as error:
-            methods = authentication.methods(self._engine.model_name, self._initialize_params)
+            methods = authentication.methods(self._engine.model_name, self._client)
             download = f"Authenticate with '{methods[0]['name']}', or choose" if error.downloadable else "Choose"
             message = f"{error} {download} another with --model."
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.engine import checkpoints
 
 PREPARE_MODEL = "prepare-model"
 SET_UP = "setup"
 
 
-def methods(model: str, initialize_params: Any) -> list[dict[str, Any]]:
+def methods(model: str, client: Capabilities) -> list[dict[str, Any]]:
     """Return how `model` can be made ready: by `authenticate`, and in a terminal where the client has one."""
     offered: list[dict[str, Any]] = [{"id": PREPARE_MODEL, **_preparation(model)}]
-    if _runs_terminal_auth(initialize_params):
+    if client.terminal_auth:
         offered.append(
             {
                 "id": SET_UP,
@@ -40,11 +41,3 @@ def _preparation(model: str) -> dict[str, str]:
         "name": f"Download {name} ({size} GB)" if size else f"Download {name}",
         "description": f"Download {model} from Hugging Face if it is not on this machine yet, and load it.",
     }
-
-
-def _runs_terminal_auth(initialize_params: Any) -> bool:
-    """Whether the client has declared `auth.terminal`, whatever shape its params have."""
-    value = initialize_params
-    for key in ("clientCapabilities", "auth", "terminal"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is True

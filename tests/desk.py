@@ -14,11 +14,12 @@ from typing import Any, cast
 
 import orjson
 
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.record import Record
 from gptoss_acp.rpc import METHOD_NOT_FOUND, Connection, RpcError
 from gptoss_acp.settings import Mode
 from gptoss_acp.store.sessions import Store
-from gptoss_acp.tools.client import Capabilities, Client
+from gptoss_acp.tools.client import Client
 from gptoss_acp.tools.paths import Roots
 from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.toolbox import Toolbox

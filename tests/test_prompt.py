@@ -11,9 +11,9 @@ import pytest
 from acp import schema
 
 from gptoss_acp import prompt
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.rpc import RpcError
 from gptoss_acp.tools import bounds
-from gptoss_acp.tools.client import Capabilities
 from tests.desk import Desk
 from tests.editor import Editor, Open, opened
 from tests.tokens import final, text_of

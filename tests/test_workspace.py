@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.rpc import RpcError
-from gptoss_acp.tools.client import Capabilities
 from tests.desk import Desk
 
 FILES = Capabilities(read=True, write=True)

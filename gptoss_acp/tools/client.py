@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptoss_acp.capabilities import Capabilities
 from gptoss_acp.rpc import Connection, RpcError
 from gptoss_acp.tools.cancelling import unharmed
 from gptoss_acp.tools.errors import ToolError
@@ -29,28 +29,6 @@ _END_SECONDS = 1.0
 
 class TurnCancelledError(Exception):
     """The user has cancelled the turn by way of the permission request (ACP, tool-calls, `cancelled` outcome)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the client declared in `initialize`."""
-
-    read: bool = False
-    write: bool = False
-    terminal: bool = False
-    compaction: bool = False
-
-    @classmethod
-    def declared(cls, params: Any) -> Capabilities:
-        """Read them from the params of `initialize`, whatever shape these have."""
-        capabilities = _object(_object(params).get("clientCapabilities"))
-        files = _object(capabilities.get("fs"))
-        return cls(
-            read=files.get("readTextFile") is True,
-            write=files.get("writeTextFile") is True,
-            terminal=capabilities.get("terminal") is True,
-            compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
-        )
 
 
 class Client:
@@ -154,7 +132,3 @@ class Client:
             raise ToolError(f"the editor refused {method}: {error.message[:500]}") from None
         except TimeoutError:
             raise ToolError(f"the editor did not answer {method}") from None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,0 +1,37 @@
+"""What the client has declared that it can do.
+
+Knows the shape of ACP's `clientCapabilities`. Knows nothing about what is done with it, and importing it costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the client declared in `initialize`; nothing before that."""
+
+    read: bool = False
+    write: bool = False
+    terminal: bool = False
+    terminal_auth: bool = False
+    compaction: bool = False
+
+    @classmethod
+    def declared(cls, params: Any) -> Capabilities:
+        """Read them from the params of `initialize`, whatever shape these have."""
+        capabilities = _object(_object(params).get("clientCapabilities"))
+        files = _object(capabilities.get("fs"))
+        return cls(
+            read=files.get("readTextFile") is True,
+            write=files.get("writeTextFile") is True,
+            terminal=capabilities.get("terminal") is True,
+            terminal_auth=_object(capabilities.get("auth")).get("terminal") is True,
+            compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
+        )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
