@@ -393,7 +393,7 @@ def chat_turn(random: Random) -> Turn:
     """Return a turn of small talk or a simple question."""
     if random.random() < 0.24:
         return greeting_turn(random)
-    weights = [{"identity": 6, "thanks": 5, "abilities": 4, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT]
+    weights = [{"identity": 6, "thanks": 9, "abilities": 4, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT]
     topic = random.choices(list(texts.CHAT), weights)[0]
     about, answer = texts.CHAT[topic]
     text = phrase(random, f"chat {topic}")
@@ -419,7 +419,7 @@ def greeting_turn(random: Random) -> Turn:
 
 def count_turn(random: Random, longest: int = 100) -> Turn:
     """Return a turn that asks for numbers in a row."""
-    rule = random.choices(("count to", "count from", "count down"), (75, 15, 10))[0]
+    rule = random.choices(("count to", "count from", "count down"), (70, 13, 17))[0]
     if rule == "count to":
         usual = random.choice((5, 10, 10, 12, 15, 20, 25, 30, 40, 50, 50, 60, 75, 80, 99, 100, 100, 100))
         first, last = 1, min(longest, usual if random.random() < 0.5 else random.randint(2, longest))
@@ -593,7 +593,7 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
             "init",
             "title",
         ),
-        (44, 18, 4, 12, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 2),
+        (44, 18, 4, 14, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 4),
     )[0]
     if kind in ("call", "result"):
         tool = random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]
