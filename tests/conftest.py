@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from scripts import make_checkpoint
 from tests.agent_process import AgentProcess
 
 ASYNC_TEST_SECONDS = 300
@@ -85,6 +86,14 @@ def spawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawner]:
     """Spawn the program for all tests of a module."""
     with ExitStack() as agents:
         yield Spawner(tmp_path_factory.mktemp("agents"), agents)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint with random weights, 52 MB; not to be changed."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "gpt-oss-small"
+    make_checkpoint.write(make_checkpoint.SHAPES["tiny-random"], folder)
+    return folder
 
 
 @pytest.fixture

@@ -11,18 +11,10 @@ import pytest
 from gptoss_acp.engine import checkpoints, memory
 from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
 from gptoss_acp.engine.worker import MlxEngine
-from scripts import make_checkpoint
 from tests.waiting import settled
 
 GREEDY = Sampling(temperature=0, max_tokens=5)
 PROMPT = range(1000, 1100)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    make_checkpoint.write(make_checkpoint.SHAPES["tiny-random"], folder)
-    return folder
 
 
 @pytest.fixture
@@ -42,23 +34,23 @@ def budget(engine: MlxEngine) -> int:
     return engine._scheduler._prefixes.budget
 
 
-def has_room_for_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def has_room_for_one(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the machine be just large enough for the checkpoint alone."""
-    room = memory.needed(checkpoints.nbytes(folder))
+    room = memory.needed(checkpoints.nbytes(checkpoint))
     monkeypatch.setattr(memory, "usable", lambda: room)
 
 
-def test_there_is_one_engine_for_each_model(first: MlxEngine, folder: Path) -> None:
-    second = first.other(str(folder))
+def test_there_is_one_engine_for_each_model(first: MlxEngine, checkpoint: Path) -> None:
+    second = first.other(str(checkpoint))
     assert second is not first
     assert second.other("tiny") is first
-    assert first.other(str(folder)) is second
+    assert first.other(str(checkpoint)) is second
 
 
-async def test_both_speak_at_once_and_share_the_memory_for_contexts(first: MlxEngine, folder: Path) -> None:
+async def test_both_speak_at_once_and_share_the_memory_for_contexts(first: MlxEngine, checkpoint: Path) -> None:
     alone = await generated(first)
     of_one = budget(first)
-    second = first.other(str(folder))
+    second = first.other(str(checkpoint))
     of_second = await generated(second)
     assert first._loaded
     assert budget(first) == budget(second) < of_one // 2
@@ -67,12 +59,12 @@ async def test_both_speak_at_once_and_share_the_memory_for_contexts(first: MlxEn
 
 
 async def test_an_idle_model_makes_room_and_comes_back(
-    first: MlxEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    first: MlxEngine, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    has_room_for_one(folder, monkeypatch)
+    has_room_for_one(checkpoint, monkeypatch)
     alone = await generated(first)
     of_one = budget(first)
-    second = first.other(str(folder))
+    second = first.other(str(checkpoint))
     of_second = await generated(second)
     assert (first._loaded, second._loaded) == (False, True)
     assert await generated(first) == alone
@@ -82,14 +74,14 @@ async def test_an_idle_model_makes_room_and_comes_back(
 
 
 async def test_a_model_at_work_is_not_disturbed_and_the_other_loads_when_it_has_finished(
-    first: MlxEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    first: MlxEngine, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    has_room_for_one(folder, monkeypatch)
+    has_room_for_one(checkpoint, monkeypatch)
     monkeypatch.setattr(Generation, "HIGH_WATER", 6)
     await first.load()
     working = first.generate(list(PROMPT), Sampling(temperature=0, max_tokens=200))
     await settled(lambda: working.overfull)
-    second = first.other(str(folder))
+    second = first.other(str(checkpoint))
     with pytest.raises(EngineError, match=r"another model is at work .* Try again when that has finished"):
         await second.load()
     assert [await anext(working) for _ in range(20)]

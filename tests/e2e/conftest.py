@@ -1,4 +1,4 @@
-"""A checkpoint of the true format, and a hub that has it."""
+"""A Hugging Face home of the test's own, and a hub that has a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import make_checkpoint
 from tests.hub import Hub, serving
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole checkpoint with random weights, 52 MB; not to be changed."""
-    folder = tmp_path_factory.mktemp("checkpoint") / "gpt-oss-small"
-    make_checkpoint.write(make_checkpoint.SHAPES["tiny-random"], folder)
-    return folder
 
 
 @pytest.fixture
