@@ -46,21 +46,20 @@ def config_options(
     names = [{"value": name, "name": checkpoints.short_name(name), "description": name} for name in models]
     efforts = [{"value": effort, "name": effort.capitalize()} for effort in EFFORTS]
     contexts = [{"value": choice, "name": _length(choice)} for choice in CONTEXTS]
+    longest = "How long a conversation gets before it is compacted"
     return [
-        _select("mode", "mode", "Mode: what the agent may do without asking", mode, modes),
-        _select("model", "model", "Model: which one answers", model, names),
-        _select("effort", "thought_level", "Reasoning: how hard the model thinks", effort, efforts),
-        _select(
-            *("context", "model_config", "Context: how long a conversation gets before it is compacted"),
-            *(str(context or WHOLE_CONTEXT), contexts),
-        ),
+        _select("mode", "mode", "Mode", "What the agent may do without asking", now=mode, of=modes),
+        _select("model", "model", "Model", "Which model answers", now=model, of=names),
+        _select("effort", "thought_level", "Reasoning", "How hard the model thinks", now=effort, of=efforts),
+        _select("context", "model_config", "Context", longest, now=str(context or WHOLE_CONTEXT), of=contexts),
     ]
 
 
-def _select(identifier: str, category: str, title: str, current: str, choices: list[dict[str, str]]) -> dict[str, Any]:
-    name, _, what = title.partition(": ")
-    described = {"id": identifier, "category": category, "name": name, "description": what[0].upper() + what[1:]}
-    return {**described, "type": "select", "currentValue": current, "options": choices}
+def _select(
+    identifier: str, category: str, name: str, description: str, *, now: str, of: list[dict[str, str]]
+) -> dict[str, Any]:
+    what = {"id": identifier, "category": category, "name": name, "description": description}
+    return {**what, "type": "select", "currentValue": now, "options": of}
 
 
 def _length(context: str) -> str:

@@ -133,6 +133,9 @@ class AgentProcess:
         answer = self.request("session/new", {"cwd": str(DIRECTORY), "mcpServers": []})
         return str(answer["sessionId"])
 
+    def close_session(self, session: str) -> None:
+        self.request("session/close", {"sessionId": session})
+
     def prompt(self, session: str, text: str) -> Turn:
         """Run a turn to its end."""
         return self.finish(self.begin(session, text))
