@@ -25,12 +25,12 @@ FILES = {
 
 @dataclass(frozen=True)
 class Act:
-    """A prompt whose answer needs permission: the tool call's kind, and what it does to a file."""
+    """A prompt whose answer needs permission: the tool call's kind, and what it leaves of a file."""
 
     prompt: str
     kind: str
     file: str
-    after: str
+    after: str | None
 
 
 READ = "Read notes/todo.txt"
@@ -38,9 +38,8 @@ ACTS = {
     "a command": Act("run touch made.txt", "execute", "made.txt", ""),
     "a number": Act("update config.json: replace 8080 with 9090", "edit", "config.json", "9090\n"),
     "a new file": Act('Create a file hello.txt with the text "hello world"', "edit", "hello.txt", "hello world\n"),
+    "a deletion": Act("Delete notes/todo.txt", "delete", "notes/todo.txt", None),
 }
-ASKED = ("a number",)
-"""The acts that are also refused and cancelled: what the model says to a refusal must come to an end."""
 
 
 @pytest.fixture
@@ -85,10 +84,11 @@ async def test_it_acts_when_the_user_allows_it(name: str, repository: Path) -> N
     (call,) = editor.calls()
     assert (asked.kind, call["kind"]) == (act.kind, act.kind)
     assert [content["type"] for content in call["content"]] == ["terminal" if act.kind == "execute" else "diff"]
-    assert contents(repository) == FILES | {act.file: act.after}
+    left = {**FILES, act.file: act.after}
+    assert contents(repository) == {file: content for file, content in left.items() if content is not None}
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", ACTS)
 async def test_it_stops_when_the_user_refuses(name: str, repository: Path) -> None:
     editor = Editor("reject-once")
     async with opened(editor, repository.parent, arguments=TINY) as session:
@@ -100,7 +100,7 @@ async def test_it_stops_when_the_user_refuses(name: str, repository: Path) -> No
     assert contents(repository) == FILES
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", ["a command", "a number"])
 @pytest.mark.parametrize("how", ["the turn", "the request"])
 async def test_cancelling_while_it_asks_ends_the_turn_and_the_next_prompt_works(
     how: str, name: str, repository: Path
