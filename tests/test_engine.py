@@ -74,12 +74,29 @@ def solo_story(alone: Callable[[str, Sampling], list[int]]) -> list[int]:
     return alone(STORY, GREEDY)
 
 
-SEEDED = Sampling(temperature=10, top_p=0.99, seed=7, max_tokens=TOKENS)
+def seeded(seed: int) -> Sampling:
+    return Sampling(temperature=5, top_p=0.999, seed=seed, max_tokens=TOKENS)
+
+
+@pytest.fixture(scope="module")
+def sampling(alone: Callable[[str, Sampling], list[int]]) -> Sampling:
+    """A sampling that takes another token than the likeliest, but once or twice only.
+
+    After many such tokens the model is lost: hundreds of thousands of ids are equally likely, and which is drawn then
+    depends on how sums are rounded, and so on how many sequences are computed at once.
+    """
+    greedy = alone(STORY, GREEDY)
+    samplings = (seeded(seed) for seed in range(20))
+    return next(one for one in samplings if 0 < different(alone(STORY, one), greedy) < 3)
 
 
 @pytest.fixture
-def solo_seeded(alone: Callable[[str, Sampling], list[int]]) -> list[int]:
-    return alone(STORY, SEEDED)
+def solo_seeded(alone: Callable[[str, Sampling], list[int]], sampling: Sampling) -> list[int]:
+    return alone(STORY, sampling)
+
+
+def different(tokens: list[int], others: list[int]) -> int:
+    return sum(token != other for token, other in zip(tokens, others, strict=False))
 
 
 @pytest.fixture
@@ -153,16 +170,16 @@ async def test_cancelling_one_leaves_the_others_tokens_as_they_were(engine: MlxE
 
 
 async def test_seeded_sampling_is_repeatable_and_deaf_to_its_neighbours(
-    engine: MlxEngine, solo_seeded: list[int], solo_story: list[int], solo_count: list[int]
+    engine: MlxEngine, sampling: Sampling, solo_seeded: list[int], solo_story: list[int], solo_count: list[int]
 ) -> None:
-    again, _ = await asyncio.gather(generated(engine, STORY, SEEDED), generated(engine, COUNT, GREEDY))
-    assert again == solo_seeded
+    again, count = await asyncio.gather(generated(engine, STORY, sampling), generated(engine, COUNT, GREEDY))
+    assert (again, count) == (solo_seeded, solo_count)
     assert solo_seeded != solo_story
 
 
 async def test_another_seed_gives_other_tokens(engine: MlxEngine, solo_seeded: list[int]) -> None:
-    other = Sampling(temperature=10, top_p=0.99, seed=8, max_tokens=TOKENS)
-    assert await generated(engine, STORY, other) != solo_seeded
+    others = [await generated(engine, STORY, seeded(seed)) for seed in range(20, 25)]
+    assert [other for other in others if other != solo_seeded]
 
 
 # A reader that is slow
@@ -180,9 +197,9 @@ async def test_a_paused_generation_goes_on_exactly_where_it_was(engine: MlxEngin
 
 @pytest.mark.usefixtures("small_buffer")
 async def test_a_paused_seeded_generation_goes_on_exactly_where_it_was(
-    engine: MlxEngine, solo_seeded: list[int]
+    engine: MlxEngine, sampling: Sampling, solo_seeded: list[int]
 ) -> None:
-    generation = engine.generate(prompt(STORY), SEEDED)
+    generation = engine.generate(prompt(STORY), sampling)
     await paused(generation)
     assert [token async for token in generation] == solo_seeded
 
