@@ -290,7 +290,7 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
         desk.workspace,
         ScriptedEngine(tmp_path / "script"),
         Updates(desk.client._connection, "session", lambda _: None),
-        Settings(max_turn_requests=1),
+        Settings(max_turn_requests=1, titles="off"),
         new_record(),
         trace=cast(Trace, SimpleNamespace(prompt=lambda tokens: told.append(text_of(tokens)), token=lambda _: None)),
         mcp_servers=[program(tmp_path)],

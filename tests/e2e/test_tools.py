@@ -194,7 +194,7 @@ async def test_the_model_is_told_of_its_tools_and_of_their_results(tmp_path: Pat
     script.write_text(json.dumps({"generations": [tool_call("functions.read_file", '{"path": "a.txt"}'), final("x")]}))
     desk = Desk(tmp_path / "work")
     desk.peer.notify_text = lambda *_: None  # type: ignore[attr-defined]
-    session = Session(desk.workspace, Listening(script), desk.toolbox._updates, Settings(), new_record())
+    session = Session(desk.workspace, Listening(script), desk.toolbox._updates, Settings(titles="off"), new_record())
     assert (await session.prompt("go")).stop_reason == "end_turn"
     assert "type apply_patch = (_: string) => any;" in prompts[0]
     assert "*** Begin Patch" in prompts[0]
