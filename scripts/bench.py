@@ -1,7 +1,7 @@
 """What the agent costs, beside mlx-lm alone on the same checkpoint: one run, a table, a JSON file and a page.
 
 Each part takes medians of interleaved runs (ours, raw, ours, raw ...), because no machine is quiet. A whole run takes
-about 20 minutes with the bundled model on two cores, with --quick about 5.
+about an hour with the bundled model on two cores, with --quick about 5.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ def main() -> None:
         except BenchError as error:
             failures[part] = str(error)
         print(f"{part}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        # After each part: a run that is broken off has measured something all the same.
+        record = {"machine": described, "figures": [figure.record() for figure in figures], "failures": failures}
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        arguments.html.write_text(page(figures, described, failures), encoding="utf-8")
     print(f"\n{table(figures)}")
     for part, failure in failures.items():
         print(f"{part} FAILED: {failure}")
-    record = {"machine": described, "figures": [figure.record() for figure in figures], "failures": failures}
-    arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    arguments.html.write_text(page(figures, described, failures), encoding="utf-8")
     if failures or (arguments.check and not all(figure.met for figure in figures)):
         sys.exit(1)
 

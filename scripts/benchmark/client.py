@@ -208,8 +208,11 @@ class AgentProcess:
 
     def _write(self, message: dict[str, Any]) -> None:
         rest = memoryview(orjson.dumps({"jsonrpc": "2.0", **message}) + b"\n")
-        while rest:
-            rest = rest[self._in.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self._in.write(rest) :]
+        except BrokenPipeError:
+            raise BenchError(f"the agent died, with exit code {self._process.wait()}") from None
 
     def _next(self) -> tuple[float, dict[str, Any]]:
         while not self._received:
