@@ -95,7 +95,7 @@ class _NoClient:
 
 
 async def _prompt(engine: ScriptedEngine, text: str) -> None:
-    agent = Agent(engine, Settings(model="tiny"))
+    agent = Agent(engine, Settings(model="tiny", titles="off"))
     agent.attach(cast(Connection, _NoClient()))
     await agent.initialize({"protocolVersion": 1})
     session = await agent.new_session({"cwd": str(DIRECTORY)})
