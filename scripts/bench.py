@@ -1,7 +1,7 @@
 """What the agent costs, beside mlx-lm alone on the same checkpoint: one run, a table, a JSON file and a page.
 
 Each part takes medians of interleaved runs (ours, raw, ours, raw ...), because no machine is quiet. A whole run takes
-about an hour with the bundled model on two cores, with --quick about 5.
+about an hour with the bundled model on two cores, with --quick a fraction of that.
 """
 
 from __future__ import annotations

@@ -74,9 +74,9 @@ class Scheduler:
     `of_all_models` are the schedulers that share the machine, to which this one adds itself.
     """
 
-    def __init__(self, options: EngineOptions, of_all_models: list[Scheduler] | None = None) -> None:
+    def __init__(self, options: EngineOptions, of_all_models: list[Scheduler]) -> None:
         self._options = options
-        self._of_all_models = [] if of_all_models is None else of_all_models
+        self._of_all_models = of_all_models
         self._of_all_models.append(self)
         self._folder: Path | None = None
         self._loaded: LoadedModel | None = None

@@ -212,7 +212,10 @@ class AgentProcess:
             while rest:
                 rest = rest[self._in.write(rest) :]
         except BrokenPipeError:
-            raise BenchError(f"the agent died, with exit code {self._process.wait()}") from None
+            raise self._death() from None
+
+    def _death(self) -> BenchError:
+        return BenchError(f"the agent died, with exit code {self._process.wait()}")
 
     def _next(self) -> tuple[float, dict[str, Any]]:
         while not self._received:
@@ -221,7 +224,7 @@ class AgentProcess:
             chunk = os.read(self._out, 2**20)
             at = time.perf_counter()
             if not chunk:
-                raise BenchError(f"the agent died, with exit code {self._process.wait()}")
+                raise self._death()
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             self._received.extend((at, orjson.loads(line)) for line in lines)
         return self._received.popleft()

@@ -10,8 +10,9 @@ from random import Random
 
 import numpy as np
 
-from tiny.dialogues import Dialogue, dialogue, past_turns, prefix
+from tiny.dialogues import Dialogue, dialogue, past_turns
 from tiny.model import Batch
+from tiny.prefixes import prefix
 from tiny.vocabulary import Vocabulary
 
 DEVICES = 2

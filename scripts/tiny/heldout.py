@@ -22,7 +22,7 @@ from openai_harmony import HarmonyError, Message, Role, StreamableParser
 from gptoss_acp.engine import tiny
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.render import Effort
-from tiny import decoding, dialogues
+from tiny import decoding, dialogues, prefixes
 from tiny.dialogues import Answer, Call, Dialogue, Result, Turn, outline
 
 EFFORT: Effort = "medium"
@@ -45,7 +45,7 @@ class Case:
 
 def prefix(*, has_tools: bool) -> list[int]:
     """Return the agent's real system and developer messages."""
-    return dialogues.real_prefix("/home/dev/workspace", date(2026, 11, 22), EFFORT, has_tools=has_tools)
+    return prefixes.real_prefix("/home/dev/workspace", date(2026, 11, 22), EFFORT, has_tools=has_tools)
 
 
 def outlines() -> frozenset[str]:

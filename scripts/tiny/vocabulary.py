@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from gptoss_acp.engine import tiny
 from gptoss_acp.harmony import encoding
-from tiny.dialogues import dialogue, real_prefix
+from tiny.dialogues import dialogue
 from tiny.grammar import rules
+from tiny.prefixes import real_prefix
 
 Ids = npt.NDArray[np.int64]
 
