@@ -27,6 +27,13 @@ def alive(number: int) -> bool:
     return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
 
 
+def program_in(folder: Path, program: psutil.Process) -> bool:
+    try:
+        return program.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -53,6 +60,18 @@ async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
     assert running.cancelled()
     assert time.monotonic() - began < process.GRACE_SECONDS * 2 + 5
     wait_until(lambda: not alive(int(pid.read_text())))
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelling_while_it_starts_leaves_no_child(steps: int, tmp_path: Path) -> None:
+    running = asyncio.create_task(run("bash", "-c", "sleep 60 & wait", cwd=tmp_path))
+    for _ in range(steps):
+        time.sleep(0.02)  # the loop is late, the program is not: it starts its child meanwhile
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    wait_until(lambda: not any(program_in(tmp_path, program) for program in psutil.process_iter()))
 
 
 @pytest.mark.parametrize("name", ["left in the background", "left with another output"])

@@ -54,8 +54,7 @@ async def run(
     """
     program = _find(command[0], cwd, environment)
     with contextlib.ExitStack() as ours:
-        output, alive, process = await _start([program, *command[1:]], cwd, environment, ours)
-        ours.callback(os.close, alive)
+        output, process = await _start([program, *command[1:]], cwd, environment, ours)
         reading = asyncio.create_task(_read(output, on_output))
         ending = asyncio.create_task(process.wait())
         try:
@@ -105,37 +104,35 @@ class Complaints(asyncio.Protocol):
 
 async def _start(
     command: Sequence[str], cwd: Path, environment: Mapping[str, str], ours: contextlib.ExitStack
-) -> tuple[asyncio.StreamReader, int, asyncio.subprocess.Process]:
-    """Start a watched program; return its output, our end of the watcher's input, and the process."""
+) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
+    """Start a watched program; return its output and the process. When `ours` is closed, the watcher ends them all."""
     # Plain pipes, because asyncio's own make `wait` wait for whoever else holds them.
-    output_read, output_write = os.pipe()
-    alive_read, alive_write = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", _WATCHED, "sh", *command),
-            cwd=cwd,
-            env=dict(environment),
-            stdin=alive_read,
-            stdout=output_write,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    with contextlib.ExitStack() as theirs:
+        output_read, output_write = os.pipe()
+        theirs.callback(os.close, output_write)
+        pipe = ours.enter_context(open(output_read, "rb", buffering=0))  # noqa: PTH123, ASYNC230 (a descriptor)
+        alive_read, alive_write = os.pipe()
+        theirs.callback(os.close, alive_read)
+        ours.callback(os.close, alive_write)
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
         )
-    except BaseException as error:
-        os.close(output_read)
-        os.close(alive_write)
-        if isinstance(error, OSError):
+        ours.callback(transport.close)
+        try:
+            # Last, because a cancellation finds no process to end before this has returned.
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", _WATCHED, "sh", *command),
+                cwd=cwd,
+                env=dict(environment),
+                stdin=alive_read,
+                stdout=output_write,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
             raise ToolError(f"{command[0]} could not be started: {error.strerror}") from None
-        raise
-    finally:
-        os.close(output_write)
-        os.close(alive_read)
-    reader = asyncio.StreamReader()
-    pipe = open(output_read, "rb", buffering=0)  # noqa: PTH123, SIM115, ASYNC230 (a descriptor; the transport closes it)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), pipe
-    )
-    ours.callback(transport.close)
-    return reader, alive_write, process
+    return reader, process
 
 
 async def _read(output: asyncio.StreamReader, on_output: Callable[[str], None]) -> None:
