@@ -66,7 +66,7 @@ async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
 async def test_cancelling_while_it_starts_leaves_no_child(steps: int, tmp_path: Path) -> None:
     running = asyncio.create_task(run("bash", "-c", "sleep 60 & wait", cwd=tmp_path))
     for _ in range(steps):
-        time.sleep(0.02)  # the loop is late, the program is not: it starts its child meanwhile
+        time.sleep(0.02)  # noqa: ASYNC251 (the loop is late, the program is not: it starts its child meanwhile)
         await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait([running])
