@@ -1,10 +1,13 @@
 """Resident memory after much use, over that after little: many tokens, and many sessions.
 
-It is read between the turns, when nothing generates. Contexts may take little memory here, so that it is full early on:
-what grows after that is a leak.
+It is read between the turns, when nothing generates, and goes up and down by some percent as the allocators like it:
+medians of several readings are compared. Contexts may take little memory here, so that it is full early on: what grows
+after that is a leak.
 """
 
 from __future__ import annotations
+
+from statistics import median
 
 from benchmark.checkpoint import contexts_gb
 from benchmark.client import AgentProcess
@@ -13,6 +16,9 @@ from benchmark.prompts import LONG_ANSWER, text_of
 
 TOGETHER = 4
 """Sessions that run at once."""
+
+READINGS = 5
+"""Of the memory, whose median is taken."""
 
 ROUND = 20
 """Sessions opened between two readings of the memory."""
@@ -28,8 +34,8 @@ Samples = list[tuple[float, float]]
 
 def measure(plan: Plan) -> list[Figure]:
     memory = f"{contexts_gb(plan.model, KEPT_TOKENS):.6f}"
-    few_tokens, many_tokens = (1_000, 4_000) if plan.quick else (5_000, 50_000)
-    few_sessions, many_sessions = (20, 80) if plan.quick else (100, 1_000)
+    few_tokens, many_tokens = (1_000, 10_000) if plan.quick else (5_000, 50_000)
+    few_sessions, many_sessions = (20, 200) if plan.quick else (100, 1_000)
     with AgentProcess(*plan.agent, "--max-tokens", "300", "--memory-gb", memory) as agent:
         tokens = _generate(agent, many_tokens)
     with AgentProcess(*plan.agent, "--max-tokens", "8", "--memory-gb", memory) as agent:
@@ -73,14 +79,16 @@ def _open(agent: AgentProcess, sessions: int) -> Samples:
 
 
 def _figure(what: str, samples: Samples, few: int, target: float, detail: str) -> Figure:
-    after_few = next(size for count, size in samples if count >= few)
-    many, last = samples[-1]
+    sizes = [size for _, size in samples]
+    first = next(place for place, (count, _) in enumerate(samples) if count >= few)
+    after_few, after_many = median(sizes[first : first + READINGS]), median(sizes[-READINGS:])
+    many, _ = samples[-1]
     points = [(count, size / 2**20) for count, size in samples]
     return Figure(
         f"resident memory after {many:,.0f} {what} / after {few:,}",
-        last / after_few,
+        after_many / after_few,
         target,
-        detail=f"{last / 2**20:.0f} / {after_few / 2**20:.0f} MiB, loaded {samples[0][1] / 2**20:.0f}; {detail}",
-        samples={"count": [count for count, _ in samples], "bytes": [size for _, size in samples]},
+        detail=f"{after_many / 2**20:.0f} / {after_few / 2**20:.0f} MiB, loaded {sizes[0] / 2**20:.0f}; {detail}",
+        samples={"count": [count for count, _ in samples], "bytes": sizes},
         plots=(Lines(f"Memory by {what}", what, "MiB resident", {"the agent": points}),),
     )
