@@ -57,17 +57,23 @@ CONVERSATION = (
     Question("Hello"),
 )
 
-FILE = "main.py"
-BUG, FIX = "TAX = 91", "TAX = 19"
-PROGRAM = f"""{BUG}
-price = 100 + 100 * TAX // 100
+WRONG, RIGHT = "91", "19"
+FILES = {
+    "main.py": """from pathlib import Path
+
+tax = int(Path("tax.txt").read_text())
+price = 100 + 100 * tax // 100
 print("with tax:", price)
 assert price == 119, "the tax is wrong"
-"""
+""",
+    "tax.txt": f"{WRONG}\n",
+}
+FIXED = {**FILES, "tax.txt": f"{RIGHT}\n"}
 WORK = (
-    Question(f"Read {FILE}", patience=90),
-    Question(f"In {FILE} change `{BUG}` to `{FIX}`", patience=90),
-    Question(f"Run `python3 {FILE}`", patience=90),
+    Question("Run `python3 main.py`", patience=90),
+    Question("Read tax.txt", patience=90),
+    Question(f"Replace {WRONG} with {RIGHT} in tax.txt", patience=90),
+    Question("Run `python3 main.py`", patience=90),
 )
 MOST_LINES = 12
 """Lines of a tool's result that are shown."""
@@ -212,29 +218,25 @@ async def start(agent: Any) -> str:
 
 async def fix(agent: Any, screen: Screen) -> list[Answer]:
     """Let the agent fix a bug in a folder made for that, and say what has come of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = make_bug(folder)
-        screen.line(f"\nA scratch folder holds {FILE}, which is wrong: `{BUG}` should be `{FIX}`.", BOLD)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in FILES.items():
+            (folder / file).write_text(content, "utf-8")
+        screen.line(f"\nA scratch folder holds a program and its tax, which is {WRONG} and should be {RIGHT}.", BOLD)
         screen.allows = True
-        session = (await agent.new_session(cwd=folder, mcp_servers=[])).session_id
+        session = (await agent.new_session(cwd=name, mcp_servers=[])).session_id
         answers = [await ask(agent, session, question, screen) for question in WORK]
-        screen.line(f"\n{verdict(file)}", BOLD)
+        screen.line(f"\n{verdict(folder)}", BOLD)
     return answers
 
 
-def make_bug(folder: str) -> Path:
-    file = Path(folder, FILE)
-    file.write_text(PROGRAM, "utf-8")
-    return file
-
-
-def verdict(file: Path) -> str:
+def verdict(folder: Path) -> str:
     """Return what has become of the bug."""
-    now = file.read_text("utf-8") if file.exists() else None
-    if now == PROGRAM.replace(BUG, FIX):
-        return f"The bug is fixed: {FILE} says `{FIX}` now."
-    changed = "as it was" if now == PROGRAM else "changed, but not as it was asked to be" if now else "gone"
-    return f"The bug is not fixed: {FILE} is {changed}. The bundled model is very small."
+    now = {file: (folder / file).read_text("utf-8") for file in FILES if (folder / file).exists()}
+    if now == FIXED:
+        return f"The bug is fixed: tax.txt says {RIGHT} now."
+    changed = "all is as it was" if now == FILES else "something else was changed"
+    return f"The bug is not fixed: {changed}. The bundled model is very small."
 
 
 async def ask(agent: Any, session: str, question: Question, screen: Screen) -> Answer:

@@ -54,41 +54,46 @@ def test_the_whole_demo_streams_is_cancelled_goes_on_and_works() -> None:
     assert [turn[5] for turn in turns[:4]] == ENDINGS
     assert int(turns[1][3]) >= 300
     assert [turn[6] != "-" for turn in turns[:4]] == [False, False, True, False]
-    assert len(turns) == 7
-    assert len(re.findall(r"^The bug is (not )?fixed: main.py", finished.stdout, re.MULTILINE)) == 1
+    assert len(turns) == 8
+    assert "\nThe bug is fixed: tax.txt says 19 now.\n" in finished.stdout
     assert "\033" not in finished.stdout
 
 
 def test_the_diff_the_permission_and_what_came_of_it_are_shown(tmp_path: Path) -> None:
+    patch = "*** Begin Patch\n*** Update File: tax.txt\n-91\n+19\n*** End Patch"
+    run = tool_call("functions.shell", '{"command": ["python3", "main.py"]}')
     work = [
-        tool_call("functions.read_file", '{"path": "main.py"}'),
+        run,
+        final("It fails."),
+        tool_call("functions.read_file", '{"path": "tax.txt"}'),
         final("I see."),
-        tool_call(
-            "functions.apply_patch", "*** Begin Patch\n*** Update File: main.py\n-TAX = 91\n+TAX = 19\n*** End Patch"
-        ),
+        tool_call("functions.apply_patch", patch),
         final("Done."),
-        tool_call("functions.shell", '{"command": ["python3", "main.py"]}'),
+        run,
         final("It works."),
     ]
     finished = run_demo(played=script(tmp_path, *CONVERSATION, *work, delay=0.003))
     assert finished.returncode == 0, finished.stderr
     place = 0
     for line in (
-        "* Read main.py: completed",
-        "  L1: TAX = 91",
-        "? Edit main.py",
-        "  -TAX = 91",
-        "  +TAX = 19",
-        "  Allow once / Always allow edits in this session / Reject?",
-        "  The demo answers for you: Allow once",
-        "* Edit main.py: completed",
-        "Done.",
         "? python3 main.py",
         "  The demo answers for you: Allow once",
+        "* python3 main.py: failed",
+        "  with tax: 191",
+        "It fails.",
+        "* Read tax.txt: completed",
+        "  L1: 91",
+        "? Edit tax.txt",
+        "  -91",
+        "  +19",
+        "  Allow once / Always allow edits in this session / Reject?",
+        "  The demo answers for you: Allow once",
+        "* Edit tax.txt: completed",
+        "Done.",
         "* python3 main.py: completed",
         "  with tax: 119",
         "It works.",
-        "The bug is fixed: main.py says `TAX = 19` now.",
+        "The bug is fixed: tax.txt says 19 now.",
     ):
         place = finished.stdout.index(f"\n{line}\n", place) + len(line)
 
@@ -99,7 +104,7 @@ def test_a_model_that_does_not_do_the_work_fails_nothing_but_is_shown_to_have_fa
     assert finished.returncode == 0, finished.stderr
     assert "  The demo answers for you: Reject\n" in finished.stdout
     assert not (tmp_path / "made").exists()
-    assert "\nThe bug is not fixed: main.py is as it was." in finished.stdout
+    assert "\nThe bug is not fixed: all is as it was." in finished.stdout
 
 
 def test_a_given_prompt_is_allowed_nothing(tmp_path: Path) -> None:
