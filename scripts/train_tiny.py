@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="file to save the whole state to, every few minutes")
-    parser.add_argument("--resume", type=Path, help="checkpoint to go on from")
+    parser.add_argument("--resume", type=Path, help="checkpoint, or weights.npz, to go on from")
     parser.add_argument("--rate", type=float, default=1.0, help="learning rate at the start, as a share of the usual")
     parser.add_argument("--evaluate", action="store_true", help="train nothing, only score the weights in --out")
     parser.add_argument("--verbose", action="store_true", help="print every failure of the evaluation")
@@ -45,11 +45,15 @@ def _train(options: argparse.Namespace) -> None:
 
     checkpoint = options.checkpoint or Path(tempfile.mkdtemp(prefix="train-tiny-")) / "checkpoint.pickle"
     print(f"checkpoint: {checkpoint}")
-    if options.resume:
+    if options.resume and options.resume.suffix != ".npz":
         state = training.load(options.resume)
     else:
         learned_ids, always = vocabulary.choose(Random(options.seed))
-        state = training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
+        state = (
+            training.exported(options.resume, always)
+            if options.resume
+            else training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
+        )
     size = sum(value.size for value in state.params.values())
     print(f"learned cores: {len(state.vocabulary.learned_ids)}, numbers: {size}")
     state = training.train(

@@ -168,6 +168,7 @@ def _missing_tool(random: Random, tool: str) -> tuple[Result, Answer]:
 def _error(random: Random, rule: str) -> str:
     skeleton = phrase(random, rule)
     values = {
+        "H": f"hunk {random.randint(1, 3)} (line {random.randint(3, 20)} of the patch)",
         "N": str(random.randint(1, 999)),
         "P": words.file(random),
         "T": words.text(random, 2, 8),
@@ -516,7 +517,7 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
             "init",
             "title",
         ),
-        (44, 18, 4, 14, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 4),
+        (44, 18, 4, 14, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 7),
     )[0]
     if kind in ("call", "result"):
         tool = random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]

@@ -250,7 +250,10 @@ def _edit_file(random: Random) -> _Clause:
     values = {"P": words.file(random)}
     for slot in "ON":
         simple = [words.name(random), words.word(random), str(random.randint(0, 9999))]
-        values[slot] = random.choice(simple if bare else [*simple, words.text(random, 1, 4), words.code(random)])
+        longer = [words.text(random, 1, 4), words.code(random), words.code(random)]
+        values[slot] = random.choice(simple if bare else simple + longer)
+    if random.random() < 0.4:
+        values["N"] = _altered(random, values["O"])
     if not bare:
         quote = random.choice(('"', '"', "'", "`", "`"))
         skeleton = re.sub(r"\{[ON]\}", lambda match: quote + match.group(0) + quote, skeleton)
@@ -261,6 +264,15 @@ def _edit_file(random: Random) -> _Clause:
         return patch_call("Update", filled.copy("P"), old, new)
 
     return _Clause(kind, _quoted(random, skeleton, "P"), values, action)
+
+
+def _altered(random: Random, old: str) -> str:
+    """Return `old` with one word or number of it replaced, as most edits do."""
+    pieces = re.split(r"(\w+)", old)
+    place = random.randrange(1, len(pieces), 2)
+    digits = pieces[place].isdecimal()
+    pieces[place] = str(random.randint(0, 10 ** len(pieces[place]))) if digits else words.word(random)
+    return "".join(pieces)
 
 
 def _delete_file(random: Random) -> _Clause:

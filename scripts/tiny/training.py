@@ -20,7 +20,7 @@ import numpy as np
 from tiny import model
 from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
 from tiny.model import Batch, Params
-from tiny.vocabulary import Vocabulary
+from tiny.vocabulary import Ids, Vocabulary
 
 MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02
@@ -52,9 +52,12 @@ class State:
 
 def fresh(seed: int, vocabulary: Vocabulary) -> State:
     """Return the state before the first step."""
-    params = model.initial(jax.random.PRNGKey(seed), len(vocabulary.learned_ids))
-    zeros = {name: jnp.zeros_like(value) for name, value in params.items()}
-    return State(params, zeros, {name: jnp.zeros_like(value) for name, value in params.items()}, 0, vocabulary)
+    return _at_rest(model.initial(jax.random.PRNGKey(seed), len(vocabulary.learned_ids)), vocabulary)
+
+
+def _at_rest(params: Params, vocabulary: Vocabulary) -> State:
+    momentum, variance = ({name: jnp.zeros_like(value) for name, value in params.items()} for _ in range(2))
+    return State(params, momentum, variance, 0, vocabulary)
 
 
 def save(state: State, file: Path) -> None:
@@ -82,6 +85,13 @@ def export(state: State, folder: Path) -> None:
     np.savez_compressed(partial, learned_ids=state.vocabulary.learned_ids.astype(np.uint32), **numbers)
     partial.replace(folder / "weights.npz")
     _replace(folder / "config.json", (json.dumps(model.config(), indent=2) + "\n").encode())
+
+
+def exported(file: Path, always: Ids) -> State:
+    """Read weights that `export` wrote; the moments are lost, and half of the digits."""
+    with np.load(file) as numbers:
+        params = {name: jnp.asarray(numbers[name], jnp.float32) for name in numbers.files if name != "learned_ids"}
+        return _at_rest(params, Vocabulary(numbers["learned_ids"].astype(np.int64), always))
 
 
 def _replace(file: Path, content: bytes) -> None:
