@@ -23,8 +23,8 @@ READINGS = 5
 ROUND = 20
 """Sessions opened between two readings of the memory."""
 
-PROMPTS = (LONG_ANSWER, "Count to 100")
-"""The turns of each session where tokens are counted."""
+TURNS = 2
+"""Of each session, where tokens are counted."""
 
 KEPT_TOKENS = 16_384
 """Tokens whose contexts fill the memory for contexts."""
@@ -41,7 +41,7 @@ def measure(plan: Plan) -> list[Figure]:
     with AgentProcess(*plan.agent, "--max-tokens", "8", "--memory-gb", memory) as agent:
         sessions = _open(agent, many_sessions)
     return [
-        _figure("generated tokens", tokens, few_tokens, 1.02, f"{TOGETHER} sessions at once, replaced after two turns"),
+        _figure("generated tokens", tokens, few_tokens, 1.02, f"{TOGETHER} at once, {TURNS} turns a session"),
         _figure("sessions opened, prompted and closed", sessions, few_sessions, 1.05, f"{TOGETHER} at once"),
     ]
 
@@ -52,8 +52,8 @@ def _generate(agent: AgentProcess, tokens: int) -> Samples:
     samples = [(0.0, float(agent.resident_bytes()))]
     while samples[-1][0] < tokens:
         sessions = [agent.new_session() for _ in range(TOGETHER)]
-        for prompt in PROMPTS:
-            turns = [agent.begin(session, prompt) for session in sessions]
+        for _ in range(TURNS):
+            turns = [agent.begin(session, LONG_ANSWER) for session in sessions]
             generated = sum(agent.finish(turn).usage("outputTokens") for turn in turns)
             agent.settle()
             samples.append((samples[-1][0] + generated, float(agent.resident_bytes())))
