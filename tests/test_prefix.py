@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import mlx.core as mx
@@ -10,6 +12,7 @@ import pytest
 
 from gptoss_acp.engine import disk, loader
 from gptoss_acp.engine.prefix import Cache, PrefixCache
+from tests.waiting import settled
 
 ROOMY = 2**40
 
@@ -111,6 +114,27 @@ def test_the_least_recently_used_snapshots_go_first_and_the_rest_still_works(
     prefixes.shrink(0)
     assert prefixes.nbytes == 0
     assert prefixes.find(tokens) == (0, None)
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    old, fresh = tmp_path / "model/a.1.77", tmp_path / "model/b.2.78"
+    old.parent.mkdir()
+    for file in (old, fresh):
+        file.touch()
+    os.utime(old, (0, 0))
+    disk.DiskTier(tmp_path, "another", ROOMY)
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
+async def test_a_closed_tier_leaves_no_thread_behind(tmp_path: Path) -> None:
+    def writers() -> int:
+        return sum(thread.name == "snapshot-writer" for thread in threading.enumerate())
+
+    before = writers()
+    opened = disk.DiskTier(tmp_path, "model", ROOMY)
+    assert writers() == before + 1
+    opened.close()
+    await settled(lambda: writers() == before)
 
 
 @pytest.fixture

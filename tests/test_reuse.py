@@ -14,7 +14,7 @@ import pytest
 
 from gptoss_acp import instructions, tools
 from gptoss_acp.engine import disk
-from gptoss_acp.engine.api import EngineError, EngineOptions, Sampling
+from gptoss_acp.engine.api import EngineError, EngineOptions, PromptTooLongError, Sampling
 from gptoss_acp.engine.worker import MlxEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.parser import MessageEnded, Parser
@@ -23,6 +23,9 @@ from tests.waiting import settled
 
 OVERHEAD = 16
 """Tokens that a model call may read beside what is new in its prompt."""
+
+BYTES_PER_TOKEN = 2048
+"""What a token of the bundled model's context takes: keys and values, 2 full layers, 2 heads of 64, in float32."""
 
 
 @dataclass
@@ -244,13 +247,39 @@ def test_eviction_costs_reading_again_and_nothing_else() -> None:
     asyncio.run(talk())
 
 
-def test_a_prompt_that_does_not_fit_in_memory_is_refused_with_figures_and_the_next_one_works() -> None:
+def test_a_conversation_that_fills_nearly_half_of_the_memory_is_not_read_again() -> None:
+    async def talk() -> None:
+        async with running_engine(memory_gb=0.0136) as engine:
+            ledger = conversation()
+            long = await ask(engine, ledger, "word " * 2200, limit=5)
+            assert 0.4 < len(long.prompt) / (2 * engine.context_length) < 0.46
+            await end_turn(engine, ledger)
+            assert (await ask(engine, ledger, "Hello", limit=5)).read <= user_tokens("Hello") + OVERHEAD
+
+    asyncio.run(talk())
+
+
+def test_a_context_is_no_longer_than_the_memory_and_the_next_prompt_works() -> None:
     async def talk() -> None:
         async with running_engine(memory_gb=0.02) as engine:
-            with pytest.raises(EngineError, match=r"6,?\d\d\d tokens needs about .* GB .*--memory-gb"):
-                await anext(engine.generate([300] * 6000, Sampling()))
+            assert engine.context_length == 20_000_000 // (2 * BYTES_PER_TOKEN)
+            with pytest.raises(PromptTooLongError, match=r"6000 tokens, .* holds 4882\..*--memory-gb"):
+                engine.generate([300] * 6000, Sampling())
             said = await ask(engine, conversation(), "Hello")
             assert said.last is not None
+
+    asyncio.run(talk())
+
+
+def test_a_prompt_that_does_not_fit_beside_another_is_refused_with_figures_until_that_has_ended() -> None:
+    async def talk() -> None:
+        async with running_engine(memory_gb=0.02) as engine:
+            running = engine.generate([300] * 3000, Sampling())
+            await anext(running)
+            with pytest.raises(EngineError, match=r"4000 tokens needs about .* GB .* in use.*--memory-gb"):
+                await anext(engine.generate([301] * 4000, Sampling()))
+            await running.aclose()
+            assert await anext(engine.generate([301] * 4000, Sampling()))
 
     asyncio.run(talk())
 

@@ -88,3 +88,17 @@ async def test_a_model_at_work_is_not_disturbed_and_the_other_loads_when_it_has_
     await working.aclose()
     assert len(await generated(second)) == 5
     assert not first._loaded
+
+
+async def test_a_model_that_only_reads_ahead_makes_room(
+    first: MlxEngine, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_room_for_one(checkpoint, monkeypatch)
+    await first.load()
+    first.read_ahead([300] * 20_000)
+    assert first._scheduler is not None
+    scheduler = first._scheduler
+    await settled(lambda: scheduler.busy)
+    assert len(await generated(first.other(str(checkpoint)))) == 5
+    assert not first._loaded
+    assert scheduler.idle

@@ -121,7 +121,8 @@ class PromptTooLongError(EngineError):
     def __init__(self, tokens: int, context_length: int) -> None:
         super().__init__(
             f"The conversation has {tokens} tokens, but the context holds {context_length}. "
-            "Send less at once, /clear the conversation, or raise --context-length."
+            "Send less at once, /clear the conversation, or raise --context-length, "
+            "or --memory-gb if memory is what limits it."
         )
 
 
@@ -133,7 +134,7 @@ class Model(Protocol):
 
     @property
     def context_length(self) -> int:
-        """Most tokens of a prompt and its answer together; 0 before the model is loaded."""
+        """Most tokens of a prompt and its answer together, as far as memory goes; 0 before the model is loaded."""
         ...
 
     @property

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
 
+UNFINISHED_SECONDS = 3600.0
+"""No file takes that long to write."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -60,9 +63,10 @@ class DiskTier:
         self._folder = root / model
         self._budget = budget
         self._paths: dict[str, Path] = {}
-        self._writes: queue.Queue[tuple[str, Arrays, dict[str, str]]] = queue.Queue()
+        self._writes: queue.Queue[tuple[str, Arrays, dict[str, str]] | None] = queue.Queue()
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._remove_unfinished()
         threading.Thread(target=self._write_all, name="snapshot-writer", daemon=True).start()
 
     def stored(self) -> Iterator[Stored]:
@@ -127,9 +131,19 @@ class DiskTier:
         """Return when everything handed to `write` before is on disk."""
         self._writes.join()
 
+    def close(self) -> None:
+        """Write nothing after what was handed to `write` before."""
+        self._writes.put(None)
+
+    def _remove_unfinished(self) -> None:
+        """Remove what processes that ended while they wrote have left behind, long enough ago to be none's."""
+        for path in self._root.glob("*/*"):
+            if path.suffix != SUFFIX and time.time() - _last_use(path) > UNFINISHED_SECONDS:
+                path.unlink(missing_ok=True)
+
     def _write_all(self) -> None:
-        while True:
-            digest, arrays, metadata = self._writes.get()
+        while (write := self._writes.get()) is not None:
+            digest, arrays, metadata = write
             try:
                 self._write(digest, safetensors.numpy.save(arrays, metadata))
             except OSError as error:

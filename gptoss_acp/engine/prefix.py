@@ -123,6 +123,11 @@ class PrefixCache:
                 self._disk.write(node.digest, node.parent.digest, node.tokens, node.layers)
                 node.on_disk = True
 
+    def close(self) -> None:
+        """Write nothing to disk after what is on its way."""
+        if self._disk is not None:
+            self._disk.close()
+
     def shrink(self, budget: int) -> None:
         """Let go of the least recently used snapshots until the rest takes at most `budget` bytes."""
         excess = self.nbytes - budget

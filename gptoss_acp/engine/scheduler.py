@@ -7,6 +7,7 @@ the clock. Imported on the engine's thread only.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -80,7 +81,7 @@ class Scheduler:
         self._of_all_models.append(self)
         self._folder: Path | None = None
         self._loaded: LoadedModel | None = None
-        self._context_length = 0
+        self.context_length = 0
         self._running: dict[int, Sequence] = {}
         self._paused: dict[Generation, Paused] = {}
         self._ahead: list[ReadAhead] = []
@@ -98,35 +99,35 @@ class Scheduler:
     def idle(self) -> bool:
         return not (self._running or self._paused or self._ahead)
 
-    def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> int:
-        """Load the checkpoint in `folder` (None: the bundled one) and return its context length in tokens.
+    def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> None:
+        """Load the checkpoint in `folder` (None: the bundled one); `report` is told how far that is.
 
-        `report` is told how far that is. Idle models make room for this one.
+        Idle models make room for this one. From then on `context_length` is known.
 
         Raises:
             EngineError: another model is at work, and this one does not fit beside it.
             ValueError, OSError: the folder does not hold what its config says.
         """
         if self._loaded is not None:  # `submit` was first
-            return self._context_length
+            return
         started = time.perf_counter()
         self._folder = folder
         self._clear_the_way(checkpoints.nbytes(folder))
         loaded = load(folder, report)
-        limit = self._options.context_length
-        self._context_length = min(loaded.context_length, limit or loaded.context_length)
         self._batch = self._new_batch(loaded)
         self._prefixes = PrefixCache(loaded.model.make_cache(), 0, self._disk_tier(loaded))
         self._loaded = loaded
         self._share_memory()
-        log.info("loaded %s in %.2f s", folder or "the bundled model", time.perf_counter() - started)
-        return self._context_length
+        seconds = time.perf_counter() - started
+        log.info("loaded %s in %.2f s, for contexts of %d tokens", folder or "tiny", seconds, self.context_length)
 
     def unload(self) -> None:
-        """Give the model's memory back; the next generation loads it again."""
-        if self._loaded is not None and self.idle:
+        """Give the memory of a model that generates nothing back; the next generation loads it again."""
+        if self._loaded is not None and not (self._running or self._paused):
             log.info("unloading the idle model")
+            self._ahead.clear()
             self._batch.close()
+            self._prefixes.close()
             self._loaded = None
             del self._batch, self._prefixes
             mx.clear_cache()
@@ -137,7 +138,7 @@ class Scheduler:
         try:
             if self._loaded is None:
                 self.load(self._folder)
-            self._make_room(len(generation.prompt))
+            self._check_room(len(generation.prompt))
             self._hand_over(generation.prompt)
             self._submit(generation)
         except EngineError as error:
@@ -166,7 +167,7 @@ class Scheduler:
 
     def read_ahead(self, tokens: tuple[int, ...]) -> None:
         """Prefill `tokens` when there is nothing else to do, for the prompts that will begin with them."""
-        if self._loaded is not None and len(tokens) < self._context_length and not self._prefixes.covers(tokens):
+        if self._loaded is not None and len(tokens) < self.context_length and not self._prefixes.covers(tokens):
             outdated = [job for job in self._ahead if tokens[: len(job.tokens)] == job.tokens]
             self._ahead = [job for job in self._ahead if job not in outdated] + [ReadAhead(tokens)]
 
@@ -179,6 +180,8 @@ class Scheduler:
                 self._advance()
             elif self._ahead:
                 self._read_chunk_ahead(self._ahead[0])
+            else:
+                return
         except Exception as error:
             log.exception("the engine failed")
             self._fail(EngineError(f"The engine failed: {error}. The next prompt starts afresh."))
@@ -187,14 +190,16 @@ class Scheduler:
     # Generating
 
     def _submit(self, generation: Generation) -> None:
+        assert self._loaded is not None
         prompt = list(generation.prompt)
         cached, cache = self._prefixes.find(prompt)
         generation.figures.cached_tokens = cached
+        # The running cache, and its snapshots, of which there are some already.
+        self._prefixes.shrink(self._free_memory - (2 * len(prompt) - cached) * self._loaded.bytes_per_token)
         ends = sorted({end for end in (*generation.branches, len(prompt) - 1) if cached < end < len(prompt)})
         segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
-        room = self._context_length - len(prompt)
+        room = self.context_length - len(prompt)
         limit = min(generation.sampling.max_tokens or room, room)
-        assert self._loaded is not None
         sampler = make_sampler(generation.sampling, self._loaded)
         processors = [generation.constrain(prompt)] if generation.constrain else []
         sequence = Sequence(generation, time.perf_counter(), limit, sampler, processors)
@@ -264,6 +269,7 @@ class Scheduler:
     def _snapshot(self, uid: int) -> None:
         cache, tokens = self._batch.extract_cache([uid])[uid]
         self._prefixes.add(tokens, cache)
+        self._prefixes.shrink(self._free_memory)
 
     def _set_chunk(self, size: int) -> None:
         size = max(SMALLEST_CHUNK, min(size, LARGEST_CHUNK))
@@ -275,7 +281,10 @@ class Scheduler:
         self._running.clear()
         self._ahead.clear()
         if self._loaded is not None:
+            with contextlib.suppress(Exception):  # what has failed may fail again
+                self._batch.close()
             self._batch = self._new_batch(self._loaded)
+            self._share_memory()  # a new batch has set the wired limit its own way
 
     def _rest(self) -> None:
         if not self._running:
@@ -331,26 +340,38 @@ class Scheduler:
         resident = self._resident()
         present = [scheduler for scheduler in self._of_all_models if scheduler.loaded]
         for scheduler in present:
-            scheduler._prefixes.budget = memory.budget(resident, self._options.memory_gb) // len(present)
+            scheduler._take_memory(memory.budget(resident, self._options.memory_gb) // len(present))
         memory.set_limits(resident, self._options.wired_gb)
 
-    def _make_room(self, prompt_tokens: int) -> None:
-        """Let go of snapshots so that the prompt fits, or refuse it before the system runs out.
+    def _take_memory(self, budget: int) -> None:
+        """Keep contexts, running and kept, in `budget` bytes, and none longer than goes in there with its snapshots."""
+        assert self._loaded is not None
+        self._prefixes.budget = budget
+        fitting = budget // (2 * self._loaded.bytes_per_token)
+        wanted = self._options.context_length or self._loaded.context_length
+        self.context_length = min(self._loaded.context_length, wanted, fitting)
+
+    @property
+    def _free_memory(self) -> int:
+        """Bytes for snapshots beside the caches that run or are paused."""
+        paused = sum(layer.nbytes for paused in self._paused.values() for layer in paused.cache)
+        return self._prefixes.budget - int(self._batch.prompt_cache_nbytes + paused)
+
+    def _check_room(self, prompt_tokens: int) -> None:
+        """Refuse a prompt that does not fit beside what runs, before the system runs out.
 
         Raises:
             EngineError: it does not fit.
         """
         assert self._loaded is not None
-        # Once for the running cache and once for its snapshots.
         needed = 2 * prompt_tokens * self._loaded.bytes_per_token
-        in_use = self._batch.prompt_cache_nbytes
-        if in_use + needed > self._prefixes.budget:
+        if needed > self._free_memory:
+            budget = self._prefixes.budget
             raise EngineError(
                 f"This prompt of {prompt_tokens} tokens needs about {_gb(needed)} of memory for its context; "
-                f"{_gb(in_use)} of {_gb(self._prefixes.budget)} are in use. "
+                f"{_gb(budget - self._free_memory)} of {_gb(budget)} are in use. "
                 "Wait for other sessions, start a new session, or raise --memory-gb."
             )
-        self._prefixes.shrink(self._prefixes.budget - in_use - needed)
 
     def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
         return BatchGenerator(loaded.model, stop_tokens=[[token] for token in self._options.stop_tokens])

@@ -97,17 +97,20 @@ class MlxEngine:
 
     def __init__(self, model_name: str, options: EngineOptions, worker: Worker | None = None) -> None:
         self.model_name = model_name
-        self.context_length = 0
         self.load_progress = LoadProgress()
         self._options = options
         self._worker = worker or Worker(options.idle_minutes)
         self._worker.engines[model_name] = self
         self._scheduler: Scheduler | None = None
-        self._loading: asyncio.Future[int] | None = None
+        self._loading: asyncio.Future[None] | None = None
         self._downloading = asyncio.Lock()
 
     def other(self, model_name: str) -> MlxEngine:
         return self._worker.engines.get(model_name) or MlxEngine(model_name, self._options, self._worker)
+
+    @property
+    def context_length(self) -> int:
+        return self._scheduler.context_length if self._scheduler is not None else 0
 
     @property
     def memory_bytes(self) -> int:
@@ -132,7 +135,7 @@ class MlxEngine:
         """Load the model; callers that come while it loads wait for the same load. A failed one is tried again."""
         if self._loading is None or (self._loading.done() and not self._loaded):
             self._loading = asyncio.ensure_future(self._load())
-        self.context_length = await asyncio.shield(self._loading)
+        await asyncio.shield(self._loading)
 
     def generate(
         self,
@@ -167,31 +170,27 @@ class MlxEngine:
     def _note_progress(self, progress: LoadProgress) -> None:
         self.load_progress = progress
 
-    async def _load(self) -> int:
+    async def _load(self) -> None:
         self.load_progress = LoadProgress()
         folder = await asyncio.to_thread(checkpoints.find, self.model_name)
         loop = asyncio.get_running_loop()
-        loaded: asyncio.Future[int] = loop.create_future()
+        loaded: asyncio.Future[None] = loop.create_future()
 
         def load() -> None:
+            failure = None
             try:
-                length = self._prepared().load(folder, self._note_progress)
+                self._prepared().load(folder, self._note_progress)
             except ImportError as error:
                 log.exception("MLX can't be imported")
-                failure = EngineError(
-                    f"{self.model_name} could not be loaded, for MLX can't run: {error}. {INSTALL_MLX}"
-                )
-                loop.call_soon_threadsafe(_settle, loaded, 0, failure)
+                failure = f"{self.model_name} could not be loaded, for MLX can't run: {error}. {INSTALL_MLX}"
             except Exception as error:
                 log.exception("loading %s failed", self.model_name)
-                failure = EngineError(f"The model {self.model_name} could not be loaded: {str(error)[:LONGEST_REASON]}")
-                loop.call_soon_threadsafe(_settle, loaded, 0, failure)
-            else:
-                loop.call_soon_threadsafe(_settle, loaded, length, None)
+                failure = f"The model {self.model_name} could not be loaded: {str(error)[:LONGEST_REASON]}"
+            loop.call_soon_threadsafe(_settle, loaded, failure)
 
         self.start()
         self._worker.put(load)
-        return await loaded
+        await loaded
 
     # On the engine's thread
 
@@ -217,10 +216,10 @@ class _LogNowAndThen:
             log.info("downloading %s: %.2f of %.2f GB", self._name, done / 1e9, total / 1e9)
 
 
-def _settle(future: asyncio.Future[int], result: int, error: EngineError | None) -> None:
+def _settle(future: asyncio.Future[None], failure: str | None) -> None:
     if future.done():
         return
-    if error is None:
-        future.set_result(result)
+    if failure is None:
+        future.set_result(None)
     else:
-        future.set_exception(error)
+        future.set_exception(EngineError(failure))
