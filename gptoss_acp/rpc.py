@@ -231,7 +231,9 @@ class Connection:
         elif "id" not in message:
             self._receive_notification(message["method"], message.get("params"))
         elif identifier is not None and _valid_id(identifier) is None:
-            self._answer_error(None, RpcError(INVALID_REQUEST, "Invalid request: an id is a short string or a number"))
+            self._answer_error(
+                None, RpcError(INVALID_REQUEST, "Invalid request: an id is a short string or a number of 64 bits")
+            )
         elif identifier in self._running:
             self._answer_error(identifier, RpcError(INVALID_REQUEST, "Invalid request: this id is in use"))
         else:
@@ -405,13 +407,15 @@ def _decode(line: bytes | None) -> Any:
         return _Malformed(PARSE_ERROR, f"Parse error: {error}")
     if message is None:
         return _Malformed(INVALID_REQUEST, "Invalid request: null is no message")
-    if isinstance(message, dict) and isinstance(message.get("id"), float):
-        message["id"] = json.loads(line)["id"]  # orjson makes floats of integers beyond 64 bits
     return message
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    line = orjson.dumps(message)
+    try:
+        line = orjson.dumps(message)
+    except TypeError:
+        # File names' bytes that are no UTF-8 are lone surrogates in Python, which JSON has no place for.
+        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     if len(line) >= LONGEST_LINE_OUT:
         log.error("a line of %d bytes: %.200r", len(line), line)
     return line
@@ -426,7 +430,7 @@ def _error_of(error: Any) -> RpcError:
 
 
 def _encode(item: _Text) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0", "method": item.method, "params": item.frame(item.text)})
+    return _line({"jsonrpc": "2.0", "method": item.method, "params": item.frame(item.text)})
 
 
 def _size(item: bytes | _Text) -> int:
@@ -434,6 +438,14 @@ def _size(item: bytes | _Text) -> int:
 
 
 def _valid_id(identifier: Any) -> Id:
-    if isinstance(identifier, bool) or not isinstance(identifier, str | int | float):
-        return None
-    return None if isinstance(identifier, str) and len(identifier) > LONGEST_ID else identifier
+    match identifier:
+        case bool():
+            return None
+        case str():
+            return identifier if len(identifier) <= LONGEST_ID else None
+        case float():
+            # An integer of more than 64 bits arrives as a float, and so would go back as another number.
+            return identifier if abs(identifier) < 2**63 else None
+        case int():
+            return identifier
+    return None

@@ -268,10 +268,25 @@ async def test_every_id_comes_back_as_it_was(identifier: Any) -> None:
         assert type(answer["id"]) is type(identifier)
 
 
-@pytest.mark.parametrize("identifier", [True, [1], {"a": 1}])
-async def test_an_id_of_another_type_is_an_invalid_request(identifier: Any) -> None:
+@pytest.mark.parametrize("identifier", [True, [1], {"a": 1}, 2**64, -(2**64), 1e300])
+async def test_an_id_that_could_not_go_back_as_it_came_is_an_invalid_request(identifier: Any) -> None:
     async with connected() as peer:
         assert await peer.error_code(line_of(request("echo", 1, identifier))) == rpc.INVALID_REQUEST
+
+
+async def test_deep_nesting_is_answered() -> None:
+    async with connected() as peer:
+        await peer.send(b'{"jsonrpc":"2.0","id":1.5,"method":"echo","params":' + b"[" * 1000 + b"]" * 1000 + b"}\n")
+        assert (await peer.receive())["id"] == 1.5
+        assert (await peer.ask("echo", "on"))["result"] == "on"
+
+
+async def test_half_of_a_surrogate_pair_is_replaced() -> None:
+    async def name(_params: Any) -> str:
+        return os.fsdecode(b"caf\xe9")
+
+    async with connected({"name": name}) as peer:
+        assert (await peer.ask("name", None))["result"] == "caf?"
 
 
 async def test_an_id_in_use_is_refused_and_free_again_after_its_answer() -> None:

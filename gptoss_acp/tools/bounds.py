@@ -5,6 +5,7 @@ Knows sizes. Knows nothing about what the text says.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -59,7 +60,10 @@ def fit(value: Any, size: int) -> Any:
 
 
 def json_size(value: Any) -> int:
-    return len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str))
+    try:
+        return len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str))
+    except TypeError:  # lone surrogates, as in the name of a file that is no UTF-8
+        return len(json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
 
 
 def _cut(value: Any, limit: int) -> Any:

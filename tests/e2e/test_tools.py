@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ TOOLS = {
     "shell": (SHELL, "Exit code: 0\nOutput:\none\ntwo\n", "execute", "cat a.txt; touch made"),
     "update_plan": ('{"plan": [{"step": "x", "status": "pending"}]}', "Plan updated.", "think", "Update the plan"),
 }
+
+
+async def test_a_name_that_is_not_utf_8_is_shown_as_far_as_it_can_be(tmp_path: Path) -> None:
+    (work(tmp_path) / os.fsdecode(b"caf\xe9.txt")).touch()
+    editor = Editor()
+    async with opened(editor, tmp_path, tool_call("functions.list_dir", '{"path": "."}'), final("Fine.")) as session:
+        assert await session.prompt() == "end_turn"
+        await editor.until(lambda: "Fine." in editor.text())
+    (shown,) = editor.calls()
+    assert (shown["status"], shown["rawOutput"]["result"]) == ("completed", "a.txt\ncaf?.txt")
 
 
 @CLIENTS
