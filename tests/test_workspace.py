@@ -67,6 +67,17 @@ async def test_what_a_command_wrote_is_read_until_the_editor_has_it_too(desk: De
     assert await desk.call("read_file", path="a") == "L1: typed by the user"
 
 
+async def test_what_the_user_types_after_a_command_wrote_the_file_is_not_lost(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo formatted > a"])
+    buffers.texts[str(file)] = "formatted\ntyped\n"
+    assert "Success" in await desk.patch("*** Update File: a", "-formatted", "+patched")
+    assert buffers.texts[str(file)] == "patched\ntyped\n"
+
+
 async def test_a_file_that_no_command_wrote_is_the_editors_after_commands_too(desk: Desk) -> None:
     (desk.cwd / "a").write_text("old\n")
     buffers = Buffers(desk)
@@ -118,6 +129,41 @@ async def test_a_write_that_the_editor_refuses_changes_nothing_else(desk: Desk) 
     result = await desk.patch("*** Add File: a", "+x", "*** Add File: b", "+x", "*** Delete File: gone")
     assert result == "Error: b: the editor refused fs/write_text_file: the disk is full."
     assert {path.name for path in desk.cwd.iterdir()} == {"gone"}
+
+
+async def test_a_cancel_in_the_middle_of_the_editors_write_leaves_nothing_changed(desk: Desk) -> None:
+    buffers = Buffers(desk)
+    writing, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(params: Any) -> None:
+        if params["path"].endswith("b"):
+            writing.set()
+            await go.wait()
+        buffers.write(params)
+
+    # The editor is another process: it goes on with what we do not wait for any more.
+    desk.peer.answers["fs/write_text_file"] = lambda params: asyncio.shield(asyncio.ensure_future(slowly(params)))
+    call = asyncio.create_task(desk.patch("*** Add File: a", "+x", "*** Add File: b", "+x"))
+    await writing.wait()
+    call.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert list(desk.cwd.iterdir()) == []
+    assert desk.toolbox.changes == []
+
+
+async def test_what_the_editor_formats_as_it_saves_is_what_was_changed(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("x=1\n")
+    buffers = Buffers(desk)
+
+    def formatted(params: Any) -> None:
+        buffers.write({**params, "content": params["content"].replace("=", " = ")})
+
+    desk.peer.answers["fs/write_text_file"] = formatted
+    assert "Success" in await desk.patch("*** Update File: a", "-x=1", "+x=2")
+    assert [(change.before, change.after) for change in desk.toolbox.changes] == [("x=1\n", "x = 2\n")]
 
 
 async def test_unsaved_changes_are_not_written_behind_the_editors_back(tmp_path: Path) -> None:

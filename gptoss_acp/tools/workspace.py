@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gptoss_acp.tools import bounds, disk, paths, process
+from gptoss_acp.tools.cancelling import unharmed
 from gptoss_acp.tools.client import LONGEST_WRITE, Client
 from gptoss_acp.tools.disk import Change
 from gptoss_acp.tools.errors import ToolError
@@ -30,7 +32,7 @@ class Workspace:
         self.roots = roots
         self.client = client
         self._worked: list[tuple[int, int]] = []
-        self._agreed: dict[Path, int] = {}
+        self._agreed: dict[Path, int] = {}  # the hash of the text that editor and disk last had in common
 
     async def read(self, real: Path) -> str:
         """Return a text file, as the editor has it where that knows better than the disk.
@@ -61,8 +63,8 @@ class Workspace:
             return in_editor or None  # never saved; some editors answer with nothing for what is not there
         return on_disk if self._disk_is_newer(real, on_disk, in_editor) else in_editor
 
-    async def commit(self, changes: Sequence[Change]) -> None:
-        """Make every change, or none.
+    async def commit(self, changes: Sequence[Change]) -> list[Change]:
+        """Make every change, or none; return them as they came out, for some editors format what they save.
 
         Raises:
             ToolError: a file can't be written, or is not what it was when the change was made up; nothing has changed.
@@ -72,7 +74,7 @@ class Workspace:
                 shown = self.roots.shown(change.path)
                 raise ToolError(f"{shown}: it has changed since it was read, or is there already; read it again")
         with self._working():
-            await self._write([change for change in changes if not self._suits_editor(change)], changes)
+            return await self._write([change for change in changes if not self._suits_editor(change)], changes)
 
     async def run(
         self,
@@ -95,28 +97,29 @@ class Workspace:
                 )
             return await process.run(command, cwd, await process.environment(), on_output)
 
-    async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> None:
+    async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
         self._refuse_unsaved(on_disk)
         disk.commit(on_disk)
-        done = list(on_disk)
+        made = list(on_disk)
         try:
             for change in changes:
                 if change not in on_disk:
-                    await self._write_through_editor(change)
-                    done.append(change)
+                    await unharmed(self._write_through_editor(change, made))
         except BaseException:
             # From here on no editor is asked: it has just failed, or the turn is being cancelled.
-            for change in reversed(done):
+            for change in reversed(made):
                 with contextlib.suppress(ToolError):
                     disk.commit([change.reversed()])
             raise
+        return made
 
-    async def _write_through_editor(self, change: Change) -> None:
+    async def _write_through_editor(self, change: Change, made: list[Change]) -> None:
         assert change.after is not None
+        made.append(change)  # already now: an editor that fails may have written all the same
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
             await self.client.write_text_file(change.path, change.after)
-        # What the editor shows from now on, and the disk does not, the user has typed.
-        self._agreed[change.path] = disk.changed_at(change.path) or 0
+        with contextlib.suppress(ToolError):
+            made[-1] = replace(change, after=await self.read_if_there(change.path))
 
     def _suits_editor(self, change: Change) -> bool:
         """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
@@ -135,13 +138,17 @@ class Workspace:
                     raise ToolError("it has changes in the editor that are not saved; the user must save them first")
 
     def _disk_is_newer(self, real: Path, on_disk: str, in_editor: str) -> bool:
-        """Whether the disk's version counts: it is the editor's too, or one of our commands wrote it since it was."""
-        changed = disk.changed_at(real) or 0
+        """Whether the disk's version counts: it is the editor's too, or one of our commands wrote it meanwhile.
+
+        Then the editor still has what both had before. If it has anything else, the user has typed that.
+        """
+        now = hash(_plain(in_editor))
         if _plain(on_disk) == _plain(in_editor):
-            self._agreed[real] = changed
+            self._agreed[real] = now
             return True
+        changed = disk.changed_at(real) or 0
         ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in self._worked)
-        return ours and changed > self._agreed.get(real, 0)
+        return ours and self._agreed.get(real, now) == now
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
