@@ -40,6 +40,7 @@ class Record:
         self._title = stored.info.title
         self._untold: str | None = None
         self._noted: dict[str, list[Change]] = {}
+        self._begun: list[ledger.Entry] = []
 
     @property
     def id(self) -> str:
@@ -69,16 +70,18 @@ class Record:
 
     def begun(self, channel: str, shown_as: str) -> None:
         """Note that a message is being said, which the user sees by the id `shown_as`."""
-        self._keep([ledger.begun(channel, shown_as)])
+        self._begun = [ledger.begun(channel, shown_as)]
+        self._keep()
 
     def keep(self) -> None:
         """Note what the ledger holds now."""
         self.unsafe = True
-        self._keep([])
+        self._begun = []
+        self._keep()
 
     async def commit(self) -> None:
         """Return when all that has happened is on the disk, or can't be: `take_problem` says so."""
-        self._keep([])
+        self._keep()
         self.unsafe = False
         self.note_problem(await self._stored.commit())
 
@@ -115,9 +118,9 @@ class Record:
         """Note that a turn's changes are taken back."""
         self._stored.drop_undo(turn)
 
-    def _keep(self, more: Sequence[ledger.Entry]) -> None:
+    def _keep(self) -> None:
         said = [ledger.user(heard.text) for heard in self.unheard]
-        self._stored.keep([*self.ledger.entries, *more, *said])
+        self._stored.keep([*self.ledger.entries, *self._begun, *said])
 
 
 def as_sentence(problem: str) -> str:

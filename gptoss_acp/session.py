@@ -217,7 +217,12 @@ class Session:
         # What was said in prompts that were cancelled before they began is heard with this one.
         while self._unheard:
             heard = self._unheard[0]
-            self._ledger.add_user(heard.text + await heard.attached())
+            try:
+                attached = await heard.attached()
+            except Exception:
+                log.exception("what a prompt mentions could not be read")
+                attached = ""
+            self._ledger.add_user(heard.text + attached)
             self._unheard.pop(0)
 
     async def _converse(self) -> Outcome:
@@ -299,8 +304,9 @@ class Session:
 
     def _stop(self) -> None:
         # Once only: a second cancel would interrupt the turn while it waits for the engine to let go.
-        if self._turn is not None and not self._turn.cancelling():
-            self._turn.cancel()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.cancel()
 
 
 def _within_grammar(described: Sequence[FunctionTool], prompt: Sequence[int]) -> Any:

@@ -68,6 +68,12 @@ APPLIED = {
     "does not take several blank lines for context": (ABC, "@@\n-c\n+C\n\n\n", "a\nb\nC\n"),
     "does not take a blank line between hunks for context": (ABC, "@@\n-a\n+A\n\n@@\n-c\n+C\n", "A\nb\nC\n"),
     "does take a blank line for context where there is one": ("a\n\nc\n\n", "@@\n-c\n+C\n\n", "a\n\nC\n\n"),
+    "appends in spite of the space before the next section": ("a\n\nb\n", "@@\n+x\n\n", "a\n\nb\nx\n"),
+    "inserts behind an anchor in spite of it": (
+        TWICE + "\nz\n",
+        "@@ def f():\n+    y = 0\n\n",
+        TWICE.replace("f():\n", "f():\n    y = 0\n") + "\nz\n",
+    ),
     "removes a blank line": ("a\n\nb\n", "@@\n a\n-\n b\n", "a\nb\n"),
     "adds a blank line": ("a\nb\n", "@@\n a\n+\n b\n", "a\n\nb\n"),
     "forgives trailing space in the file": ("a  \nb\t\nc\n", "@@\n a\n-b\n+B\n c\n", "a  \nB\nc\n"),

@@ -99,6 +99,15 @@ def test_always_covers_the_program_with_its_first_argument_in_its_folder() -> No
     assert isinstance(permissions.judge(EDIT_INSIDE), Ask)
 
 
+@pytest.mark.parametrize("name", [".git", ".GIT", ".Git"])
+def test_edits_where_git_finds_its_programs_are_asked_about_however_it_is_spelt(name: str) -> None:
+    hook = Edit((CWD / name / "hooks/pre-commit",))
+    assert isinstance(Permissions("auto-edit").judge(hook), Ask)
+    assert isinstance(granted(EDIT_INSIDE).judge(hook), Ask)
+    permissions = granted(hook)
+    assert permissions.judge(hook) == permissions.judge(EDIT_INSIDE) == Allowed()
+
+
 COMPOUND = [
     ("sh", "-c", "git status"),
     ("bash", "-lc", "git status && rm -rf ."),
@@ -117,6 +126,18 @@ COMPOUND = [
     ("A=1", "git", "status"),
 ]
 
+CARRIERS = [
+    ("python", "-c", "x"),
+    ("git", "-c", "x=y", "status"),
+    ("make",),
+    ("uv", "run", "pytest"),
+    ("npm", "exec", "x"),
+    ("git", "grep", "x"),
+    ("git", "bisect", "run", "x"),
+    ("npx", "x"),
+    ("bash5", "x"),
+]
+
 
 @pytest.mark.parametrize("command", COMPOUND)
 def test_a_compound_command_matches_no_remembered_program(command: tuple[str, ...]) -> None:
@@ -126,7 +147,7 @@ def test_a_compound_command_matches_no_remembered_program(command: tuple[str, ..
     assert isinstance(permissions.judge(Run(command, CWD)), Ask)
 
 
-@pytest.mark.parametrize("command", [*COMPOUND, ("python", "-c", "x"), ("git", "-c", "x=y", "status"), ("make",)])
+@pytest.mark.parametrize("command", [*COMPOUND, *CARRIERS])
 def test_always_for_what_may_carry_another_program_covers_that_command_alone(command: tuple[str, ...]) -> None:
     assert remembered_program(command) is None
     permissions = granted(Run(command, CWD))

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from gptoss_acp.tools import process
+from gptoss_acp.tools.errors import ToolError
 
 
 async def run(*command: str, cwd: Path = Path("/")) -> tuple[int, str]:
@@ -88,6 +89,14 @@ async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path) -> None:
     running.cancel()
     await asyncio.wait([running])
     assert (tmp_path / "log").read_text() == "cleaned\n"
+
+
+async def test_a_helper_that_had_something_to_say_has_not_failed() -> None:
+    assert [line async for line in process.lines(["sh", "-c", "echo found; echo denied >&2; exit 2"], "/")] == [
+        b"found\n"
+    ]
+    with pytest.raises(ToolError, match="bad pattern"):
+        assert [line async for line in process.lines(["sh", "-c", "echo bad pattern >&2; exit 2"], "/")]
 
 
 def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
+from gptoss_acp.tools import process
 from gptoss_acp.turn import Outcome
 from gptoss_acp.updates import Updates
 from tests.desk import Desk, new_record
@@ -386,6 +387,21 @@ async def test_cancel_in_the_middle_of_thought_leaves_no_half_thought_behind() -
     assert (await finished(turn)).stop_reason == "cancelled"
     await stage.converse("Go on", final("Yes."))
     assert "half" not in stage.engine.prompt_text(1)
+
+
+async def test_a_cancel_counts_while_a_command_is_ended_that_took_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE_SECONDS", 2.0)
+    stubborn = "trap 'touch asked' TERM; while :; do sleep 0.01; done"
+    arguments = {"command": ["sh", "-c", stubborn], "workdir": str(tmp_path), "timeout_ms": 200}
+    stage = Stage(mode="full-access")
+    turn = stage.prompt("Run it")
+    await stage.say(0, tool_call("functions.shell", json.dumps(arguments)), end=True)
+    await settled((tmp_path / "asked").exists)
+    stage.session.cancel()
+    assert (await finished(turn)).stop_reason == "cancelled"
+    assert len(stage.engine.generations) == 1
 
 
 async def test_cancel_without_a_turn_does_not_cancel_the_next() -> None:

@@ -112,6 +112,16 @@ async def test_a_folder_is_listed_without_what_gitignore_names(tmp_path: Path) -
     assert await desk.call("list_dir", path="keep.log") == "Error: not a directory: keep.log."
 
 
+@pytest.mark.parametrize("line", ["bin\\", "!", "[z-a]"])
+async def test_a_line_of_gitignore_that_git_passes_over_hides_nothing_and_spoils_nothing(
+    line: str, tmp_path: Path
+) -> None:
+    for name in ("a.log", "b.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text(f"*.log\n{line}\n")
+    assert await Desk(tmp_path).call("list_dir", path=".") == ".gitignore\nb.txt"
+
+
 async def test_a_large_folder_is_listed_within_bounds(tmp_path: Path) -> None:
     for number in range(600):
         (tmp_path / f"{number:03}").touch()
@@ -492,3 +502,36 @@ async def test_a_cancelled_permission_request_ends_the_turn(tmp_path: Path) -> N
         await desk.call("shell", command=["touch", "a"])
     assert desk.last["status"] == "failed"
     assert not (tmp_path / "a").exists()
+
+
+# What the user decides on
+
+
+@pytest.mark.parametrize(
+    ("command", "title"),
+    [
+        (["bash", "-lc", "ls | wc"], "ls | wc"),
+        (["gcc", "-c", "foo.c"], "gcc -c foo.c"),
+        (["./sh", "-c", "ls -la"], "./sh -c 'ls -la'"),
+        (["find", "-exec", "x"], "find -exec x"),
+    ],
+)
+async def test_the_question_names_what_will_run(command: list[str], title: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ask")
+    await desk.call("shell", command=command)
+    (asked,) = desk.permissions_asked
+    assert asked["toolCall"]["title"] == title
+
+
+async def test_a_command_that_can_not_be_shown_in_full_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ask")
+    assert "the command is too long" in await desk.call("shell", command=["echo", "'" * 4000])
+    assert desk.permissions_asked == []
+
+
+@pytest.mark.parametrize("lines", [["*** Delete File: link"], ["*** Update File: link", "*** Move to: moved"]])
+async def test_a_symlink_is_not_deleted_or_moved_in_place_of_its_target(lines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("x\n")
+    (tmp_path / "link").symlink_to("real")
+    assert "link is a symlink to real" in await Desk(tmp_path).patch(*lines)
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}

@@ -45,6 +45,8 @@ class _Editing:
 
     async def apply(self, operation: Operation) -> None:
         """Work out one operation on top of those before it."""
+        if (operation.kind == "delete" or operation.move_to) and (target := self._call.link_target(operation.path)):
+            raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with shell")
         path = await self._load(operation.path)
         before = self._after[path]
         if operation.kind == "add":
@@ -133,8 +135,8 @@ async def shell(arguments: Shell, call: Call) -> Result:
 
 
 def _line(command: list[str]) -> str:
-    """Return a command as a person would type it; a shell's script stands for itself."""
-    if len(command) == 3 and re.fullmatch(r"-\w*c", command[1]):
+    """Return a command as a person would type it; the script of a shell of the system's stands for itself."""
+    if len(command) == 3 and command[0] in {"bash", "sh", "zsh"} and re.fullmatch(r"-\w*c", command[1]):
         return command[2]
     return shlex.join(command)
 

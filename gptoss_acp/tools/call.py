@@ -7,6 +7,7 @@ bounds. Knows ACP's tool calls. Knows nothing about Harmony, nor which tools the
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,6 +85,11 @@ class Call:
             raise ToolError(verdict.reason)
         return real, await self.workspace.read_if_there(real)
 
+    def link_target(self, path: str) -> str | None:
+        """Return where `path` leads if it is itself a symlink, which an edit of it would not touch."""
+        roots = self.workspace.roots
+        return roots.shown(roots.resolve(path)) if roots.is_link(path) else None
+
     async def edit(self, changes: Sequence[Change]) -> None:
         """Show what would change, and make every change or none."""
         self._content = diffs.contents(changes)
@@ -95,8 +101,7 @@ class Call:
         ]
         if self.before_changes is not None:
             await self.before_changes(changes)
-        await self.workspace.commit(changes)
-        self.changes += changes
+        self.changes += await self.workspace.commit(changes)
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
         """Run a program, shown while it runs, for so many seconds at most.
@@ -105,7 +110,8 @@ class Call:
             ToolError: it may not be run, or can't be.
         """
         cwd = self.workspace.roots.resolve(workdir)
-        if bounds.json_size(list(command)) > _LONGEST_FIELD:
+        line = shlex.join(command)
+        if bounds.json_size(line) + 2 * line.count("`") > _LONGEST_FIELD - 100:
             # Nobody shall allow what they can't see in full.
             raise ToolError("the command is too long; write it to a file with apply_patch and run that")
         await self._permit(Run(tuple(command), cwd))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from gptoss_acp.tools.patch import Hunk, PatchError
+from gptoss_acp.tools.patch import Hunk, PatchError, Sign
 
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
@@ -66,10 +66,12 @@ class _File:
 
     def change(self, hunk: Hunk) -> None:
         lines = hunk.lines
+        if not any(_old(lines)) and not hunk.at_end:
+            lines = _without_blank_end(lines)
         anchor = self._find_anchors(hunk)
         found = self._place(hunk, _old(lines), anchor)
         while found is None and lines and lines[-1] == (" ", ""):
-            # Blank lines at a hunk's end may be no context, but the space before the next section of the patch.
+            # One at a time, for there may be more of them than the file has.
             lines = lines[:-1]
             found = self._place(hunk, _old(lines), anchor)
         if found is None:
@@ -165,6 +167,14 @@ class _File:
             if same > most:
                 best, most = index, same
         return best
+
+
+def _without_blank_end(lines: list[tuple[Sign, str]]) -> list[tuple[Sign, str]]:
+    """Leave out blank lines of context at the end: they may be the space before the next section of the patch."""
+    end = len(lines)
+    while end and lines[end - 1] == (" ", ""):
+        end -= 1
+    return lines[:end]
 
 
 def _old(lines: Sequence[tuple[str, str]]) -> list[str]:

@@ -6,6 +6,7 @@ Knows .gitignore files. Knows nothing about tools.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Ignored:
                 lines = file.read(_LARGEST).decode("utf-8", "replace").splitlines()
         except (OSError, ToolError):
             return self
-        return Ignored([*self.rules, (folder, GitIgnoreSpec.from_lines(lines))])
+        return Ignored([*self.rules, (folder, GitIgnoreSpec.from_lines(filter(_is_rule, lines)))])
 
     def ignores(self, path: Path, *, is_folder: bool) -> bool:
         if path.name == ".git":
@@ -56,6 +57,17 @@ class Ignored:
             if verdict is not None:
                 return verdict
         return False
+
+
+def _is_rule(line: str) -> bool:
+    """Whether git would understand a line; what it does not it passes over."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 def _is_root(folder: Path) -> bool:

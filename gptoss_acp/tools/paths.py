@@ -32,13 +32,24 @@ class Roots:
         Raises:
             ToolError: no path can be meant.
         """
+        return Path(os.path.realpath(self._meant(path)))
+
+    def is_link(self, path: str) -> bool:
+        """Whether what the model means by `path` is itself a symlink.
+
+        Raises:
+            ToolError: no path can be meant.
+        """
+        return self._meant(path).is_symlink()
+
+    def _meant(self, path: str) -> Path:
         if "\0" in path:
             raise ToolError("invalid path: it holds a null character")
         if path.startswith("file://"):
             path = unquote(urlsplit(path).path)
         if path == "~" or path.startswith("~/"):
             path = str(Path(path).expanduser())
-        return Path(os.path.realpath(self.cwd / path))
+        return self.cwd / path
 
     def contain(self, real: Path) -> bool:
         """Whether a resolved path is in one of the roots.

@@ -25,7 +25,11 @@ _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "csh", "tcsh", "pwsh", "p
 _RUNNERS = _SHELLS | {
     *("env", "sudo", "doas", "su", "nohup", "nice", "ionice", "time", "timeout", "xargs", "parallel", "watch"),
     *("exec", "eval", "command", "builtin", "setsid", "stdbuf", "script", "ssh", "find", "awk", "sed", "strace"),
+    *("npx", "bunx", "uvx", "pipx", "flock", "taskset", "chroot", "unshare", "tmux", "screen"),
 }
+_RUN_ARGUMENTS = {"run", "exec", "dlx", "x", "bisect", "grep"}
+"""First arguments of programs that can carry another program: `uv run`, `npm exec`, `git bisect`."""
+
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@%+,\-]+")
 
 
@@ -97,7 +101,7 @@ class Permissions:
 
     def grant(self, ask: Ask) -> None:
         """Remember that the user has allowed what `ask.always` says."""
-        self._granted.add(ask.grant)
+        self._granted |= {ask.grant, "edit"} if ask.grant == "edit .git" else {ask.grant}
 
     def _judge(self, action: Action) -> Allowed | Refused | Ask:
         match action:
@@ -122,8 +126,8 @@ class Permissions:
             return Refused("the mode is read-only: no file may be changed")
         if action.outside:
             return Refused(f"{action.outside[0]} is outside the working directory and may not be changed")
-        if any(".git" in path.parts for path in action.paths):
-            # What is written there can run as a program at the next git command.
+        if any(part.casefold() == ".git" for path in action.paths for part in path.parts):
+            # What is written there can run as a program at the next git command. Some file systems ignore case.
             return Ask("Always allow edits in this session, also in .git", "edit .git")
         return Allowed() if self.mode == "auto-edit" else Ask("Always allow edits in this session", "edit")
 
@@ -148,13 +152,14 @@ class Permissions:
 def remembered_program(command: Sequence[str]) -> tuple[str, str] | None:
     """Return the program and first argument that "always" stands for, or None where it stands for this command alone.
 
-    None for whatever can carry another program: shells and others that run one, a first argument that is an option
-    (`python -c`, `git -c`), and words that mean something to a shell, for some terminals pass commands through one.
+    None for whatever can carry another program: shells and others that run one (`uv run` too), a first argument that is
+    an option (`python -c`, `git -c`), and words that mean something to a shell, for some terminals use one.
     """
     if len(command) < 2 or not all(_PLAIN_WORD.fullmatch(word) for word in command):
         return None
     program, argument = command[0], command[1]
-    if Path(program).name.lower() in _RUNNERS or argument.startswith("-") or "=" in program:
+    carries = Path(program).name.lower().rstrip("0123456789.") in _RUNNERS or argument in _RUN_ARGUMENTS
+    if carries or argument.startswith("-") or "=" in program:
         return None
     return program, argument
 

@@ -170,7 +170,7 @@ async def lines(command: Sequence[str], cwd: str, stdin: int = subprocess.DEVNUL
     """Run a helper of ours and yield the lines it prints; closing the iterator kills it.
 
     Raises:
-        ToolError: it ended with a code above 1; the message is what it wrote to stderr.
+        ToolError: it ended with a code above 1 and had nothing to say; the message is what it wrote to stderr.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -184,10 +184,12 @@ async def lines(command: Sequence[str], cwd: str, stdin: int = subprocess.DEVNUL
     assert process.stdout is not None
     assert process.stderr is not None
     try:
+        said = False
         async for line in process.stdout:
+            said = True
             yield line
         problem = await process.stderr.read(2000)
-        if await process.wait() > 1:
+        if await process.wait() > 1 and not said:
             raise ToolError(problem.decode(errors="replace").strip())
     finally:
         with contextlib.suppress(ProcessLookupError):

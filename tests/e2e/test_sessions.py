@@ -183,11 +183,16 @@ def stored_tokens() -> int:
 # After a kill
 
 
-def test_what_was_shown_of_an_answer_is_what_the_model_is_told_that_it_said(spawn: Spawner) -> None:
+@pytest.mark.parametrize("meanwhile", [None, "read-only"], ids=["undisturbed", "another mode meanwhile"])
+def test_what_was_shown_of_an_answer_is_what_the_model_is_told_that_it_said(
+    meanwhile: str | None, spawn: Spawner
+) -> None:
     first = spawn.scripted(said(preamble("I count."), final(numbers(5000))), delay=0.01, ends_well=False)
     session = first.open()
     first.prompt(session, "Count")
     first.read_until(lambda: len(first.chunks(session)) > 60)
+    if meanwhile:
+        first.result(first.ask("session/set_mode", {"sessionId": session, "modeId": meanwhile}))
     seen = first.messages(session)
     time.sleep(1)
     first.process.kill()
