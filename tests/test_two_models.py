@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gptoss_acp.engine import checkpoints, memory
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
+from gptoss_acp.engine import checkpoints, loader, memory
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.worker import MlxEngine
 from tests.waiting import settled
 
@@ -102,3 +103,38 @@ async def test_a_model_that_only_reads_ahead_makes_room(
     assert len(await generated(first.other(str(checkpoint)))) == 5
     assert not first._loaded
     assert scheduler.idle
+
+
+async def test_nothing_is_read_ahead_while_the_other_model_speaks(first: MlxEngine, checkpoint: Path) -> None:
+    second = first.other(str(checkpoint))
+    await second.load()
+    await first.load()
+    speaking = first.generate(list(PROMPT), Sampling(temperature=0, max_tokens=20))
+    await anext(speaking)
+    second.read_ahead([300] * 5000)
+    assert len([token async for token in speaking]) == 19
+    assert second._scheduler is not None
+    scheduler = second._scheduler
+    await settled(lambda: any(job.done for job in scheduler._ahead))
+
+
+async def test_a_load_holds_up_neither_the_other_model_nor_its_cancel(
+    first: MlxEngine, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slowly(_model: object, report: Callable[[LoadProgress], None]) -> None:
+        while not go_on.wait(0.005):
+            report(LoadProgress())
+
+    await first.load()
+    speaking = first.generate(list(PROMPT), Sampling(temperature=0, max_tokens=2000))
+    await anext(speaking)
+    with monkeypatch.context() as patch:
+        patch.setattr(loader, "_read", slowly)
+        loading = asyncio.create_task(first.other(str(checkpoint)).load())
+        assert [await anext(speaking) for _ in range(Generation.HIGH_WATER)]
+        await speaking.aclose()
+        assert not loading.done()
+        go_on.set()
+        await loading

@@ -236,6 +236,7 @@ class Generation:
         self.constrain = constrain
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
+        self.closing = False
         self.on_resume: Callable[[], None] = lambda: None
         self._on_close = on_close
         self._paused = False
@@ -283,6 +284,7 @@ class Generation:
     async def aclose(self) -> None:
         """Stop; returns once the engine has let go of this generation. Unread tokens are dropped."""
         if not self._ended:
+            self.closing = True
             self._on_close()
         while not self._ended:
             self._tokens.clear()

@@ -92,6 +92,10 @@ class Scheduler:
         return self._loaded is not None
 
     @property
+    def generating(self) -> bool:
+        return bool(self._running)
+
+    @property
     def busy(self) -> bool:
         return bool(self._running or self._ahead)
 
@@ -102,7 +106,7 @@ class Scheduler:
     def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> None:
         """Load the checkpoint in `folder` (None: the bundled one); `report` is told how far that is.
 
-        Idle models make room for this one. From then on `context_length` is known.
+        Idle models make room for this one, and those that generate go on meanwhile. Then `context_length` is known.
 
         Raises:
             EngineError: another model is at work, and this one does not fit beside it.
@@ -113,7 +117,14 @@ class Scheduler:
         started = time.perf_counter()
         self._folder = folder
         self._clear_the_way(checkpoints.nbytes(folder))
-        loaded = load(folder, report)
+
+        def between(progress: LoadProgress) -> None:
+            report(progress)
+            for other in self._of_all_models:
+                if other.generating:
+                    other.step()
+
+        loaded = load(folder, between)
         self._batch = self._new_batch(loaded)
         self._prefixes = PrefixCache(loaded.model.make_cache(), 0, self._disk_tier(loaded))
         self._loaded = loaded
@@ -175,6 +186,9 @@ class Scheduler:
         """Decode one token of every running sequence and prefill one chunk of the waiting ones, or read ahead."""
         if self._loaded is None:
             return
+        for sequence in [*self._running.values()]:
+            if sequence.generation.closing:  # seen here too, for commands wait while another model loads
+                self.cancel(sequence.generation)
         try:
             if self._running:
                 self._advance()

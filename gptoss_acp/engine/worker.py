@@ -76,7 +76,7 @@ class Worker:
                     command()
                 except Exception:
                     log.exception("an engine command failed")
-            for scheduler in self.schedulers:
+            for scheduler in [one for one in self.schedulers if one.generating] or self.schedulers:
                 scheduler.step()
 
     def _pending(self, *, wait: bool) -> list[Command | None]:
