@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.figures import Figure, Histogram, Lines
 
 WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 62, 18, 14, 52
+LEFT, RIGHT, TOP, BOTTOM = 74, 18, 14, 52
 BINS = 48
 
 STYLE = """
