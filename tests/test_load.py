@@ -68,7 +68,7 @@ async def test_a_cancel_among_eight_is_confirmed_within_a_step_and_disturbs_no_o
         # From the cancel to the engine's answer: this thread may be put aside before the one and after the other.
         before = steps
         await closing
-        assert confirmed_at[generation] - before <= 1
+        assert not generation.begun or confirmed_at[generation] - before <= 1
         assert await collect(generation) == []
         if all(task.done() for task in stays):
             assert [task.result() for task in stays] == alone

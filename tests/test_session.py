@@ -68,6 +68,7 @@ class FakeEngine:
             asyncio.get_running_loop().call_later(self.stops_after, generation.end)
 
         generation = Generation(list(prompt), sampling, on_close=close)
+        generation.begin()
         self.generations.append(generation)
         return generation
 

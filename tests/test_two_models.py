@@ -135,6 +135,7 @@ async def test_a_load_holds_up_neither_the_other_model_nor_its_cancel(
         loading = asyncio.create_task(first.other(str(checkpoint)).load())
         assert [await anext(speaking) for _ in range(Generation.HIGH_WATER)]
         await speaking.aclose()
+        await first.generate(list(PROMPT), GREEDY).aclose()
         assert not loading.done()
         go_on.set()
         await loading

@@ -78,6 +78,28 @@ async def test_what_the_user_types_after_a_command_wrote_the_file_is_not_lost(de
     assert buffers.texts[str(file)] == "patched\ntyped\n"
 
 
+async def test_what_several_commands_wrote_is_read_though_the_editor_is_late(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo first > a"])
+    buffers.texts[str(file)] = "first\n"
+    await desk.call("shell", command=["sh", "-c", "echo second > a"])
+    assert await desk.call("read_file", path="a") == "L1: second"
+
+
+async def test_what_the_user_had_typed_before_a_command_wrote_the_file_is_not_lost(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(file)] = "old\ntyped\n"
+    assert await desk.call("read_file", path="a") == "L1: old\nL2: typed"
+    await desk.call("shell", command=["sh", "-c", "echo new > a"])
+    assert "Success" in await desk.patch("*** Update File: a", "-old", "+patched")
+    assert buffers.texts[str(file)] == "patched\ntyped\n"
+
+
 async def test_a_file_that_no_command_wrote_is_the_editors_after_commands_too(desk: Desk) -> None:
     (desk.cwd / "a").write_text("old\n")
     buffers = Buffers(desk)

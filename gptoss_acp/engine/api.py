@@ -236,6 +236,7 @@ class Generation:
         self.constrain = constrain
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
+        self.begun = False
         self.closing = False
         self.on_resume: Callable[[], None] = lambda: None
         self._on_close = on_close
@@ -245,6 +246,11 @@ class Generation:
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._error: EngineError | None = None
+
+    def begin(self) -> bool:
+        """Return whether there is anything to do: False where it is closed already (engine thread)."""
+        self.begun = True
+        return not self.closing
 
     def put(self, token: int) -> None:
         """Hand over a sampled id (engine thread)."""
@@ -286,7 +292,8 @@ class Generation:
         if not self._ended:
             self.closing = True
             self._on_close()
-        while not self._ended:
+        # `begin` sets `begun` before it looks at `closing`: one that is closed before it has begun never begins.
+        while self.begun and not self._ended:
             self._tokens.clear()
             self._paused = False
             await self._wait()

@@ -150,6 +150,7 @@ class DiskTier:
                 log.warning("a snapshot was not stored: %s", error)
             finally:
                 self._writes.task_done()
+        self._writes.task_done()
 
     def _write(self, digest: str, content: bytes) -> None:
         target = self._folder / _name(digest, content)

@@ -5,6 +5,7 @@ Knows the machine. Knows nothing about models or snapshots. Limits are set on th
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 import mlx.core as mx
@@ -13,6 +14,9 @@ BUFFER_CACHE = 512 * 2**20
 """Bytes of freed buffers that MLX may keep: it gives none back to the system by itself."""
 
 SMALLEST_BUDGET = 256 * 2**20
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's; other systems' C libraries have none and need none (malloc_trim(3))."""
 
 
 def backend() -> str:
@@ -42,6 +46,13 @@ def budget(model_bytes: int, setting_gb: float | None) -> int:
     if setting_gb is not None:
         return int(setting_gb * 1e9)
     return max(SMALLEST_BUDGET, int(0.8 * usable()) - model_bytes)
+
+
+def give_back() -> None:
+    """Return what is free to the system: MLX's buffers, and what the C library would keep of them."""
+    mx.clear_cache()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def set_limits(model_bytes: int, wired_gb: float | None) -> None:

@@ -22,7 +22,14 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
 from gptoss_acp.engine import checkpoints, disk, memory
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, Sampling
+from gptoss_acp.engine.api import (
+    EngineError,
+    EngineOptions,
+    Generation,
+    LoadProgress,
+    PromptTooLongError,
+    Sampling,
+)
 from gptoss_acp.engine.loader import LoadedModel, load
 from gptoss_acp.engine.prefix import Cache, PrefixCache
 
@@ -116,15 +123,21 @@ class Scheduler:
             return
         started = time.perf_counter()
         self._folder = folder
-        self._clear_the_way(checkpoints.nbytes(folder))
+        weights = checkpoints.nbytes(folder)
+        self._clear_the_way(weights)
+        self._share_memory(coming=weights)
 
         def between(progress: LoadProgress) -> None:
             report(progress)
             for other in self._of_all_models:
-                if other.generating:
+                if other._running or other._paused:
                     other.step()
 
-        loaded = load(folder, between)
+        try:
+            loaded = load(folder, between)
+        except BaseException:
+            self._share_memory()
+            raise
         self._batch = self._new_batch(loaded)
         self._prefixes = PrefixCache(loaded.model.make_cache(), 0, self._disk_tier(loaded))
         self._loaded = loaded
@@ -141,7 +154,7 @@ class Scheduler:
             self._prefixes.close()
             self._loaded = None
             del self._batch, self._prefixes
-            mx.clear_cache()
+            memory.give_back()
             self._share_memory()
 
     def submit(self, generation: Generation) -> None:
@@ -149,6 +162,9 @@ class Scheduler:
         try:
             if self._loaded is None:
                 self.load(self._folder)
+            if not generation.begin():
+                generation.end()
+                return
             self._check_room(len(generation.prompt))
             self._hand_over(generation.prompt)
             self._submit(generation)
@@ -165,6 +181,7 @@ class Scheduler:
             if uid is None:
                 return
             del self._running[uid]
+            generation.end()
             self._batch.remove([uid])
         generation.end()
         self._rest()
@@ -186,10 +203,8 @@ class Scheduler:
         """Decode one token of every running sequence and prefill one chunk of the waiting ones, or read ahead."""
         if self._loaded is None:
             return
-        for sequence in [*self._running.values()]:
-            if sequence.generation.closing:  # seen here too, for commands wait while another model loads
-                self.cancel(sequence.generation)
         try:
+            self._let_go()
             if self._running:
                 self._advance()
             elif self._ahead:
@@ -202,6 +217,12 @@ class Scheduler:
         self._rest()
 
     # Generating
+
+    def _let_go(self) -> None:
+        """Cancel what is closed: the command to do so waits while another model loads."""
+        for generation in [*(sequence.generation for sequence in self._running.values()), *self._paused]:
+            if generation.closing:
+                self.cancel(generation)
 
     def _submit(self, generation: Generation) -> None:
         assert self._loaded is not None
@@ -251,7 +272,7 @@ class Scheduler:
         if response.finish_reason is not None:
             del self._running[response.uid]
             if response.token in self._options.branch_tokens:
-                self._prefixes.add(response.all_tokens, response.prompt_cache)
+                self._keep(response.all_tokens, response.prompt_cache)
             sequence.generation.end()
         elif sequence.generation.overfull:
             self._pause(response.uid, sequence)
@@ -282,6 +303,9 @@ class Scheduler:
 
     def _snapshot(self, uid: int) -> None:
         cache, tokens = self._batch.extract_cache([uid])[uid]
+        self._keep(tokens, cache)
+
+    def _keep(self, tokens: tuple[int, ...] | list[int], cache: Cache) -> None:
         self._prefixes.add(tokens, cache)
         self._prefixes.shrink(self._free_memory)
 
@@ -302,7 +326,7 @@ class Scheduler:
 
     def _rest(self) -> None:
         if not self._running:
-            mx.clear_cache()
+            memory.give_back()
 
     # Reading ahead
 
@@ -322,7 +346,7 @@ class Scheduler:
             job.done += len(chunk)
         if job.done == len(job.tokens):
             self._ahead.remove(job)
-            self._prefixes.add(job.tokens, job.cache)
+            self._keep(job.tokens, job.cache)
             self._prefixes.persist(job.tokens)
 
     def _hand_over(self, prompt: tuple[int, ...]) -> None:
@@ -349,12 +373,12 @@ class Scheduler:
         """Return the bytes of all weights that are in memory."""
         return sum(scheduler._loaded.nbytes for scheduler in self._of_all_models if scheduler._loaded is not None)
 
-    def _share_memory(self) -> None:
-        """Give each model in memory an equal part of what there is for contexts."""
-        resident = self._resident()
+    def _share_memory(self, coming: int = 0) -> None:
+        """Give each model in memory an equal part of what there is for contexts, and one of `coming` bytes too."""
+        resident = self._resident() + coming
         present = [scheduler for scheduler in self._of_all_models if scheduler.loaded]
         for scheduler in present:
-            scheduler._take_memory(memory.budget(resident, self._options.memory_gb) // len(present))
+            scheduler._take_memory(memory.budget(resident, self._options.memory_gb) // (len(present) + bool(coming)))
         memory.set_limits(resident, self._options.wired_gb)
 
     def _take_memory(self, budget: int) -> None:
@@ -364,20 +388,23 @@ class Scheduler:
         fitting = budget // (2 * self._loaded.bytes_per_token)
         wanted = self._options.context_length or self._loaded.context_length
         self.context_length = min(self._loaded.context_length, wanted, fitting)
+        self._prefixes.shrink(self._free_memory)
 
     @property
     def _free_memory(self) -> int:
         """Bytes for snapshots beside the caches that run or are paused."""
-        paused = sum(layer.nbytes for paused in self._paused.values() for layer in paused.cache)
-        return self._prefixes.budget - int(self._batch.prompt_cache_nbytes + paused)
+        held = sum(layer.nbytes for paused in self._paused.values() for layer in paused.cache)
+        return self._prefixes.budget - int(self._batch.prompt_cache_nbytes + held)
 
     def _check_room(self, prompt_tokens: int) -> None:
-        """Refuse a prompt that does not fit beside what runs, before the system runs out.
+        """Refuse a prompt that does not fit, at all or beside what runs, before the system runs out.
 
         Raises:
             EngineError: it does not fit.
         """
         assert self._loaded is not None
+        if prompt_tokens >= self.context_length:  # another model may have taken memory since it was let in
+            raise PromptTooLongError(prompt_tokens, self.context_length)
         needed = 2 * prompt_tokens * self._loaded.bytes_per_token
         if needed > self._free_memory:
             budget = self._prefixes.budget

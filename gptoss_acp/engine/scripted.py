@@ -64,6 +64,7 @@ class ScriptedEngine:
             wanted.set()
 
         generation = Generation(prompt, sampling, branches, constrain, on_close=close)
+        generation.begin()
         generation.on_resume = wanted.set
         player = threading.Thread(target=self._play, args=(generation, tokens, wanted, closed), daemon=True)
         player.start()

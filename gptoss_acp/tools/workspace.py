@@ -32,7 +32,7 @@ class Workspace:
         self.roots = roots
         self.client = client
         self._worked: list[tuple[int, int]] = []
-        self._agreed: dict[Path, int] = {}  # the hash of the text that editor and disk last had in common
+        self._had: dict[Path, set[int]] = {}  # the hashes of what the disk has had, as far as it was looked at
 
     async def read(self, real: Path) -> str:
         """Return a text file, as the editor has it where that knows better than the disk.
@@ -90,6 +90,7 @@ class Workspace:
         """
         with paths.explained(self.roots.shown(cwd)), paths.hold_folder(cwd):
             pass
+        await asyncio.to_thread(self._look_again)
         with self._working():
             if self.client.capabilities.terminal:
                 return await self.client.run_in_terminal(
@@ -104,7 +105,7 @@ class Workspace:
         try:
             for change in changes:
                 if change not in on_disk:
-                    await unharmed(self._write_through_editor(change, made))
+                    await self._write_through_editor(change, made)
         except BaseException:
             # From here on no editor is asked: it has just failed, or the turn is being cancelled.
             for change in reversed(made):
@@ -117,9 +118,11 @@ class Workspace:
         assert change.after is not None
         made.append(change)  # already now: an editor that fails may have written all the same
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
-            await self.client.write_text_file(change.path, change.after)
-        with contextlib.suppress(ToolError):
-            made[-1] = replace(change, after=await self.read_if_there(change.path))
+            try:
+                await unharmed(self.client.write_text_file(change.path, change.after))
+            finally:
+                if (saved := _read_disk(change.path)) not in {None, change.before}:
+                    made[-1] = replace(change, after=saved)
 
     def _suits_editor(self, change: Change) -> bool:
         """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
@@ -140,15 +143,21 @@ class Workspace:
     def _disk_is_newer(self, real: Path, on_disk: str, in_editor: str) -> bool:
         """Whether the disk's version counts: it is the editor's too, or one of our commands wrote it meanwhile.
 
-        Then the editor still has what both had before. If it has anything else, the user has typed that.
+        Then the editor has what the disk had before. If it has anything else, the user has typed that; but of a file
+        that was never looked at nobody knows.
         """
-        now = hash(_plain(in_editor))
-        if _plain(on_disk) == _plain(in_editor):
-            self._agreed[real] = now
-            return True
+        disks, editors = hash(_plain(on_disk)), hash(_plain(in_editor))
         changed = disk.changed_at(real) or 0
         ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in self._worked)
-        return ours and self._agreed.get(real, now) == now
+        had = self._had.setdefault(real, {editors} if ours else set())
+        had.add(disks)
+        return editors == disks or (ours and editors in had)
+
+    def _look_again(self) -> None:
+        """Note what the disk has now of the files that were looked at, before a command changes it."""
+        for real, had in list(self._had.items()):
+            with contextlib.suppress(OSError, ToolError):
+                had.add(hash(_plain(disk.read_text(real))))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
