@@ -150,15 +150,20 @@ class Connection:
         """Ask the peer, and return its result. Cancelling tells the peer so, and waits for nothing.
 
         Raises:
-            RpcError: the peer's error.
+            RpcError: the peer's error, or `params` hold text that is no UTF-8.
             PeerGoneError: the peer is gone, or goes before it answers.
         """
         if self._closed.is_set():
             raise PeerGoneError
         self._last_asked += 1
         identifier = self._last_asked
+        try:
+            line = orjson.dumps({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+        except TypeError as error:
+            # Not mended as elsewhere: a path must be the one that is meant.
+            raise RpcError(INTERNAL_ERROR, f"it can't be said in JSON: {error}") from error
         answer = self._asked[identifier] = self._loop.create_future()
-        self._send({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+        self._enqueue(line)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -415,7 +420,8 @@ def _line(message: dict[str, Any]) -> bytes:
         line = orjson.dumps(message)
     except TypeError:
         # File names' bytes that are no UTF-8 are lone surrogates in Python, which JSON has no place for.
-        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = text.encode("utf-8", "replace")
     if len(line) >= LONGEST_LINE_OUT:
         log.error("a line of %d bytes: %.200r", len(line), line)
     return line

@@ -74,6 +74,7 @@ APPLIED = {
         "@@ def f():\n+    y = 0\n\n",
         TWICE.replace("f():\n", "f():\n    y = 0\n") + "\nz\n",
     ),
+    "removes one of several blank lines": ("a\n\nb\n\n\nc\n", "@@\n-\n \n", "a\n\nb\n\nc\n"),
     "removes a blank line": ("a\n\nb\n", "@@\n a\n-\n b\n", "a\nb\n"),
     "adds a blank line": ("a\nb\n", "@@\n a\n+\n b\n", "a\n\nb\n"),
     "forgives trailing space in the file": ("a  \nb\t\nc\n", "@@\n a\n-b\n+B\n c\n", "a  \nB\nc\n"),

@@ -114,3 +114,13 @@ async def test_a_peer_that_goes_leaves_nobody_waiting(peers: list[Peer]) -> None
         await asking
     with pytest.raises(PeerGoneError):
         await peer.connection.request("fs/x", {})
+
+
+async def test_a_request_for_a_path_that_json_can_not_hold_is_not_sent_for_another(peers: list[Peer]) -> None:
+    peer = Peer()
+    peers.append(peer)
+    with pytest.raises(RpcError, match="JSON"):
+        await peer.connection.request("fs/write_text_file", {"path": os.fsdecode(b"/caf\xe9"), "content": ""})
+    asked = asyncio.create_task(peer.connection.request("next", {}))
+    assert (await peer.receive())["method"] == "next"
+    asked.cancel()

@@ -535,3 +535,7 @@ async def test_a_symlink_is_not_deleted_or_moved_in_place_of_its_target(lines: l
     (tmp_path / "link").symlink_to("real")
     assert "link is a symlink to real" in await Desk(tmp_path).patch(*lines)
     assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+
+
+async def test_a_name_that_is_too_long_is_a_result_too(tmp_path: Path) -> None:
+    assert "file name too long" in await Desk(tmp_path).patch("*** Delete File: " + "x" * 300)

@@ -66,7 +66,7 @@ class _File:
 
     def change(self, hunk: Hunk) -> None:
         lines = hunk.lines
-        if not any(_old(lines)) and not hunk.at_end:
+        if not any(line or sign == "-" for sign, line in lines if sign != "+") and not hunk.at_end:
             lines = _without_blank_end(lines)
         anchor = self._find_anchors(hunk)
         found = self._place(hunk, _old(lines), anchor)

@@ -27,8 +27,11 @@ _RUNNERS = _SHELLS | {
     *("exec", "eval", "command", "builtin", "setsid", "stdbuf", "script", "ssh", "find", "awk", "sed", "strace"),
     *("npx", "bunx", "uvx", "pipx", "flock", "taskset", "chroot", "unshare", "tmux", "screen"),
 }
-_RUN_ARGUMENTS = {"run", "exec", "dlx", "x", "bisect", "grep"}
-"""First arguments of programs that can carry another program: `uv run`, `npm exec`, `git bisect`."""
+_CARRYING_ARGUMENTS = {
+    *("run", "exec", "dlx", "x", "tool", "eval", "compose"),
+    *("bisect", "grep", "submodule", "difftool"),
+}
+"""First arguments with which well-known programs carry another program: `uv run`, `npm exec`, `git bisect`."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@%+,\-]+")
 
@@ -152,13 +155,13 @@ class Permissions:
 def remembered_program(command: Sequence[str]) -> tuple[str, str] | None:
     """Return the program and first argument that "always" stands for, or None where it stands for this command alone.
 
-    None for whatever can carry another program: shells and others that run one (`uv run` too), a first argument that is
+    None for what is known to carry another program: shells and others that run one (`uv run`), a first argument that is
     an option (`python -c`, `git -c`), and words that mean something to a shell, for some terminals use one.
     """
     if len(command) < 2 or not all(_PLAIN_WORD.fullmatch(word) for word in command):
         return None
     program, argument = command[0], command[1]
-    carries = Path(program).name.lower().rstrip("0123456789.") in _RUNNERS or argument in _RUN_ARGUMENTS
+    carries = Path(program).name.lower().rstrip("0123456789.") in _RUNNERS or argument in _CARRYING_ARGUMENTS
     if carries or argument.startswith("-") or "=" in program:
         return None
     return program, argument
