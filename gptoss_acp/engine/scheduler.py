@@ -180,9 +180,8 @@ class Scheduler:
             uid = next((uid for uid, sequence in self._running.items() if sequence.generation is generation), None)
             if uid is None:
                 return
-            del self._running[uid]
-            generation.end()
             self._batch.remove([uid])
+            del self._running[uid]  # afterwards: if the batch has failed, the next step ends all that runs
         generation.end()
         self._rest()
 
