@@ -1,58 +1,47 @@
 """The time to the first token of a prompt that is wholly new, beside mlx-lm alone on the same prompt.
 
-The first token is reasoning, which no client sees. So the agent is limited to one token, and its time is the client's:
-from sending `session/prompt` to the answer that the turn is over. That counts both ways through the pipe, and also
-the end of the turn, which a first token does not wait for: it errs against us.
-
-The agent would have read the system and developer messages before the prompt comes, or keep them from the session
-before. Here it has memory for one prompt only, so that it must let go of them: nothing of what it reads is warm.
+The engine alone is measured: through ACP no such prompt can be had, for the agent has read the system and developer
+messages before the prompt comes, and keeps what a prompt goes on from however little memory there is.
 """
 
 from __future__ import annotations
 
 from statistics import median
 
-from benchmark.checkpoint import contexts_gb
-from benchmark.client import AgentProcess
-from benchmark.decode import check_prompt
+from benchmark.engine import EngineProcess
 from benchmark.figures import BenchError, Figure, Plan
-from benchmark.prompts import SHORT_ANSWER, rendered, text_of
+from benchmark.prompts import rendered, text_of
 from benchmark.reference import Reference
+
+SHORT = 10
+"""Tokens of the user's message in a short prompt; the rest are the system and developer messages."""
 
 
 def measure(plan: Plan) -> list[Figure]:
     long = 500 if plan.quick else 2000
-    with Reference(plan.model) as reference:
+    with EngineProcess(plan.model) as engine, Reference(plan.model) as reference:
         return [
-            _compare(plan, "short prompt", SHORT_ANSWER, 1.10, reference),
-            _compare(plan, f"cold {long:,}-token prompt", text_of(long), 1.05, reference),
+            _compare(plan, "short prompt", SHORT, 1.10, engine, reference),
+            _compare(plan, f"cold {long:,}-token prompt", long, 1.05, engine, reference),
         ]
 
 
-def _compare(plan: Plan, name: str, text: str, target: float, reference: Reference) -> Figure:
-    prompt = rendered(text)
+def _compare(plan: Plan, name: str, tokens: int, target: float, engine: EngineProcess, reference: Reference) -> Figure:
     ours, raw = [], []
-    # What the agent demands for a prompt, twice its context, and a little more.
-    memory = ("--memory-gb", f"{contexts_gb(plan.model, 2 * len(prompt) + 16):.9f}")
-    with AgentProcess(*plan.agent, *memory, "--max-tokens", "1") as agent:
-        agent.load()
-        for run in range(-1, plan.runs):
-            session = agent.new_session()
-            agent.settle()
-            turn = agent.prompt(session, text)
-            agent.settle()
-            check_prompt(turn, prompt)
-            seconds = reference.generate(prompt, 1).seconds[0]
-            if run >= 0:  # the first run warms both up
-                if turn.usage("cachedReadTokens"):
-                    raise BenchError(f"{turn.usage('cachedReadTokens')} tokens of a cold prompt were warm")
-                ours.append(turn.answered - turn.sent)
-                raw.append(seconds)
+    for run in range(-1, plan.runs):
+        prompt = rendered(text_of(tokens, seed=1000 * tokens + run))
+        first = engine.first_token(prompt)
+        seconds = reference.generate(prompt, 1).seconds[0]
+        if first.cached:
+            raise BenchError(f"{first.cached} tokens of a cold prompt were warm")
+        if run >= 0:  # the first run warms both up
+            ours.append(first.seconds)
+            raw.append(seconds)
     ratios = [one / other for one, other in zip(ours, raw, strict=True)]
     return Figure(
         f"time to first token / raw, {name}",
         median(ratios),
         target,
-        detail=f"{median(ours) * 1000:.0f} / {median(raw) * 1000:.0f} ms, {len(prompt)} tokens in all",
+        detail=f"{median(ours) * 1000:.0f} / {median(raw) * 1000:.0f} ms, {len(prompt)} tokens; the engine alone",
         samples={"ours": ours, "raw": raw},
     )

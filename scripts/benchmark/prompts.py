@@ -24,7 +24,6 @@ from gptoss_acp.rpc import Connection
 from gptoss_acp.settings import Settings
 
 LONG_ANSWER = "Count to 100"
-SHORT_ANSWER = "Hello"
 
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "seven", "old", "lamps", "burn")
 
