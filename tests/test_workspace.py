@@ -176,6 +176,24 @@ async def test_a_cancel_in_the_middle_of_the_editors_write_leaves_nothing_change
     assert desk.toolbox.changes == []
 
 
+async def test_a_cancel_is_not_lost_where_the_editor_saves_what_is_no_text(desk: Desk) -> None:
+    writing, go = asyncio.Event(), asyncio.Event()
+
+    async def spoilt(params: Any) -> None:
+        writing.set()
+        await go.wait()
+        Path(params["path"]).write_bytes(b"\0")
+
+    desk.peer.answers["fs/write_text_file"] = spoilt
+    call = asyncio.create_task(desk.patch("*** Add File: a", "+x"))
+    await writing.wait()
+    call.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.wait([call])
+    assert call.cancelled()
+
+
 async def test_what_the_editor_formats_as_it_saves_is_what_was_changed(desk: Desk) -> None:
     (desk.cwd / "a").write_text("x=1\n")
     buffers = Buffers(desk)

@@ -105,7 +105,7 @@ class Workspace:
         try:
             for change in changes:
                 if change not in on_disk:
-                    await self._write_through_editor(change, made)
+                    await unharmed(self._write_through_editor(change, made))
         except BaseException:
             # From here on no editor is asked: it has just failed, or the turn is being cancelled.
             for change in reversed(made):
@@ -118,11 +118,10 @@ class Workspace:
         assert change.after is not None
         made.append(change)  # already now: an editor that fails may have written all the same
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
-            try:
-                await unharmed(self.client.write_text_file(change.path, change.after))
-            finally:
-                if (saved := _read_disk(change.path)) not in {None, change.before}:
-                    made[-1] = replace(change, after=saved)
+            await self.client.write_text_file(change.path, change.after)
+        with contextlib.suppress(OSError, ToolError):
+            if (saved := _read_disk(change.path)) not in {None, change.before}:
+                made[-1] = replace(change, after=saved)
 
     def _suits_editor(self, change: Change) -> bool:
         """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
