@@ -13,10 +13,14 @@ import os
 import tempfile
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from tiny import heldout
 
 from gptoss_acp.engine import tiny as bundled
+
+if TYPE_CHECKING:
+    from tiny.training import State
 
 
 def main() -> None:
@@ -41,19 +45,11 @@ def main() -> None:
 def _train(options: argparse.Namespace) -> None:
     # JAX reads this once, when it is first imported.
     os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
-    from tiny import training, vocabulary
+    from tiny import training
 
     checkpoint = options.checkpoint or Path(tempfile.mkdtemp(prefix="train-tiny-")) / "checkpoint.pickle"
     print(f"checkpoint: {checkpoint}")
-    if options.resume and options.resume.suffix != ".npz":
-        state = training.load(options.resume)
-    else:
-        learned_ids, always = vocabulary.choose(Random(options.seed))
-        state = (
-            training.exported(options.resume, always)
-            if options.resume
-            else training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
-        )
+    state = _beginning(options)
     size = sum(value.size for value in state.params.values())
     print(f"learned cores: {len(state.vocabulary.learned_ids)}, numbers: {size}")
     state = training.train(
@@ -66,6 +62,17 @@ def _train(options: argparse.Namespace) -> None:
     )
     training.save(state, checkpoint)
     training.export(state, options.out)
+
+
+def _beginning(options: argparse.Namespace) -> State:
+    from tiny import training, vocabulary
+
+    if options.resume and options.resume.suffix != ".npz":
+        return training.load(options.resume)
+    learned_ids, always = vocabulary.choose(Random(options.seed))
+    if options.resume:
+        return training.exported(options.resume, always)
+    return training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
 
 
 if __name__ == "__main__":

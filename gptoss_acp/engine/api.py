@@ -215,8 +215,8 @@ class Engine(Model, Protocol):
 class Generation:
     """The tokens of one generation, as an async iterator whose `aclose` stops the engine's work on it.
 
-    The engine's thread calls `put` and `end`; everything else belongs to the event loop's thread. Unread tokens are
-    bounded: past `HIGH_WATER` the engine pauses this generation until the reader is below `LOW_WATER` again.
+    The engine's thread calls `begin`, `put` and `end`; everything else belongs to the event loop's thread. Unread
+    tokens are bounded: past `HIGH_WATER` the engine pauses this generation until the reader is below `LOW_WATER` again.
     """
 
     HIGH_WATER = 256

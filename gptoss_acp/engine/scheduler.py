@@ -22,14 +22,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
 from gptoss_acp.engine import checkpoints, disk, memory
-from gptoss_acp.engine.api import (
-    EngineError,
-    EngineOptions,
-    Generation,
-    LoadProgress,
-    PromptTooLongError,
-    Sampling,
-)
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, PromptTooLongError, Sampling
 from gptoss_acp.engine.loader import LoadedModel, load
 from gptoss_acp.engine.prefix import Cache, PrefixCache
 
@@ -107,8 +100,13 @@ class Scheduler:
         return bool(self._running or self._ahead)
 
     @property
+    def at_work(self) -> bool:
+        """Whether a generation is on its way, running or paused."""
+        return bool(self._running or self._paused)
+
+    @property
     def idle(self) -> bool:
-        return not (self._running or self._paused or self._ahead)
+        return not (self.at_work or self._ahead)
 
     def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> None:
         """Load the checkpoint in `folder` (None: the bundled one); `report` is told how far that is.
@@ -130,7 +128,7 @@ class Scheduler:
         def between(progress: LoadProgress) -> None:
             report(progress)
             for other in self._of_all_models:
-                if other._running or other._paused:
+                if other.at_work:
                     other.step()
 
         try:
@@ -147,7 +145,7 @@ class Scheduler:
 
     def unload(self) -> None:
         """Give the memory of a model that generates nothing back; the next generation loads it again."""
-        if self._loaded is not None and not (self._running or self._paused):
+        if self._loaded is not None and not self.at_work:
             log.info("unloading the idle model")
             self._ahead.clear()
             self._batch.close()

@@ -66,7 +66,8 @@ class _File:
 
     def change(self, hunk: Hunk) -> None:
         lines = hunk.lines
-        if not any(line or sign == "-" for sign, line in lines if sign != "+") and not hunk.at_end:
+        only_blank_context = all(sign == "+" or (sign, line) == (" ", "") for sign, line in lines)
+        if only_blank_context and not hunk.at_end:
             lines = _without_blank_end(lines)
         anchor = self._find_anchors(hunk)
         found = self._place(hunk, _old(lines), anchor)

@@ -1,6 +1,6 @@
 """The agent's engine alone, in a process of its own: exact token ids in, the time to the first token out.
 
-For what cannot be shown through ACP: the same prompt cold, and a prompt after a restart, as sessions are not stored.
+For what cannot be shown through ACP: a prompt that is wholly cold, and one after a restart beside the same one cold.
 """
 
 from __future__ import annotations
