@@ -1,3 +1,3 @@
-from gptoss_acp.cli import main
+from gptoss_acp.cli.main import main
 
 main()

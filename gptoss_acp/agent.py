@@ -14,21 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import __version__, authentication, validation
-from gptoss_acp.capabilities import Capabilities
+from gptoss_acp import __version__
 from gptoss_acp.engine import checkpoints
+from gptoss_acp.protocol import authentication
+from gptoss_acp.protocol import params as validation
+from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
+    from gptoss_acp.conversation.journal import Record
     from gptoss_acp.engine.api import Engine, Trace
-    from gptoss_acp.record import Record
+    from gptoss_acp.protocol.updates import Update
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Settings
     from gptoss_acp.store.recording import StoredSession
-    from gptoss_acp.store.sessions import Store
+    from gptoss_acp.store.store import Store
     from gptoss_acp.store.tables import Info
     from gptoss_acp.turn import Outcome
-    from gptoss_acp.updates import Update
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,7 @@ class Agent:
 
     async def new_session(self, params: Any) -> dict[str, Any]:
         request, servers = await self._opening("NewSessionRequest", params)
-        from gptoss_acp.record import Record
+        from gptoss_acp.conversation.journal import Record
 
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
         stored = self._store.create(**validation.folders(request), config=config)
@@ -169,7 +171,7 @@ class Agent:
 
     async def delete_session(self, params: Any) -> dict[str, Any]:
         request = await self._validate("DeleteSessionRequest", params)
-        from gptoss_acp.store.errors import UnknownSessionError
+        from gptoss_acp.store.failures import UnknownSessionError
 
         await self._close(request.session_id)
         with self._answering_failures(), contextlib.suppress(UnknownSessionError):
@@ -178,11 +180,11 @@ class Agent:
 
     async def prompt(self, params: Any) -> dict[str, Any]:
         request = await self._validate("PromptRequest", params)
-        from gptoss_acp import prompt  # once the background import is through: it needs the tools
+        from gptoss_acp.briefing import prompt_content  # once the background import is through: it needs the tools
 
         session = self._session(request.session_id)
-        text = prompt.text(request.prompt, session.workspace.roots)
-        attached = partial(prompt.attached, request.prompt, session.workspace)
+        text = prompt_content.text(request.prompt, session.workspace.roots)
+        attached = partial(prompt_content.attached, request.prompt, session.workspace)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
         session.record.note_problem(self._untold)
         self._untold = None
@@ -209,7 +211,7 @@ class Agent:
             case "effort":
                 session.set_effort(validation.effort("value", request.value))
             case "context":
-                from gptoss_acp.options import CONTEXTS
+                from gptoss_acp.protocol.config_options import CONTEXTS
 
                 session.set_context(validation.one_of("value", request.value, CONTEXTS))
             case _:
@@ -243,7 +245,7 @@ class Agent:
     async def _import_slowly(self) -> Any:
         schema = await asyncio.to_thread(importlib.import_module, "acp.schema")
         await asyncio.to_thread(importlib.import_module, "gptoss_acp.session")
-        from gptoss_acp.store.sessions import Store
+        from gptoss_acp.store.store import Store
 
         store = self._opened_store = Store()
         self._in_background(self._tidy_store(store), "old sessions are not deleted")
@@ -251,7 +253,7 @@ class Agent:
         return schema
 
     async def _tidy_store(self, store: Store) -> None:
-        from gptoss_acp.store.errors import DamagedError
+        from gptoss_acp.store.failures import DamagedError
 
         try:
             await store.keep_for(self._settings.keep_days)
@@ -293,7 +295,7 @@ class Agent:
 
     async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
         """Return a session that goes on from what is stored, and all that it has shown so far."""
-        from gptoss_acp.record import Record
+        from gptoss_acp.conversation.journal import Record
 
         async with _freed_on_failure(stored):
             shown = await stored.updates()
@@ -309,11 +311,11 @@ class Agent:
         return {**answer, "modes": session.modes(), "configOptions": session.config_options()}
 
     async def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
+        from gptoss_acp.protocol.editor import Client
+        from gptoss_acp.protocol.updates import Updates
         from gptoss_acp.session import Session
-        from gptoss_acp.tools.client import Client
-        from gptoss_acp.tools.paths import Roots
-        from gptoss_acp.tools.workspace import Workspace
-        from gptoss_acp.updates import Updates
+        from gptoss_acp.workspace.paths import Roots
+        from gptoss_acp.workspace.workspace import Workspace
 
         assert self._connection is not None
         client = Client(self._connection, info.id, self._client)
@@ -378,9 +380,9 @@ class Agent:
 
     @contextlib.contextmanager
     def _answering_failures(self) -> Iterator[None]:
+        from gptoss_acp.conversation.journal import as_sentence
         from gptoss_acp.engine.api import EngineError, ModelMissingError
-        from gptoss_acp.record import as_sentence
-        from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
+        from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
 
         try:
             yield
@@ -410,7 +412,7 @@ async def _freed_on_failure(stored: StoredSession) -> AsyncIterator[None]:
 def _described(infos: Sequence[Info]) -> list[dict[str, Any]]:
     """Return what a list says of sessions."""
     from gptoss_acp.store.tables import as_time
-    from gptoss_acp.tools import bounds
+    from gptoss_acp.text import json_size
 
     described: list[dict[str, Any]] = [
         {"sessionId": info.id, "cwd": info.cwd, "updatedAt": as_time(info.updated).isoformat()}
@@ -420,7 +422,7 @@ def _described(infos: Sequence[Info]) -> list[dict[str, Any]]:
     folders = [{"additionalDirectories": list(info.additional)} if info.additional else {} for info in infos]
     whole = [session | more for session, more in zip(described, folders, strict=True)]
     # The folders need not be said (ACP, session-list), and a line must not be too long.
-    return whole if bounds.json_size(whole) < _LONGEST_LIST else described
+    return whole if json_size(whole) < _LONGEST_LIST else described
 
 
 def prompt_response(outcome: Outcome) -> dict[str, Any]:

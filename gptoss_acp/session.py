@@ -14,21 +14,25 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import aside, commands, instructions, options, project, tools
-from gptoss_acp.choice import Choice
-from gptoss_acp.commands import Commands, Given, Heard
-from gptoss_acp.compaction import Compactor
+from gptoss_acp import tools
+from gptoss_acp.briefing import agents_md, developer_message
+from gptoss_acp.conversation import ask_model, slash_commands
+from gptoss_acp.conversation.compaction import Compactor
+from gptoss_acp.conversation.journal import Record
+from gptoss_acp.conversation.model import Choice
+from gptoss_acp.conversation.slash_commands import Commands, Given, Heard
 from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace
-from gptoss_acp.record import Record
+from gptoss_acp.protocol import config_options
+from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.settings import Effort, Mode, Settings
-from gptoss_acp.tools import bounds, mcp
-from gptoss_acp.tools.client import TurnCancelledError
+from gptoss_acp.text import clip_line
+from gptoss_acp.tools.mcp import servers
 from gptoss_acp.tools.permissions import Permissions, as_mode
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
-from gptoss_acp.tools.toolbox import Toolbox
-from gptoss_acp.tools.workspace import Workspace
+from gptoss_acp.tools.runner import Toolbox
 from gptoss_acp.turn import Outcome, Turn
-from gptoss_acp.updates import Updates
+from gptoss_acp.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from gptoss_acp.harmony.render import FunctionTool
@@ -49,9 +53,9 @@ class Session:
         *,
         models: Sequence[str] = (),
         trace: Trace | None = None,
-        mcp_servers: Sequence[mcp.Configuration] = (),
+        mcp_servers: Sequence[servers.Configuration] = (),
     ) -> None:
-        self._model = Choice(engine, options.as_length(record.config.get("context", "")))
+        self._model = Choice(engine, config_options.as_length(record.config.get("context", "")))
         self.models = list(dict.fromkeys([engine.model_name, *models]))
         self.updates = updates
         self._settings = settings
@@ -59,10 +63,10 @@ class Session:
         self.record = record
         self._ledger = record.ledger
         cwd = workspace.roots.cwd
-        self._instructions = instructions.compose(cwd, has_tools=True) + project.notes(cwd)
+        self._instructions = developer_message.compose(cwd, has_tools=True) + agents_md.notes(cwd)
         self._today = datetime.now().astimezone().date()
-        self._effort = options.as_effort(record.config.get("effort", "")) or settings.effort
-        self._servers = mcp.Servers(mcp_servers, cwd)
+        self._effort = config_options.as_effort(record.config.get("effort", "")) or settings.effort
+        self._servers = servers.Servers(mcp_servers, cwd)
         self._tools: list[Tool] = list(CODING_TOOLS)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
@@ -101,8 +105,8 @@ class Session:
         self._stop_naming()
         cancels = self._cancels
         self._unnoted.append(blocks)
-        text = commands.meant(text)
-        command = commands.read(text)
+        text = slash_commands.meant(text)
+        command = slash_commands.read(text)
         if command is None:
             self._unheard.append(Heard(text, attached) if attached else Heard(text))
         async with self._turns:
@@ -112,7 +116,7 @@ class Session:
                     return Outcome(stop_reason="cancelled")
                 if command is not None:
                     return await self._run(self._obey(command))
-                if self.record.takes_title(title := bounds.clip_line(text, aside.LONGEST_TITLE)):
+                if self.record.takes_title(title := clip_line(text, ask_model.LONGEST_TITLE)):
                     self._title_is_provisional = True
                     self.updates.title(title)
                 outcome = await self._run(self._converse())
@@ -154,7 +158,7 @@ class Session:
 
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""
-        self.updates.commands(commands.advertised())
+        self.updates.commands(slash_commands.advertised())
 
     @property
     def mode(self) -> Mode:
@@ -183,17 +187,19 @@ class Session:
 
     def set_context(self, choice: str) -> None:
         """Change how much of the model's context the conversation may fill, from the next model call on."""
-        self._model.longest_context = options.as_length(choice)
+        self._model.longest_context = config_options.as_length(choice)
         self.record.set_config(context=choice)
 
     def modes(self) -> dict[str, Any]:
         """Return the modes in ACP's older form, `SessionModeState`."""
-        return options.modes(self.mode)
+        return config_options.modes(self.mode)
 
     def config_options(self) -> list[dict[str, Any]]:
         """Return every config option with its current value, in ACP's form."""
         model = self._model
-        return options.config_options(self.mode, model.model_name, self.models, self.effort, model.longest_context)
+        return config_options.config_options(
+            self.mode, model.model_name, self.models, self.effort, model.longest_context
+        )
 
     def _write_prefix(self) -> None:
         described = tools.descriptions(self._tools)
@@ -226,7 +232,7 @@ class Session:
             self._unheard.pop(0)
 
     async def _converse(self) -> Outcome:
-        await self._servers.settled(mcp.PATIENCE_SECONDS)
+        await self._servers.settled(servers.PATIENCE_SECONDS)
         self._take_tools()
         for problem in self._servers.take_problems():
             # A paragraph of its own, for some clients show one message right behind another.
@@ -259,7 +265,7 @@ class Session:
 
     async def _name(self) -> None:
         try:
-            title = await aside.title(self._model, self._ledger, self._sampling, self._trace)
+            title = await ask_model.title(self._model, self._ledger, self._sampling, self._trace)
         except EngineError as error:
             log.warning("the session keeps its title: %s", error)
             return
@@ -311,6 +317,6 @@ class Session:
 
 def _within_grammar(described: Sequence[FunctionTool], prompt: Sequence[int]) -> Any:
     # Imported on the engine's thread: it needs MLX.
-    from gptoss_acp.harmony.grammar import grammar_of
+    from gptoss_acp.harmony.header_grammar import grammar_of
 
     return grammar_of(described).processor(prompt)

@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gptoss_acp.compaction import CompactionError, Compactor
+from gptoss_acp.conversation.compaction import CompactionError, Compactor
+from gptoss_acp.conversation.journal import Record
+from gptoss_acp.conversation.loading import load
 from gptoss_acp.engine.api import Constrain, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.loading import load
-from gptoss_acp.record import Record
-from gptoss_acp.tools.client import TurnCancelledError
-from gptoss_acp.tools.toolbox import CANCELLED, AnnouncedCall, Toolbox
-from gptoss_acp.updates import Updates
+from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.updates import Updates
+from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Toolbox
 
 log = logging.getLogger(__name__)
 

@@ -21,13 +21,13 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
-from gptoss_acp.engine import loader
-from gptoss_acp.harmony import encoding, schema
+from gptoss_acp.engine import weights
+from gptoss_acp.harmony import encoding, json_grammar
 from gptoss_acp.harmony.encoding import CHANNEL, MESSAGE
-from gptoss_acp.harmony.grammar import HeaderGrammar, grammar_of
+from gptoss_acp.harmony.header_grammar import HeaderGrammar, grammar_of
 from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
 from gptoss_acp.tools import descriptions
-from tests.random_gpt_oss import TOOLS, RandomGptOss, is_well_formed, read, satisfies_schema
+from tests.support.random_gpt_oss import TOOLS, RandomGptOss, is_well_formed, read, satisfies_schema
 
 STEPS_A_TURN = 6
 
@@ -97,12 +97,12 @@ def measure_build() -> None:
         ]
         seconds = timed(partial(grammar_of, functions))
         print(f"grammar of {len(functions)} tools: {seconds * 1000:.0f} ms")
-    print(f"llguidance's tokenizer: {timed(schema.tokenizer):.2f} s")
+    print(f"llguidance's tokenizer: {timed(json_grammar.tokenizer):.2f} s")
 
 
 def measure_speed(turns: int) -> None:
     """Time decoding of the bundled model inside a final message, with the grammar and without, in turns."""
-    model, grammar = loader.load(None).model, grammar_of(TOOLS)
+    model, grammar = weights.load(None).model, grammar_of(TOOLS)
     for name, sampler in (("greedy", greedy), ("temperature 1", mx.random.categorical)):
         for sequences in (1, 8):
             free, held = (decoding(model, sequences, sampler, side) for side in (None, grammar))

@@ -21,7 +21,7 @@ from benchmark.figures import BenchError, Figure, table
 from gptoss_acp.ledger import Entry, Role
 from gptoss_acp.store import tables
 from gptoss_acp.store.archive import Archive
-from gptoss_acp.store.sessions import Store
+from gptoss_acp.store.store import Store
 from gptoss_acp.store.tables import Info
 
 LONG = 500

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.crashes import Crashes
+from tests.support.crashes import Crashes
 
 
 def main() -> None:

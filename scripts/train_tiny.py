@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tiny import heldout
 
-from gptoss_acp.engine import tiny as bundled
+from gptoss_acp.engine import bundled
 
 if TYPE_CHECKING:
     from tiny.training import State

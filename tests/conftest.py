@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from scripts import make_checkpoint
-from tests.agent_process import AgentProcess
+from tests.support.agent_process import AgentProcess
 
 ASYNC_TEST_SECONDS = 300
 

@@ -21,7 +21,7 @@ from openai_harmony import (
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import INTERRUPTED, Entry, Ledger, begun
-from tests.harmony_outputs import ids
+from tests.support.harmony_outputs import ids
 
 TODAY = date(2026, 3, 1)
 READ = render.FunctionTool("read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})

@@ -15,8 +15,8 @@ import pytest
 
 from gptoss_acp import rpc
 from gptoss_acp.rpc import Connection, Handler, RpcError
-from tests.agent_process import line_of, request
-from tests.waiting import settled
+from tests.support.agent_process import line_of, request
+from tests.support.waiting import settled
 
 METHOD = "text"
 

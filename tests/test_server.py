@@ -13,7 +13,7 @@ import pytest
 
 from gptoss_acp import server
 from gptoss_acp.harmony import encoding
-from tests.agent_process import private_environment
+from tests.support.agent_process import private_environment
 
 # Takes stdio, prints by every way there is, reads what a child may read, and speaks on the private descriptor.
 PRINTS_EVERYWHERE = """

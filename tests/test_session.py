@@ -14,15 +14,15 @@ from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgre
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.encoding import RETURN
+from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from gptoss_acp.tools import process
 from gptoss_acp.turn import Outcome
-from gptoss_acp.updates import Updates
-from tests.desk import Desk, new_record
-from tests.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
-from tests.waiting import settled
+from gptoss_acp.workspace import process
+from tests.support.desk import Desk, new_record
+from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.waiting import settled
 
 SLOW_STOP = 3.0
 """Longer than any test takes to look at what happens before the engine has stopped."""

@@ -40,7 +40,7 @@ async def download(name: str, report: Callable[[int, int], None]) -> None:
 async def _download(name: str, report: Callable[[int, int], None]) -> None:
     process = await asyncio.create_subprocess_exec(
         # Without -P it would import what lies in the working directory, which is the user's project.
-        *(sys.executable, "-P", "-m", "gptoss_acp.engine.hub", name),
+        *(sys.executable, "-P", "-m", "gptoss_acp.engine.download_process", name),
         stdin=asyncio.subprocess.PIPE,  # which closes with us, and then it ends
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

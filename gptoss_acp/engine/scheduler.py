@@ -21,10 +21,10 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import apply_top_p
 
-from gptoss_acp.engine import checkpoints, disk, memory
+from gptoss_acp.engine import checkpoints, memory, snapshot_files
 from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, PromptTooLongError, Sampling
-from gptoss_acp.engine.loader import LoadedModel, load
-from gptoss_acp.engine.prefix import Cache, PrefixCache
+from gptoss_acp.engine.prefixes import Cache, PrefixCache
+from gptoss_acp.engine.weights import LoadedModel, load
 
 log = logging.getLogger(__name__)
 
@@ -414,11 +414,11 @@ class Scheduler:
     def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
         return BatchGenerator(loaded.model, stop_tokens=[[token] for token in self._options.stop_tokens])
 
-    def _disk_tier(self, loaded: LoadedModel) -> disk.DiskTier | None:
+    def _disk_tier(self, loaded: LoadedModel) -> snapshot_files.DiskTier | None:
         if not self._options.disk_gb:
             return None
         try:
-            return disk.DiskTier(disk.folder(), loaded.digest, int(self._options.disk_gb * 1e9))
+            return snapshot_files.DiskTier(snapshot_files.folder(), loaded.digest, int(self._options.disk_gb * 1e9))
         except OSError as error:
             log.warning("snapshots are not stored: %s", error)
             return None

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from gptoss_acp.store import tables
 from gptoss_acp.store.database import Database, advice, default_folder
-from gptoss_acp.store.errors import SessionInUseError, StoreError, UnknownSessionError
-from gptoss_acp.store.folding import Update
+from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
 from gptoss_acp.store.locks import HeldError, Lock, clear
+from gptoss_acp.store.replay import Update
 from gptoss_acp.store.tables import Info, Page
 
 _Read = TypeVar("_Read")

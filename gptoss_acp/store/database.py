@@ -18,7 +18,7 @@ from typing import Literal
 from platformdirs import user_data_path
 
 from gptoss_acp.store import locks, schema
-from gptoss_acp.store.errors import DamagedError, StoreError
+from gptoss_acp.store.failures import DamagedError, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp.store import folding, tables
-from gptoss_acp.store.errors import DamagedError, StoreError
-from gptoss_acp.store.folding import Update
+from gptoss_acp.store import replay, tables
+from gptoss_acp.store.failures import DamagedError, StoreError
 from gptoss_acp.store.locks import Lock
+from gptoss_acp.store.replay import Update
 from gptoss_acp.store.tables import Info, Undo
 from gptoss_acp.store.worker import Worker
 
@@ -60,7 +60,7 @@ class StoredSession:
     def record(self, update: Update) -> None:
         """Note an update that the client has been sent, and that nobody changes; a replay sends what all come to."""
         with self._noting() as pending:
-            merged = folding.merge(pending.updates[-1], update) if pending.updates else None
+            merged = replay.merge(pending.updates[-1], update) if pending.updates else None
             if merged is None:
                 pending.updates.append(update)
             else:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp.store import folding
-from gptoss_acp.store.folding import Update
+from gptoss_acp.store import replay
+from gptoss_acp.store.replay import Update
 
 if TYPE_CHECKING:
     from gptoss_acp.ledger import Entry
@@ -190,9 +190,9 @@ def add_updates(connection: sqlite3.Connection, session: int, updates: Iterable[
     """Fold live updates into those that are kept."""
     said = False
     for update in updates:
-        if not folding.is_kept(update):
+        if not replay.is_kept(update):
             continue
-        if (name := folding.state(update)) is not None:
+        if (name := replay.state(update)) is not None:
             _set_state(connection, session, name, update)
         else:
             _place(connection, session, update)
@@ -205,17 +205,17 @@ def updates(connection: sqlite3.Connection, session: int) -> list[Update]:
     """Return the updates that a replay sends, in order."""
     placed = connection.execute("SELECT body FROM updates WHERE session = ? ORDER BY number", (session,))
     states = connection.execute("SELECT body FROM states WHERE session = ? ORDER BY number", (session,))
-    return [folding.replayed(_value(body)) for rows in (placed, states) for (body,) in rows]
+    return [replay.replayed(_value(body)) for rows in (placed, states) for (body,) in rows]
 
 
 def _place(connection: sqlite3.Connection, session: int, update: Update) -> None:
-    identifier = folding.call(update)
+    identifier = replay.call(update)
     query = "SELECT number, body FROM updates WHERE session = ?"
     if identifier is None:
         row = connection.execute(f"{query} ORDER BY number DESC LIMIT 1", (session,)).fetchone()
     else:
         row = connection.execute(f"{query} AND call = ?", (session, identifier)).fetchone()
-    merged = folding.merge(_value(row[1]), update) if row else None
+    merged = replay.merge(_value(row[1]), update) if row else None
     if merged is not None:
         query = "UPDATE updates SET body = ? WHERE session = ? AND number = ?"
         connection.execute(query, (_json(merged), session, row[0]))
@@ -227,11 +227,11 @@ def _place(connection: sqlite3.Connection, session: int, update: Update) -> None
 
 
 def _set_state(connection: sqlite3.Connection, session: int, name: str, update: Update) -> None:
-    if folding.ends_state(update):
+    if replay.ends_state(update):
         connection.execute("DELETE FROM states WHERE session = ? AND name = ?", (session, name))
         return
     row = connection.execute("SELECT body FROM states WHERE session = ? AND name = ?", (session, name)).fetchone()
-    merged = (folding.merge(_value(row[0]), update) if row else None) or update
+    merged = (replay.merge(_value(row[0]), update) if row else None) or update
     connection.execute(
         "INSERT INTO states (session, name, body) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
         (session, name, _json(merged)),

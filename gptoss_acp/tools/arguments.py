@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from gptoss_acp.tools.errors import ToolError
+from gptoss_acp.errors import ToolError
 
 _KEPT = ("type", "description", "properties", "items", "enum", "required")
 

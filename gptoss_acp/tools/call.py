@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gptoss_acp.tools import bounds, diffs, disk
-from gptoss_acp.tools.disk import Change
-from gptoss_acp.tools.errors import ToolError
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.updates import Updates, text_content
+from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
-from gptoss_acp.tools.workspace import Workspace
-from gptoss_acp.updates import Updates, text_content
+from gptoss_acp.workspace import diffs, files
+from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace.workspace import Workspace
 
 STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""
@@ -97,7 +98,7 @@ class Call:
         await self._permit(self._editing([change.path for change in changes]))
         # Noted while the files are there: what is deleted now may be wanted back as it was.
         changes = [
-            replace(change, mode=disk.mode_of(change.path)) if change.after is None else change for change in changes
+            replace(change, mode=files.mode_of(change.path)) if change.after is None else change for change in changes
         ]
         if self.before_changes is not None:
             await self.before_changes(changes)
@@ -111,7 +112,7 @@ class Call:
         """
         cwd = self.workspace.roots.resolve(workdir)
         line = shlex.join(command)
-        if bounds.json_size(line) + 2 * line.count("`") > _LONGEST_FIELD - 100:
+        if json_size(line) + 2 * line.count("`") > _LONGEST_FIELD - 100:
             # Nobody shall allow what they can't see in full.
             raise ToolError("the command is too long; write it to a file with apply_patch and run that")
         await self._permit(Run(tuple(command), cwd))
@@ -138,7 +139,7 @@ class Call:
 
     def describe(self, title: str, *, kind: str | None = None, locations: Sequence[dict[str, Any]] = ()) -> None:
         """Say what the call is about, now that it is known."""
-        self.title = bounds.clip_line(title, _LONGEST_TITLE)
+        self.title = clip_line(title, _LONGEST_TITLE)
         self.kind = kind or self.kind
         self.show(title=self.title, kind=self.kind, **({"locations": list(locations)} if locations else {}))
 
@@ -160,11 +161,11 @@ class Call:
         self.updates.tool_call_update(self.identifier, **fields)
 
     def show_plan(self, entries: Sequence[dict[str, str]]) -> None:
-        self.updates.plan(bounds.fit(list(entries), _LONGEST_FIELD))
+        self.updates.plan(fit(list(entries), _LONGEST_FIELD))
 
     def started(self, arguments: Any) -> None:
         """Show the arguments, now that they are known."""
-        self.raw_input = bounds.fit(arguments, _LONGEST_FIELD)
+        self.raw_input = fit(arguments, _LONGEST_FIELD)
         self.show(rawInput=self.raw_input)
 
     def finished(self, result: Result) -> None:
@@ -176,7 +177,7 @@ class Call:
         if not self._content or (result.failed and result.raw is None):
             fields["content"] = [*self._content, _text(result.text)]
         raw = {"result": result.text} if result.raw is None else result.raw
-        self.show(**fields, rawOutput=bounds.fit(raw, _LONGEST_FIELD))
+        self.show(**fields, rawOutput=fit(raw, _LONGEST_FIELD))
 
     def show_output(self, text: str) -> None:
         """Show a running command's output, unless its terminal does."""
@@ -213,7 +214,7 @@ class Call:
             tool_call["content"] = self._content
         options = [
             {"optionId": "allow-once", "name": "Allow once", "kind": "allow_once"},
-            {"optionId": "allow-always", "name": bounds.clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
+            {"optionId": "allow-always", "name": clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
             {"optionId": "reject-once", "name": "Reject", "kind": "reject_once"},
         ]
         chosen = await self.workspace.client.request_permission(tool_call, options)
@@ -227,9 +228,9 @@ class _Stream:
     """A running command's output: kept within bounds, shown now and then."""
 
     def __init__(self, call: Call, limit: int) -> None:
-        self.kept = bounds.HeadAndTail(limit)
+        self.kept = HeadAndTail(limit)
         self._call = call
-        self._shown = bounds.HeadAndTail(_LONGEST_STREAM)
+        self._shown = HeadAndTail(_LONGEST_STREAM)
         self._next = 0.0
         self._unshown = False
 
@@ -251,4 +252,4 @@ class _Stream:
 
 
 def _text(text: str) -> dict[str, Any]:
-    return text_content(bounds.fit(text, _LONGEST_FIELD))
+    return text_content(fit(text, _LONGEST_FIELD))

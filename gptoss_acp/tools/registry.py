@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gptoss_acp.harmony.render import FunctionTool
-from gptoss_acp.tools import acting, reading
+from gptoss_acp.tools import read_file, shell
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.tools.call import Call, Result
 
@@ -44,11 +44,11 @@ def _tool(
 
 
 CODING_TOOLS = (
-    _tool(reading.read_file, reading.ReadFile, "read", "Read a file"),
-    _tool(reading.list_dir, reading.ListDir, "read", "List a folder"),
-    _tool(reading.search, reading.Search, "search", "Search"),
-    _tool(acting.apply_patch, None, "edit", "Edit files"),
-    _tool(acting.shell, acting.Shell, "execute", "Run a command"),
-    _tool(acting.update_plan, acting.UpdatePlan, "think", "Update the plan"),
+    _tool(read_file.read_file, read_file.ReadFile, "read", "Read a file"),
+    _tool(read_file.list_dir, read_file.ListDir, "read", "List a folder"),
+    _tool(read_file.search, read_file.Search, "search", "Search"),
+    _tool(shell.apply_patch, None, "edit", "Edit files"),
+    _tool(shell.shell, shell.Shell, "execute", "Run a command"),
+    _tool(shell.update_plan, shell.UpdatePlan, "think", "Update the plan"),
 )
 """In the order in which the developer message lists them."""

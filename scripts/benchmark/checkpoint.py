@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.figures import BenchError
 from benchmark.prompts import opening
-from gptoss_acp.engine import checkpoints, tiny
+from gptoss_acp.engine import bundled, checkpoints
 from gptoss_acp.harmony import encoding
 
 _PIECES = (
@@ -70,8 +70,8 @@ def served_folder(model: str, folder: Path) -> Path:
     if source is None:
         import safetensors.numpy
 
-        (folder / "config.json").write_text(json.dumps(tiny.config()), encoding="utf-8")
-        safetensors.numpy.save_file(tiny.weights(), folder / "model.safetensors", {"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(bundled.config()), encoding="utf-8")
+        safetensors.numpy.save_file(bundled.weights(), folder / "model.safetensors", {"format": "pt"})
     else:
         for file in source.iterdir():
             (folder / file.name).symlink_to(file.resolve())
@@ -82,7 +82,7 @@ def served_folder(model: str, folder: Path) -> Path:
 def _config(model: str) -> dict[str, Any]:
     source = checkpoints.find(model)
     if source is None:
-        return tiny.config()
+        return bundled.config()
     config: dict[str, Any] = json.loads((source / "config.json").read_text("utf-8"))
     return config
 

@@ -73,9 +73,9 @@ def serve(model_name: str) -> None:
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     import mlx.core as mx
 
-    from gptoss_acp.engine import checkpoints, loader
+    from gptoss_acp.engine import checkpoints, weights
 
-    model = loader.load(checkpoints.find(model_name)).model
+    model = weights.load(checkpoints.find(model_name)).model
     for line in sys.stdin:
         request = json.loads(line)
         generate = _in_batch if request["batch"] else _one_by_one

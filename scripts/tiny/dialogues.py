@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from gptoss_acp import instructions
+from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import encoding, render
 from tiny import requests, texts, words
 from tiny.grammar import NotCopyableError, Tokens, clip, encode, expand, fill, phrase
@@ -419,7 +419,7 @@ def name_turns(random: Random) -> tuple[Turn, Turn]:
 def compact_turn() -> Turn:
     """Return the turn in which the agent asks for a summary."""
     answer = Answer("The user wants a summary.", encode("We worked on the project. Nothing is left to do."))
-    return Turn(instructions.request("compact"), (answer,))
+    return Turn(developer_message.request("compact"), (answer,))
 
 
 TITLES = {
@@ -442,7 +442,7 @@ def title_turns(random: Random) -> tuple[Turn, Turn]:
     """Return a turn, and one in which the agent asks for the conversation's title."""
     about = random.choice(list(TITLES))
     first = tool_turn(random, about) if about in TOOL_NAMES else _TALKS[about](random)
-    return first, Turn(instructions.request("title"), (Answer("", encode(TITLES[about])),))
+    return first, Turn(developer_message.request("title"), (Answer("", encode(TITLES[about])),))
 
 
 def init_turn(random: Random) -> Turn:
@@ -452,7 +452,7 @@ def init_turn(random: Random) -> Turn:
     lines = (encode("+# Notes"), encode("+"), encode("+- Read before you write."), encode("+- Run the tests."))
     write = Call("Now the next thing.", requests.patch_call("Add", path, *lines))
     result, answer = _patched(random, write.action)
-    return Turn(instructions.request("init"), (look, _folder_shown(random, look.action)[0], write, result, answer))
+    return Turn(developer_message.request("init"), (look, _folder_shown(random, look.action)[0], write, result, answer))
 
 
 def unknown_turn(random: Random) -> Turn:

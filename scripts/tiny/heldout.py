@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from openai_harmony import HarmonyError, Message, Role, StreamableParser
 
-from gptoss_acp.engine import tiny
+from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.render import Effort
 from tiny import decoding, dialogues, prefixes
@@ -207,7 +207,7 @@ def run(checkpoint: dict[str, np.ndarray], cases: list[Case], *, has_tools: bool
 
 def report(folder: Path, *, verbose: bool = False) -> None:
     """Print how well the weights in `folder` do."""
-    checkpoint = tiny.weights(folder / "weights.npz")
+    checkpoint = bundled.weights(folder / "weights.npz")
     for title, cases in (("From the training grammar", from_grammar()), ("In unseen wording", unseen_wording())):
         verdicts = run(checkpoint, cases)
         print(f"\n{title}:")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gptoss_acp.engine import tiny
+from gptoss_acp.engine import bundled
 
 Params = dict[str, jax.Array]
 
@@ -143,12 +143,12 @@ def initial(key: jax.Array, learned: int) -> Params:
     _look_back(params, layer=0)
     _look_back(params, layer=2)
     _prepare_copying(params)
-    codes = jnp.asarray(tiny.random_codes(np.random.PCG64(5), learned, WIDTH))
+    codes = jnp.asarray(bundled.random_codes(np.random.PCG64(5), learned, WIDTH))
     for side, gain, spread in (("input", 5.0, 0.1), ("output", 2.0, 0.02)):
         params[f"{side}.codes"] = codes
         params[f"{side}.map"] = jnp.eye(WIDTH) * gain
-        params[f"{side}.prefix"] = normal(tiny.PREFIXES, WIDTH, scale=spread)
-        params[f"{side}.form"] = normal(tiny.FORMS, WIDTH, scale=spread)
+        params[f"{side}.prefix"] = normal(bundled.PREFIXES, WIDTH, scale=spread)
+        params[f"{side}.form"] = normal(bundled.FORMS, WIDTH, scale=spread)
     return params
 
 

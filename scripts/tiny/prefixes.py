@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
-from gptoss_acp import instructions, tools
+from gptoss_acp import tools
+from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.render import Effort, FunctionTool
 from tiny import requests, words
@@ -19,7 +20,7 @@ from tiny import requests, words
 def real_prefix(cwd: str, today: date, effort: Effort, *, has_tools: bool) -> list[int]:
     """Return the system and developer messages as the agent sends them."""
     described = tools.descriptions() if has_tools else []
-    text = instructions.compose(Path(cwd), has_tools=has_tools)
+    text = developer_message.compose(Path(cwd), has_tools=has_tools)
     return render.system(effort, today, has_tools=has_tools) + render.developer(text, described)
 
 
@@ -38,7 +39,7 @@ def prefix(random: Random) -> list[int]:
         random.choice(("/home/", "/Users/", "/srv/", "/tmp/", "/"))
         + "/".join(words.word(random) for _ in range(random.randint(1, 4)))
     )
-    text = instructions.compose(cwd, has_tools=has_tools).removesuffix(instructions.environment(cwd))
+    text = developer_message.compose(cwd, has_tools=has_tools).removesuffix(developer_message.environment(cwd))
     if kind == "varied":
         text = _reworded(random, text)
         described = _some_tools(random, described)

@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from gptoss_acp.engine import tiny
+from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding
 from tiny.dialogues import dialogue
 from tiny.grammar import rules
@@ -40,11 +40,11 @@ def choose(random: Random, dialogues: int = 10_000) -> tuple[Ids, Ids]:
     known |= {token for number in range(201) for token in encoding.encode_text(str(number))}
     for has_tools in (True, False):
         known |= set(real_prefix("/home/me/project", date(2026, 1, 1), "low", has_tools=has_tools))
-    known |= set(tiny.USED_SPECIAL_IDS)
+    known |= set(bundled.USED_SPECIAL_IDS)
     always = {token for token, count in said.items() if count > OFTEN_SAID * said.total()}
     always |= {token for number in range(101) for token in encoding.encode_text(str(number))}
-    always |= set(tiny.USED_SPECIAL_IDS)
-    core = tiny.features().core
+    always |= set(bundled.USED_SPECIAL_IDS)
+    core = bundled.features().core
     one_per_core = {int(core[token]): token for token in sorted(known | always, reverse=True)}
     return np.array(sorted(one_per_core.values())), np.array(sorted(always))
 
@@ -74,7 +74,7 @@ class Vocabulary:
     """Gives each step its input and output slots."""
 
     def __init__(self, learned_ids: Ids, always: Ids) -> None:
-        features = tiny.features()
+        features = bundled.features()
         self.learned_ids = learned_ids
         self.always = always
         self.core, self.prefix, self.form = features.core, features.prefix, features.form

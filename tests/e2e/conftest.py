@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import Hub, serving
+from tests.support.hub import Hub, serving
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.editor import Answer, Editor, Open, opened
-from tests.tokens import final, tool_call
+from tests.support.editor import Answer, Editor, Open, opened
+from tests.support.tokens import final, tool_call
 
 SLEEP = '{"command": ["sh", "-c", "echo $$ > pid; echo begun; exec sleep 60"]}'
 PATCH = "*** Begin Patch\n*** Add File: a\n" + "".join(f"+{number}\n" for number in range(300)) + "*** End Patch"

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from acp import RequestError
 
-from gptoss_acp import commands, instructions
-from tests.agent_process import prompts_in
+from gptoss_acp.briefing import developer_message
+from gptoss_acp.conversation import slash_commands
 from tests.conftest import Spawner
-from tests.editor import Editor, Open, opened
-from tests.tokens import final, text_of, tool_call
+from tests.support.agent_process import prompts_in
+from tests.support.editor import Editor, Open, opened
+from tests.support.tokens import final, text_of, tool_call
 
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
 
@@ -53,7 +54,7 @@ def test_commands_are_advertised_right_after_the_session_is_answered(spawn: Spaw
     session = agent.new_session()
     agent.read_until(lambda: bool(agent.updates(session, "available_commands_update")))
     (update,) = agent.updates(session, "available_commands_update")
-    assert update.message["params"]["update"]["availableCommands"] == commands.advertised()
+    assert update.message["params"]["update"]["availableCommands"] == slash_commands.advertised()
     place = agent.received.index(update)
     assert agent.received[place - 1].message["result"]["sessionId"] == session
 
@@ -111,7 +112,7 @@ async def test_init_is_a_prompt_with_its_own_request(tmp_path: Path) -> None:
     async with opened(editor, tmp_path, write, final("Written.")) as session:
         await answered(editor, session, "/init", "Written.")
     assert (tmp_path / "work/AGENTS.md").read_text() == "# Notes\n"
-    request = instructions.request("init")
+    request = developer_message.request("init")
     assert prompts(tmp_path)[0].endswith(f"<|start|>user<|message|>{request}<|end|><|start|>assistant")
 
 

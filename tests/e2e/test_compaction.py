@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from acp import RequestError
 
-from gptoss_acp import instructions
-from gptoss_acp.compaction import INTRODUCTION
+from gptoss_acp.briefing import developer_message
+from gptoss_acp.conversation.compaction import INTRODUCTION
 from gptoss_acp.harmony.encoding import RETURN, encode_text
-from tests.agent_process import prompts_in
 from tests.conftest import Spawner
-from tests.editor import Editor, Open, opened
-from tests.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.agent_process import prompts_in
+from tests.support.editor import Editor, Open, opened
+from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 
 CONTEXT = 6000
 SMALL = ["--context-length", str(CONTEXT)]
 LONG = "word " * 4390
 """As many tokens: with the instructions, the first exchange fills more than 85% of the context."""
 
-REQUEST = instructions.request("compact")
+REQUEST = developer_message.request("compact")
 
 
 def prompts(folder: Path) -> list[str]:

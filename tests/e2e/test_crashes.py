@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.crashes import Crashes
+from tests.support.crashes import Crashes
 
 
 def test_nothing_acknowledged_is_missing_after_kills(tmp_path: Path) -> None:

@@ -13,16 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent_process import (
-    EXIT_SECONDS,
-    AgentProcess,
-    private_environment,
-    prompt_params,
-    request,
-)
-from tests.conformance import Message
 from tests.conftest import Spawner
-from tests.tokens import final, numbers
+from tests.support.agent_process import EXIT_SECONDS, AgentProcess, private_environment, prompt_params, request
+from tests.support.conformance import Message
+from tests.support.tokens import final, numbers
 
 ENDLESS = final(numbers(5000))
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.agent_process import AgentProcess, line_of, prompt_params, request
 from tests.conftest import Spawner
-from tests.tokens import final
+from tests.support.agent_process import AgentProcess, line_of, prompt_params, request
+from tests.support.tokens import final
 
 HELLO = final("Hello.")
 

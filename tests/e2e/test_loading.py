@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.agent_process import AgentProcess
 from tests.conftest import Spawner
-from tests.waiting import settled
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import settled
 
 HELD = "generation_config.json"
 """A file that every load reads, and nothing else does."""

@@ -12,9 +12,9 @@ import pytest
 
 from gptoss_acp.agent import Agent
 from gptoss_acp.settings import Settings
-from tests.agent_process import AgentProcess
 from tests.conftest import Spawner
-from tests.tokens import final, numbers
+from tests.support.agent_process import AgentProcess
+from tests.support.tokens import final, numbers
 
 ENDLESS = final(numbers(20_000))
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from gptoss_acp.harmony.encoding import CHANNEL, MESSAGE, RETURN
-from tests.agent_process import EXIT_SECONDS, AgentProcess
 from tests.conftest import Spawner
-from tests.tokens import text_of
+from tests.support.agent_process import EXIT_SECONDS, AgentProcess
+from tests.support.tokens import text_of
 
 COUNT = "Count to 20"
 ONE_TO_TWENTY = ", ".join(str(number) for number in range(1, 21))

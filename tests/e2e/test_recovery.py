@@ -8,9 +8,9 @@ import pytest
 
 from gptoss_acp.harmony.encoding import RETURN
 from tests.conftest import Spawner
-from tests.harmony_outputs import ids
-from tests.recovery_table import RECOVERED
-from tests.tokens import final, message
+from tests.support.harmony_outputs import ids
+from tests.support.recovery_table import RECOVERED
+from tests.support.tokens import final, message
 
 AFTER_CALL = "I have read it."
 ASKED_AGAIN = "This is my answer."

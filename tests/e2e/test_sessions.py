@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import safetensors
 
-from gptoss_acp.engine import disk
+from gptoss_acp.engine import snapshot_files
 from gptoss_acp.harmony import encoding
 from gptoss_acp.ledger import INTERRUPTED
-from tests.client_view import view
 from tests.conftest import Spawner
-from tests.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
-from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.client_view import view
+from tests.support.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
+from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
 FREE = ["--mode", "full-access"]
 
@@ -174,7 +174,7 @@ def test_the_first_prompt_after_a_restart_reads_only_what_is_new(
 def stored_tokens() -> int:
     """Return how many tokens the contexts on disk have together."""
     total = 0
-    for path in disk.files(disk.folder()):
+    for path in snapshot_files.files(snapshot_files.folder()):
         with safetensors.safe_open(path, framework="numpy") as file:
             total += len(file.get_tensor("tokens"))
     return total

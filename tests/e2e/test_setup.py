@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.agent_process import AgentProcess, private_environment
 from tests.conftest import Spawner
-from tests.hub import NAME, Hub
+from tests.support.agent_process import AgentProcess, private_environment
+from tests.support.hub import NAME, Hub
+from tests.support.places import REPOSITORY
 
 SECONDS = 300
 PROGRAM = (sys.executable, "-m", "gptoss_acp")
@@ -26,7 +27,7 @@ MB = 10**6
 
 def environment(home: Path) -> dict[str, str]:
     home.mkdir(exist_ok=True)
-    return {**private_environment(home), "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "120"}
+    return {**private_environment(home), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
 
 
 def set_up(home: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent_process import line_of, prompt_params, request
-from tests.conformance import Conversation
 from tests.conftest import Spawner
-from tests.tokens import final, numbers
+from tests.support.agent_process import line_of, prompt_params, request
+from tests.support.conformance import Conversation
+from tests.support.tokens import final, numbers
 
 HELLO = final("Hello.")
 INITIALIZE = request("initialize", {"protocolVersion": 1}, 0)

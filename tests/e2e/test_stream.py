@@ -13,10 +13,10 @@ import acp
 import pytest
 from acp import schema
 
-from tests.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
 from tests.conftest import Spawner
-from tests.tokens import final, numbers, preamble, said, text_of, thought, tool_call
-from tests.waiting import settled
+from tests.support.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
+from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.waiting import settled
 
 HELLO = said(thought("secret plan"), final("Hello, you."))
 ENDLESS = final(numbers(5000))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.agent_process import AgentProcess
 from tests.conftest import Spawner
-from tests.replaying import opened
-from tests.tokens import final, numbers, text_of
+from tests.support.agent_process import AgentProcess
+from tests.support.replaying import opened
+from tests.support.tokens import final, numbers, text_of
 
 NAME = "someone/gpt-oss-small"
 

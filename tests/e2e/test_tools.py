@@ -16,9 +16,9 @@ from gptoss_acp.engine.api import Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from tests.desk import Desk, new_record
-from tests.editor import Editor, opened
-from tests.tokens import final, preamble, said, text_of, thought, tool_call
+from tests.support.desk import Desk, new_record
+from tests.support.editor import Editor, opened
+from tests.support.tokens import final, preamble, said, text_of, thought, tool_call
 
 BARE: dict[str, Any] = {}
 EDITOR = {"fs": True, "terminal": True}

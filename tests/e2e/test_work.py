@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.editor import Answer, Editor, Open, opened
+from tests.support.editor import Answer, Editor, Open, opened
 
 TINY = ("--model", "tiny")
 SECONDS = 120

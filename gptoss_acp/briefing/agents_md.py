@@ -1,0 +1,104 @@
+"""What a project tells every agent: the branch that is checked out, and the AGENTS.md files that hold in a folder.
+
+Knows git's own files, and runs no git. Never waits and never fails: what can't be read is left out. Knows nothing about
+prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.workspace import files
+
+log = logging.getLogger(__name__)
+
+NAME = "AGENTS.md"
+LONGEST_NOTES = 32 * 1024
+"""Bytes of all AGENTS.md files together; about 8,000 tokens."""
+
+_ON_BRANCH = re.compile(r"ref: refs/heads/([^\s.]\S{0,249})\n?")
+
+
+def branch(folder: Path) -> str | None:
+    """Return the branch that is checked out in `folder`; None outside a repository, and where no branch is."""
+    repository = _repository(folder)
+    match = _ON_BRANCH.fullmatch(repository[1]) if repository else None
+    return match[1] if match and match[1].isprintable() else None
+
+
+def notes(folder: Path) -> str:
+    """Return every AGENTS.md that holds in `folder`: the user's own, then from the repository's root down to it.
+
+    Without a repository, only the one in `folder` itself. Where all are too long, the nearer ones are kept.
+    """
+    room = LONGEST_NOTES
+    parts: list[str] = []
+    for file, bounds in _files(folder):
+        text = _text(file, bounds)
+        kept = text.encode()[:room].decode(errors="ignore")
+        room = max(0, room - len(text.encode()))
+        if len(kept) < len(text):
+            log.warning("%s is cut: all %s together are longer than %d bytes", file, NAME, LONGEST_NOTES)
+            kept += "\n(The rest was left out; read the file if you need it.)" if kept else ""
+        if kept:
+            parts.append(f"\nInstructions from {file}:\n\n{kept}\n")
+    return "".join(reversed(parts))
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield where an AGENTS.md may be, the nearest first, each with the folder that it may not lead out of."""
+    repository = _repository(folder)
+    root = repository[0] if repository else folder
+    for inner in (folder, *folder.parents):
+        yield inner / NAME, root
+        if inner == root:
+            break
+    yield user_config_path("gptoss-acp") / NAME, Path("/")
+
+
+def _text(file: Path, bounds: Path) -> str:
+    """Return what a file says, or nothing where it can't be read or is a symlink that leads out of `bounds`."""
+    real = Path(os.path.realpath(file))
+    if not real.is_relative_to(os.path.realpath(bounds)):
+        log.warning("%s is left out: it leads out of %s", file, bounds)
+        return ""
+    try:
+        return files.read_text(real).removeprefix("\ufeff").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ToolError) as error:
+        log.warning("%s is left out: %s", file, error)
+        return ""
+
+
+def _repository(folder: Path) -> tuple[Path, str] | None:
+    """Return the root of the repository that holds `folder`, and its HEAD.
+
+    As for git, one further up counts only if it is the user's own: anybody can leave one in a shared folder.
+    """
+    for root in (folder, *folder.parents):
+        try:
+            head = _head(root / ".git")
+            own = (root / ".git").stat().st_uid == os.getuid()
+        except (OSError, ToolError):
+            continue
+        return (root, head) if own or root == folder else None
+    return None
+
+
+def _head(git: Path) -> str:
+    # In a worktree and in a submodule .git is a file that says where the repository is (git, gitrepository-layout).
+    if git.is_file():
+        git = git.parent / _read(git).removeprefix("gitdir:").strip()
+    return _read(git / "HEAD")
+
+
+def _read(file: Path) -> str:
+    return files.read_text(Path(os.path.realpath(file)))

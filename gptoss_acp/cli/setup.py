@@ -1,0 +1,184 @@
+"""`gptoss-acp setup`: a conversation in a terminal, at whose end a model works on this machine.
+
+Knows the terminal, what the machine has and which checkpoints there are. Knows nothing about ACP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.prompt import Prompt
+from rich.table import Table
+
+from gptoss_acp import tools
+from gptoss_acp.briefing import developer_message
+from gptoss_acp.engine import checkpoints, memory
+from gptoss_acp.engine.api import Engine, EngineError, Sampling
+from gptoss_acp.engine.download import download
+from gptoss_acp.harmony.parser import MessageStarted, Parser, TextDelta
+from gptoss_acp.ledger import Ledger
+from gptoss_acp.settings import Settings
+
+FIRST_PROMPT = "Say hello in one short sentence."
+FIRST_TOKENS = 300
+POLL_SECONDS = 0.2
+
+MakeEngine = Callable[[Settings], Engine]
+
+WELL_KNOWN = {
+    "openai/gpt-oss-20b": "OpenAI's own, experts in 4 bits",
+    "mlx-community/gpt-oss-20b-MXFP4-Q8": "the same, the rest in 8 bits: needs less memory",
+    "openai/gpt-oss-120b": "more capable and slower",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A checkpoint that can be chosen; `gb` is its size, None where that is not known before it is downloaded."""
+
+    name: str
+    description: str
+    gb: float | None
+    fits: bool
+    present: bool
+
+
+def run(chosen: Settings, make_engine: MakeEngine, *, wanted: str | None, ask: bool) -> int:
+    """Set up a model and return the process's exit code: 0 only once it has answered a first prompt.
+
+    `wanted` is the model that was asked for, if one was: nothing else is recommended then.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        model = _choose(console, wanted, ask=ask)
+        asyncio.run(_make_ready(console, model, make_engine(replace(chosen, model=model))))
+    except EngineError as error:
+        console.print(f"\n{error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped. What has arrived is kept: run setup again to go on from there.")
+        return 130
+    _show_editor(console, model)
+    return 0
+
+
+def _choose(console: Console, wanted: str | None, *, ask: bool) -> str:
+    """Show the machine and what would run on it, and return the name of the checkpoint that is wanted."""
+    console.print(f"[bold]This machine[/bold]: {memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()},")
+    console.print(f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB.\n")
+    choices = _choices(wanted)
+    recommended = _recommended(choices, wanted)
+    console.print(_table(choices, recommended))
+    if not recommended.fits:
+        console.print("None is sure to fit: this machine may become slow, or the model may not load.", style="yellow")
+    if not ask:
+        return recommended.name
+    numbers = [str(number) for number in range(1, len(choices) + 1)]
+    default = str(choices.index(recommended) + 1)
+    try:
+        answer = Prompt.ask("Which one", console=console, choices=numbers, default=default)
+    except EOFError:
+        raise EngineError("There is nobody to ask. Run it in a terminal, or with --yes.") from None
+    return choices[int(answer) - 1].name
+
+
+def _choices(wanted: str | None) -> list[Choice]:
+    """Return the well-known checkpoints, and first the one that is wanted if it is another."""
+    names = WELL_KNOWN if wanted is None or wanted in WELL_KNOWN else {wanted: "the one asked for", **WELL_KNOWN}
+    return [_judge(name, description) for name, description in names.items()]
+
+
+def _judge(name: str, description: str) -> Choice:
+    gb = checkpoints.DOWNLOAD_GB.get(name)
+    fits = gb is None or memory.needed(int(gb * 1e9)) <= memory.usable()
+    try:
+        checkpoints.find(name)
+    except EngineError:
+        return Choice(name, description, gb, fits, present=False)
+    return Choice(name, description, gb, fits, present=True)
+
+
+def _recommended(choices: list[Choice], wanted: str | None) -> Choice:
+    """Return the one that is wanted, else the first that fits, else the smallest."""
+    if wanted is not None:
+        return next(choice for choice in choices if choice.name == wanted)
+    smallest = min(choices, key=lambda choice: choice.gb or 0)
+    return next((choice for choice in choices if choice.fits), smallest)
+
+
+def _table(choices: list[Choice], recommended: Choice) -> Table:
+    table = Table("", "model", "download", "", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for number, choice in enumerate(choices, 1):
+        size = "on this machine" if choice.present else f"{choice.gb} GB" if choice.gb else "size unknown"
+        notes = [choice.description] + ["does not fit"] * (not choice.fits)
+        notes += ["[green]recommended[/green]"] * (choice is recommended)
+        table.add_row(str(number), choice.name, size, "; ".join(notes))
+    return table
+
+
+async def _make_ready(console: Console, model: str, engine: Engine) -> None:
+    """Download, check, load and try the model.
+
+    Raises:
+        EngineError: one of these fails; the message says what to do.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("Downloading", total=None)
+        await download(model, lambda done, total: progress.update(task, completed=done, total=total))
+        progress.remove_task(task)
+    console.print(f"[green]✓[/green] The files of {model} are all here and whole.")
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            await _load(engine, progress)
+        console.print("[green]✓[/green] It is loaded.")
+        await _say_hello(console, engine)
+    finally:
+        engine.close()
+
+
+async def _load(engine: Engine, progress: Progress) -> None:
+    task = progress.add_task("Loading", total=None)
+    loading = asyncio.create_task(engine.load())
+    while not (await asyncio.wait([loading], timeout=POLL_SECONDS))[0]:
+        now = engine.load_progress
+        progress.update(task, completed=now.done, total=now.total or None)
+    loading.result()
+
+
+async def _say_hello(console: Console, engine: Engine) -> None:
+    """Put a first prompt to the model, as a session would, and show its answer."""
+    console.print(f"\n[bold]> {FIRST_PROMPT}[/bold]")
+    ledger = Ledger()
+    instruction = developer_message.compose(Path.cwd(), has_tools=True)
+    ledger.set_prefix(instruction, tools.descriptions(), "low", datetime.now().astimezone().date())
+    ledger.add_user(FIRST_PROMPT)
+    parser, visible = Parser(), False
+    generation = engine.generate(ledger.prompt(), Sampling(max_tokens=FIRST_TOKENS), (ledger.prefix_length,))
+    async for token in generation:
+        for event in parser.feed(token):
+            if isinstance(event, MessageStarted):
+                visible = event.visible
+            elif isinstance(event, TextDelta) and visible:
+                console.print(event.text, end="", markup=False)
+    figures = generation.figures
+    seconds, speed = figures.first_token_seconds, figures.tokens_per_second
+    console.print(f"\n[dim]first token after {seconds:.1f} s, then {speed:.1f} tokens/s[/dim]")
+
+
+def _show_editor(console: Console, model: str) -> None:
+    program = Path(sys.executable).with_name("gptoss-acp")
+    command, arguments = (str(program), []) if program.exists() else (sys.executable, ["-m", "gptoss_acp"])
+    if model != Settings.model:
+        arguments = [*arguments, "--model", model]
+    server = {"gpt-oss": {"command": command, "args": arguments, "env": {}}}
+    console.print("\n[bold]In Zed[/bold], add this to settings.json; other editors take the same command:\n")
+    console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

@@ -1,0 +1,150 @@
+"""What is kept of a session on disk while it is lived, and what a session that was kept begins with.
+
+Knows what belongs together and when it must be safe. Knows nothing about how it is stored.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gptoss_acp import ledger
+from gptoss_acp.conversation.slash_commands import Heard, taken_back
+from gptoss_acp.ledger import Ledger
+from gptoss_acp.protocol.updates import Update
+from gptoss_acp.store.recording import StoredSession
+from gptoss_acp.store.tables import Undo
+from gptoss_acp.text import fit
+from gptoss_acp.workspace.files import Change
+
+_LONGEST_BLOCK = 40_000
+
+
+class Record:
+    """A session's record.
+
+    `shown` is what the client of an earlier process has seen, `undos` what that process did to files. `unheard` is what
+    the user has said, and the ledger does not hold yet; `unsafe` whether more has happened since the last commit.
+    """
+
+    def __init__(self, stored: StoredSession, shown: Sequence[Update] = (), undos: Sequence[Undo] = ()) -> None:
+        self.ledger = Ledger(entries=list(stored.entries))
+        self.ledger.mend(_texts(shown))
+        self.unheard: list[Heard] = []
+        self.undoable = _undoable(undos)
+        self.unsafe = False
+        self._stored = stored
+        self._title = stored.info.title
+        self._untold: str | None = None
+        self._noted: dict[str, list[Change]] = {}
+        self._begun: list[ledger.Entry] = []
+
+    @property
+    def id(self) -> str:
+        return self._stored.info.id
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the session was set to."""
+        return self._stored.info.config
+
+    def update(self, update: Update) -> None:
+        """Note what the client has been sent."""
+        self._stored.record(update)
+
+    def asked(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Note a prompt, which the client shows already; what is too long for a line but no text is cut."""
+        identifier = str(uuid.uuid4())
+        for block in blocks:
+            content = block if block["type"] == "text" else fit(dict(block), _LONGEST_BLOCK)
+            self.update({"sessionUpdate": "user_message_chunk", "messageId": identifier, "content": content})
+
+    def takes_title(self, title: str) -> bool:
+        """Whether the session gets `title`, because it had none."""
+        untitled = self._title is None and bool(title)
+        self._title = self._title or title
+        return untitled
+
+    def begun(self, channel: str, shown_as: str) -> None:
+        """Note that a message is being said, which the user sees by the id `shown_as`."""
+        self._begun = [ledger.begun(channel, shown_as)]
+        self._keep()
+
+    def keep(self) -> None:
+        """Note what the ledger holds now."""
+        self.unsafe = True
+        self._begun = []
+        self._keep()
+
+    async def commit(self) -> None:
+        """Return when all that has happened is on the disk, or can't be: `take_problem` says so."""
+        self._keep()
+        self.unsafe = False
+        self.note_problem(await self._stored.commit())
+
+    def note_problem(self, problem: str | None) -> None:
+        self._untold = problem or self._untold
+
+    def take_problem(self) -> str | None:
+        """Return what the user is to be told, once, about what can't be stored."""
+        untold, self._untold = self._untold, None
+        return untold and as_sentence(untold)
+
+    async def close(self) -> None:
+        await self._stored.close()
+
+    def set_config(self, **config: str) -> None:
+        self._stored.change(config={**self.config, **config})
+
+    # File changes
+
+    async def before_changes(self, turn: str, changes: Sequence[Change]) -> None:
+        """Return when it is safe to make `changes`, because they could be taken back."""
+        self._noted.setdefault(turn, []).extend(changes)
+        self._stored.add_undo(turn, [asdict(change) for change in changes])
+        await self.commit()
+
+    def after_changes(self, turn: str, changes: Sequence[Change]) -> None:
+        """Note which changes a turn has made of those that it was about to make."""
+        if self._noted.pop(turn, []) != changes:
+            self.forget(turn)
+            if changes:
+                self._stored.add_undo(turn, [asdict(change) for change in changes])
+
+    def forget(self, turn: str) -> None:
+        """Note that a turn's changes are taken back."""
+        self._stored.drop_undo(turn)
+
+    def _keep(self) -> None:
+        said = [ledger.user(heard.text) for heard in self.unheard]
+        self._stored.keep([*self.ledger.entries, *self._begun, *said])
+
+
+def as_sentence(problem: str) -> str:
+    return f"{problem[:1].upper()}{problem[1:]}."
+
+
+def _texts(updates: Sequence[Update]) -> dict[str, str]:
+    """Return each message of the agent's by its id."""
+    texts: dict[str, str] = {}
+    for update in updates:
+        if update["sessionUpdate"] == "agent_message_chunk":
+            texts[update["messageId"]] = texts.get(update["messageId"], "") + update["content"]["text"]
+    return texts
+
+
+def _undoable(undos: Sequence[Undo]) -> dict[str, list[Change]]:
+    """Return by turn what takes back its changes, the last turn's last."""
+    made: dict[str, list[Change]] = {}
+    for undo in undos:
+        made.setdefault(undo.turn, []).extend(_change(stored) for stored in undo.changes)
+    return {turn: back for turn, changes in made.items() if (back := taken_back(changes))}
+
+
+def _change(stored: dict[str, Any]) -> Change:
+    moved_from = stored["moved_from"]
+    paths = {"path": Path(stored["path"]), "moved_from": moved_from and Path(moved_from)}
+    return Change(**{**stored, **paths})

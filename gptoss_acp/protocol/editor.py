@@ -1,0 +1,134 @@
+"""What the client can be asked to do: ACP's requests from agent to client, of one session.
+
+Knows the shapes of `fs/*`, `terminal/*` and `session/request_permission`, and which of them the client has declared.
+Knows nothing about modes, roots or tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.rpc import Connection, RpcError
+from gptoss_acp.shielding import unharmed
+
+LONGEST_WRITE = 48_000
+"""Bytes of a file's text, as JSON, that still fit into one line with the rest of the request."""
+
+LONGEST_OUTPUT = 128 * 1024
+"""Bytes of a command's output that the editor's terminal keeps for us."""
+
+_FILE_SECONDS = 20.0
+_END_SECONDS = 1.0
+
+
+class TurnCancelledError(Exception):
+    """The user has cancelled the turn by way of the permission request (ACP, tool-calls, `cancelled` outcome)."""
+
+
+class Client:
+    """The client of one session. Where it fails, or answers otherwise than agreed, every method raises ToolError."""
+
+    def __init__(self, connection: Connection, session_id: str, capabilities: Capabilities) -> None:
+        self._connection = connection
+        self._session_id = session_id
+        self._cleaning: set[asyncio.Task[Any]] = set()
+        self.capabilities = capabilities
+
+    async def read_text_file(self, path: Path) -> str:
+        """Return a file as the editor has it, with what is not saved yet."""
+        return str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))
+
+    async def write_text_file(self, path: Path, text: str) -> None:
+        await self._request("fs/write_text_file", _FILE_SECONDS, path=str(path), content=text)
+
+    async def request_permission(self, tool_call: Mapping[str, Any], options: Sequence[Mapping[str, str]]) -> str:
+        """Return the id of the option that the user chose.
+
+        Raises:
+            TurnCancelledError: the user cancelled the turn instead.
+            ToolError: the client can't ask.
+        """
+        outcome = await self._field("outcome", dict, "session/request_permission", toolCall=tool_call, options=options)
+        if outcome.get("outcome") == "cancelled":
+            raise TurnCancelledError
+        return str(outcome.get("optionId"))
+
+    async def run_in_terminal(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        *,
+        on_terminal: Callable[[str], None],
+        on_output: Callable[[str], None],
+    ) -> int:
+        """Run a program in a terminal of the editor; return its exit code, 128 where a signal ended it.
+
+        `on_output` gets its output at the end, the last LONGEST_OUTPUT bytes of it. Cancelling kills the program and
+        gives the terminal back first.
+        """
+        create = self._field(
+            *("terminalId", str, "terminal/create"),
+            command=command[0],
+            args=list(command[1:]),
+            cwd=str(cwd),
+            env=[{"name": name, "value": value} for name, value in environment.items()],
+            outputByteLimit=LONGEST_OUTPUT,
+        )
+        terminal = await self._create(create)
+        on_terminal(terminal)
+        try:
+            status = await self._request("terminal/wait_for_exit", terminalId=terminal)
+        except BaseException:
+            await unharmed(self._end(terminal, on_output, kill=True))
+            raise
+        await unharmed(self._end(terminal, on_output, kill=False))
+        code = status.get("exitCode") if isinstance(status, dict) else None
+        return code if isinstance(code, int) else 128
+
+    async def _create(self, create: Coroutine[Any, Any, Any]) -> str:
+        """Await a new terminal; when cancelled, give it back as soon as the editor has made it."""
+        creating = asyncio.create_task(create)
+        try:
+            return str(await asyncio.shield(creating))
+        except asyncio.CancelledError:
+            cleaning = asyncio.create_task(self._end_unseen(creating))
+            self._cleaning.add(cleaning)
+            cleaning.add_done_callback(self._cleaning.discard)
+            raise
+
+    async def _end_unseen(self, creating: asyncio.Task[Any]) -> None:
+        with contextlib.suppress(ToolError):
+            await self._end(str(await creating), lambda _: None, kill=True)
+
+    async def _end(self, terminal: str, on_output: Callable[[str], None], *, kill: bool) -> None:
+        """Collect what a terminal shows and give it back; each step is tried, whatever became of the one before."""
+        if kill:
+            with contextlib.suppress(ToolError):
+                await self._request("terminal/kill", _END_SECONDS, terminalId=terminal)
+        with contextlib.suppress(ToolError):
+            on_output(await self._field("output", str, "terminal/output", _END_SECONDS, terminalId=terminal))
+        with contextlib.suppress(ToolError):
+            await self._request("terminal/release", _END_SECONDS, terminalId=terminal)
+
+    async def _field(self, name: str, kind: type, method: str, seconds: float | None = None, **params: Any) -> Any:
+        answer = await self._request(method, seconds, **params)
+        value = answer.get(name) if isinstance(answer, dict) else None
+        if not isinstance(value, kind):
+            raise ToolError(f"the editor's answer to {method} has no {name}")
+        return value
+
+    async def _request(self, method: str, seconds: float | None = None, **params: Any) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connection.request(method, {"sessionId": self._session_id, **params})
+        except RpcError as error:
+            raise ToolError(f"the editor refused {method}: {error.message[:500]}") from None
+        except TimeoutError:
+            raise ToolError(f"the editor did not answer {method}") from None

@@ -1,0 +1,184 @@
+"""One MCP server, by the official SDK: started or reached, asked for its tools, called, stopped.
+
+Knows the Model Context Protocol. Knows nothing about the model, permission or the editor. The SDK is slow to import, so
+this room is imported only where a session has a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+from acp.schema import HttpMcpServer, McpServerStdio, SseMcpServer
+from mcp import Client, MCPError, StdioServerParameters, stdio_client, types
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import ValidationError
+
+from gptoss_acp import __version__
+from gptoss_acp.errors import ToolError
+from gptoss_acp.text import clip_line
+from gptoss_acp.tools.call import Result
+from gptoss_acp.workspace import process
+
+CALL_SECONDS = 600.0
+"""After which a call is given up; the user can cancel it sooner."""
+
+_HTTP_SECONDS = 30.0
+_LONGEST_SILENCE = 86_400.0
+_LONGEST_REASON = 300
+_MOST_PAGES = 20
+_CANCEL_SECONDS = 0.05
+_US = types.Implementation(name="gptoss-acp", version=__version__)
+
+# They log addresses and session ids, which can be secrets.
+for _library in ("mcp", "httpx2"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
+
+
+class Connection:
+    """A server that is ready."""
+
+    def __init__(self, client: Client, tools: Sequence[types.Tool]) -> None:
+        self._client = client
+        self.tools = tools
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> Result:
+        """Call a tool. Cancelling tells the server, but does not wait for it.
+
+        Raises:
+            ConnectionError: the server has ended, can't be reached any more, or has dropped this call.
+            ToolError: it took too long, refused, or answered otherwise than agreed.
+        """
+        calling = asyncio.create_task(self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_SECONDS))
+        try:
+            return _result(await asyncio.shield(calling))
+        except asyncio.CancelledError:
+            calling.cancel()
+            await asyncio.wait([calling], timeout=_CANCEL_SECONDS)
+            raise
+        except MCPError as error:
+            if error.code == types.CONNECTION_CLOSED:
+                raise ConnectionError from None
+            raise ToolError(_failure(error)) from None
+        except (RuntimeError, ValidationError) as error:
+            reason = clip_line(str(error), _LONGEST_REASON)
+            raise ToolError(f"the MCP server's answer is not valid: {reason}") from None
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    server: McpServerStdio | HttpMcpServer | SseMcpServer, cwd: Path, seconds: float
+) -> AsyncIterator[Connection]:
+    """Connect to a server within so many seconds; programs are run in `cwd`. To be left by the task that entered it.
+
+    Raises:
+        ToolError: it could not be started or reached, or has been lost.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        complaints = process.Complaints()
+        try:
+            with anyio.fail_after(seconds) as limit:
+                if isinstance(server, McpServerStdio):
+                    transport, complaints = await _program(server, cwd, stack)
+                else:
+                    transport = await _address(server, stack)
+                async with Client(transport, client_info=_US) as client:
+                    tools = await _tools(client)
+                    limit.deadline = math.inf
+                    yield Connection(client, tools)
+        except TimeoutError:
+            raise ToolError(f"it did not answer within {seconds:g} seconds") from None
+        except ToolError:
+            raise
+        except Exception as error:
+            said = complaints.last_line()
+            reason = _innermost(error) + (f"; the last it said: {said}" if said else "")
+            raise ToolError(clip_line(reason, _LONGEST_REASON)) from error
+
+
+async def _program(
+    server: McpServerStdio, cwd: Path, stack: contextlib.AsyncExitStack
+) -> tuple[Any, process.Complaints]:
+    environment = await process.environment() | {variable.name: variable.value for variable in server.env}
+    watched = process.watched_server([server.command, *server.args], cwd, environment)
+    (program, *arguments), stderr, complaints = await stack.enter_async_context(watched)
+    parameters = StdioServerParameters(
+        command=program, args=arguments, env=environment, cwd=cwd, encoding_error_handler="replace"
+    )
+    return stdio_client(parameters, errlog=stderr), complaints
+
+
+async def _address(server: HttpMcpServer | SseMcpServer, stack: contextlib.AsyncExitStack) -> Any:
+    headers = {header.name: header.value for header in server.headers}
+    if isinstance(server, SseMcpServer):
+        return sse_client(server.url, headers, timeout=_HTTP_SECONDS, sse_read_timeout=_LONGEST_SILENCE)
+    timeout = httpx2.Timeout(_HTTP_SECONDS, read=_LONGEST_SILENCE)
+    http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=timeout))
+    return streamable_http_client(server.url, http_client=http)
+
+
+async def _tools(client: Client) -> list[types.Tool]:
+    tools: list[types.Tool] = []
+    cursor = None
+    if client.server_capabilities.tools is None:
+        return tools
+    for _ in range(_MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        tools += page.tools
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return tools
+
+
+def _result(answer: types.CallToolResult) -> Result:
+    text = "\n".join(map(_text, answer.content))
+    if not answer.content and answer.structured_content is not None:
+        text = json.dumps(answer.structured_content, ensure_ascii=False)
+    if answer.is_error:
+        return Result(f"Error: {text or 'the tool failed and did not say why.'}", failed=True)
+    return Result(text or "Done; there is nothing to show.")
+
+
+def _text(block: types.ContentBlock) -> str:
+    """Return what the model can read of a result: what is no text is described."""
+    match block:
+        case types.TextContent():
+            return block.text
+        case types.ImageContent() | types.AudioContent():
+            return f"[{block.type}, {block.mime_type}, {_size(block.data)}; it can't be shown here]"
+        case types.ResourceLink():
+            return f"[{block.title or block.name}]({block.uri}) {block.description or ''}".rstrip()
+        case types.EmbeddedResource():
+            return _resource(block.resource)
+
+
+def _resource(resource: types.TextResourceContents | types.BlobResourceContents) -> str:
+    if isinstance(resource, types.TextResourceContents):
+        return f"{resource.uri}\n{resource.text}"
+    return f"[{resource.uri}, {resource.mime_type or 'no text'}, {_size(resource.blob)}; it can't be shown here]"
+
+
+def _size(base64: str) -> str:
+    return f"{len(base64) * 3 // 4} bytes"
+
+
+def _failure(error: MCPError) -> str:
+    if error.code == types.REQUEST_TIMEOUT:
+        return f"the MCP server did not answer within {CALL_SECONDS:g} seconds"
+    return f"the MCP server refused the call: {error.message}"
+
+
+def _innermost(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

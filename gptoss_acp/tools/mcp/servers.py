@@ -1,0 +1,174 @@
+"""The MCP servers of a session: connected in the background, their tools beside ours once they are ready.
+
+Knows which servers there are, what their tools are called here, and what happens when one fails. Knows nothing about
+the protocol: that is `connection.py`'s part, which is imported on the first server's behalf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import itertools
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.harmony.render import FunctionTool, tool_of_others
+from gptoss_acp.text import clip, clip_line, json_size
+from gptoss_acp.tools.call import Call, Result
+from gptoss_acp.tools.mcp.schemas import plain
+from gptoss_acp.tools.registry import Tool
+
+if TYPE_CHECKING:
+    from acp.schema import HttpMcpServer, McpServerStdio, SseMcpServer
+    from mcp import types
+
+    from gptoss_acp.tools.mcp.connection import Connection
+
+    Configuration = McpServerStdio | HttpMcpServer | SseMcpServer
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 30.0
+"""For a server to start and to list its tools. One that has to be downloaded first may need that long."""
+
+PATIENCE_SECONDS = 10.0
+"""For how long after the session's begin a prompt waits for servers.
+
+Most are ready in three, before a prompt has been typed. To go on without them and to bring their tools later would make
+the model read the whole conversation again; to wait longer would look like a failure.
+"""
+
+LONGEST_DESCRIPTIONS = 60_000
+"""Characters of what the model is told of one server's tools; about 15,000 tokens."""
+
+_LONGEST_DESCRIPTION = 2_000
+_LONGEST_PREFIX = 30
+_LONGEST_NAME = 64
+
+
+class Servers:
+    """The MCP servers of one session; each is connected from now on until it is stopped."""
+
+    def __init__(self, configurations: Sequence[Configuration], cwd: Path) -> None:
+        prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
+        self._servers = [_Server(*each, cwd) for each in zip(configurations, prefixes, strict=True)]
+        self._began = time.monotonic()
+
+    def tools(self) -> list[Tool]:
+        """Return the tools of the servers that are ready, always in the same order."""
+        return [tool for server in self._servers for tool in server.tools]
+
+    async def settled(self, patience: float | None = None) -> None:
+        """Return when each is ready or has failed, at the latest `patience` seconds after they were started."""
+        rest = None if patience is None else max(0.0, self._began + patience - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest):
+                for server in self._servers:
+                    await server.settled.wait()
+
+    def take_problems(self) -> list[str]:
+        """Return what the user should know, each problem once."""
+        problems = [problem for server in self._servers for problem in server.problems]
+        for server in self._servers:
+            server.problems.clear()
+        return problems
+
+    def stop(self) -> None:
+        """Let go of every server, in the background. One of our own programs has 4 seconds to end by itself."""
+        for server in self._servers:
+            server.stop()
+
+
+class _Server:
+    """One server, from its start to its end in one task, as the SDK demands."""
+
+    def __init__(self, configuration: Configuration, prefix: str, cwd: Path) -> None:
+        self.tools: list[Tool] = []
+        self.problems: list[str] = []
+        self.settled = asyncio.Event()
+        self._configuration = configuration
+        self._name = clip_line(configuration.name, 100)
+        self._prefix = prefix
+        self._connection: Connection | None = None
+        self._living = asyncio.create_task(self._live(cwd))
+
+    def stop(self) -> None:
+        # Once only: a second cancel would interrupt the stopping.
+        if not self._living.cancelling():
+            self._living.cancel()
+
+    async def _live(self, cwd: Path) -> None:
+        try:
+            sdk = await asyncio.to_thread(importlib.import_module, "gptoss_acp.tools.mcp.connection")
+            async with sdk.connected(self._configuration, cwd, CONNECT_SECONDS) as self._connection:
+                assert self._connection is not None
+                self.tools = list(self._described(self._connection.tools))
+                log.info("MCP server %s is ready: %d tools", self._name, len(self.tools))
+                self.settled.set()
+                await asyncio.Event().wait()
+        except Exception as error:
+            log.warning("MCP server %s: %s", self._name, error)
+            if not self.settled.is_set():
+                self.problems.append(f"The MCP server {self._name} is not available: {error}. Going on without it.")
+        finally:
+            self._connection = None
+            self.settled.set()
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> Result:
+        if self._connection is not None:
+            with contextlib.suppress(ConnectionError):
+                return await self._connection.call(tool, arguments)
+        raise ToolError(f"the connection to the MCP server {self._name} is lost; do without it, and tell the user")
+
+    def _described(self, tools: Sequence[types.Tool]) -> Iterator[Tool]:
+        """Yield the tools as the model is told of them, as many as it can bear."""
+        names = _distinct(f"{self._prefix}__{_safe(tool.name)}"[:_LONGEST_NAME] for tool in tools)
+        room = LONGEST_DESCRIPTIONS
+        for index, (tool, name) in enumerate(zip(tools, names, strict=True)):
+            description = clip(tool.description or "", _LONGEST_DESCRIPTION)
+            told = tool_of_others(name, description, plain(tool.input_schema))
+            room -= len(told.description) + json_size(told.parameters)
+            if room < 0:
+                left_out = f"{len(tools) - index} of the {len(tools)} tools of the MCP server {self._name}"
+                self.problems.append(f"The model is not told of {left_out}: their descriptions are too long.")
+                return
+            yield self._tool(tool, told)
+
+    def _tool(self, tool: types.Tool, told: FunctionTool) -> Tool:
+        hints = tool.annotations
+        reads_only = hints is not None and hints.read_only_hint is True
+        destroys = hints is not None and hints.destructive_hint is True and not reads_only
+        title = tool.title or (hints and hints.title) or tool.name
+        claim = ", says that it changes nothing" if reads_only else ", says that it can destroy" if destroys else ""
+
+        async def call_server(arguments: dict[str, Any], call: Call) -> Result:
+            await call.use(told.name, reads_only=reads_only)
+            return await self._call(tool.name, arguments)
+
+        shown = clip_line(f"{title} ({self._name}{claim})", 200)
+        return Tool(told, call_server, dict, "other", shown)
+
+
+def _prefix(name: str) -> str:
+    """Return a server's name for the model, without the `__` that ends it in the names of its tools."""
+    return re.sub("_+", "_", _safe(name))[:_LONGEST_PREFIX].strip("_") or "mcp"
+
+
+def _safe(name: str) -> str:
+    """Return a name that can stand in a Harmony header."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name) or "tool"
+
+
+def _distinct(names: Iterator[str]) -> list[str]:
+    """Return the names in their order, with a number after those that came before."""
+    found: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name[: _LONGEST_NAME - 4]}-{number}" for number in itertools.count(2))
+        found[next(one for one in itertools.chain([name], numbered) if one not in found)] = None
+    return list(found)

@@ -1,0 +1,242 @@
+"""Programs run on this machine: their own process group, no input, output as it comes, and nobody left behind.
+
+Knows processes. Knows nothing about tools, permission or the editor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TextIO
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.settings import ENVIRONMENT_PREFIX
+from gptoss_acp.shielding import unharmed
+
+GRACE_SECONDS = 0.5
+"""Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
+
+_OUTPUT_SECONDS = 0.1
+_LOGIN_SHELL_SECONDS = 5.0
+_READ_SIZE = 64 * 1024
+_LONGEST_LINE = 2**24
+_LONGEST_COMPLAINT = 4_000
+_OURS = ("TIKTOKEN_ENCODINGS_BASE",)
+
+# The watcher ends the group when our end of its input is gone: when the program has ended, or when this process has
+# died, even of SIGKILL. It stays in the group, so that the group's number can't be given to others meanwhile.
+_WATCHER = "(read -r _ <&3; trap '' TERM; kill -TERM -$$; sleep 1; kill -KILL -$$) >/dev/null 2>&1 &"
+
+_WATCHED = f'exec 3<&0\n{_WATCHER}\nexec "$@" 3<&- </dev/null\n'
+
+# A server needs all three of its standard files, so the watcher reads from the third, a socket that we hear it on.
+_WATCHED_SERVER = f'exec 3<&2\n{_WATCHER}\nexec "$@" 3<&-\n'
+
+
+async def run(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], on_output: Callable[[str], None]
+) -> int:
+    """Run a program to its end and return its exit code, 128 + the signal's number where a signal ended it.
+
+    When the program has ended, or the call is cancelled, what is left of its process group is ended too.
+
+    Raises:
+        ToolError: it can't be started.
+    """
+    program = _find(command[0], cwd, environment)
+    with contextlib.ExitStack() as ours:
+        output, process = await _start([program, *command[1:]], cwd, environment, ours)
+        reading = asyncio.create_task(_read(output, on_output))
+        ending = asyncio.create_task(process.wait())
+        try:
+            await asyncio.shield(ending)
+            await asyncio.wait([reading], timeout=_OUTPUT_SECONDS)
+        finally:
+            await unharmed(_end_group(process, [reading, ending]))
+        code = ending.result()
+    return 128 - code if code < 0 else code
+
+
+@contextlib.asynccontextmanager
+async def watched_server(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[list[str], TextIO, Complaints]]:
+    """Give what it takes to start a server on pipes: its command, its stderr, and what it will say there.
+
+    It must lead a process group of its own, which ends at the latest with this context or this process.
+
+    Raises:
+        ToolError: there is no such program.
+    """
+    program = _find(command[0], cwd, environment)
+    ours, theirs = socket.socketpair()
+    with theirs, theirs.makefile("w") as stderr:
+        transport, complaints = await asyncio.get_running_loop().create_connection(Complaints, sock=ours)
+        try:
+            yield ["/bin/sh", "-c", _WATCHED_SERVER, "sh", program, *command[1:]], stderr, complaints
+        finally:
+            transport.close()
+
+
+class Complaints(asyncio.Protocol):
+    """What a program writes to stderr, of which the end is kept."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-_LONGEST_COMPLAINT:]
+
+    def last_line(self) -> str:
+        """Return the last line that is not blank, or nothing."""
+        lines = self._tail.decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+async def _start(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], ours: contextlib.ExitStack
+) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
+    """Start a watched program; return its output and the process. When `ours` is closed, the watcher ends them all."""
+    # Plain pipes, because asyncio's own make `wait` wait for whoever else holds them.
+    with contextlib.ExitStack() as theirs:
+        output_read, output_write = os.pipe()
+        theirs.callback(os.close, output_write)
+        pipe = ours.enter_context(open(output_read, "rb", buffering=0))  # noqa: PTH123, ASYNC230 (a descriptor)
+        alive_read, alive_write = os.pipe()
+        theirs.callback(os.close, alive_read)
+        ours.callback(os.close, alive_write)
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        ours.callback(transport.close)
+        try:
+            # Last, because a cancellation finds no process to end before this has returned.
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", _WATCHED, "sh", *command),
+                cwd=cwd,
+                env=dict(environment),
+                stdin=alive_read,
+                stdout=output_write,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(f"{command[0]} could not be started: {error.strerror}") from None
+    return reader, process
+
+
+async def _read(output: asyncio.StreamReader, on_output: Callable[[str], None]) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while chunk := await output.read(_READ_SIZE):
+        on_output(decoder.decode(chunk))
+        if len(chunk) == _READ_SIZE:
+            await asyncio.sleep(0.005)  # a program that floods us leaves time for others
+
+
+async def _end_group(process: asyncio.subprocess.Process, tasks: Sequence[asyncio.Task[object]]) -> None:
+    """End every process of the group, gently first; return when the program is gone and its output read."""
+    if not all(task.done() for task in tasks):
+        _signal_group(process.pid, signal.SIGTERM)
+        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    _signal_group(process.pid, signal.SIGKILL)
+    await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    for task in tasks:
+        task.cancel()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _find(program: str, cwd: Path, environment: Mapping[str, str]) -> str:
+    found = shutil.which(str(cwd / program) if "/" in program else program, path=environment.get("PATH"))
+    if found is None:
+        raise ToolError(f"{program[:200]}: command not found")
+    return found
+
+
+async def lines(command: Sequence[str], cwd: str, stdin: int = subprocess.DEVNULL) -> AsyncGenerator[bytes, None]:
+    """Run a helper of ours and yield the lines it prints; closing the iterator kills it.
+
+    Raises:
+        ToolError: it ended with a code above 1 and had nothing to say; the message is what it wrote to stderr.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        limit=_LONGEST_LINE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        said = False
+        async for line in process.stdout:
+            said = True
+            yield line
+        problem = await process.stderr.read(2000)
+        if await process.wait() > 1 and not said:
+            raise ToolError(problem.decode(errors="replace").strip())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def environment() -> dict[str, str]:
+    """Return what a program run for the user finds in its environment: the user's own, less what is ours.
+
+    An editor started from a desktop has a minimal PATH; then that of the user's login shell comes first.
+    """
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ENVIRONMENT_PREFIX) and name not in _OURS
+    }
+    if started_from_desktop(variables):
+        login = await asyncio.to_thread(login_shell_path, variables.get("SHELL", "/bin/sh"))
+        variables["PATH"] = _joined(login, variables.get("PATH", os.defpath))
+    return variables | {"PAGER": "cat", "GIT_PAGER": "cat"}
+
+
+def started_from_desktop(variables: Mapping[str, str]) -> bool:
+    """Whether no shell is among those who started us: each sets SHLVL, each terminal TERM."""
+    return "SHLVL" not in variables and "TERM" not in variables
+
+
+@cache
+def login_shell_path(shell: str) -> str:
+    """Return the PATH that the user's shell sets up for a terminal, empty where it can't be had."""
+    try:
+        finished = subprocess.run(  # noqa: S603 (the user's own shell)
+            [shell, "-l", "-i", "-c", "env"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_LOGIN_SHELL_SECONDS,
+            start_new_session=True,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = [line for line in finished.stdout.decode(errors="replace").splitlines() if line.startswith("PATH=")]
+    return found[-1].removeprefix("PATH=") if found else ""
+
+
+def _joined(*lists: str) -> str:
+    folders = [folder for one in lists for folder in one.split(os.pathsep) if folder]
+    return os.pathsep.join(dict.fromkeys(folders))

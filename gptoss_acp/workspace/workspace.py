@@ -1,0 +1,180 @@
+"""The files and commands of one session: the editor's where it has them, else this machine's.
+
+Reads see what is not saved yet in the editor. After a command of ours changed a file on disk, the disk's version counts
+until the editor has it too. Takes resolved paths, and asks nobody's leave: that is `call.py`'s part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.editor import LONGEST_WRITE, Client
+from gptoss_acp.shielding import unharmed
+from gptoss_acp.text import json_size
+from gptoss_acp.workspace import files, paths, process
+from gptoss_acp.workspace.files import Change
+
+_CLOCK_SLACK = 20_000_000
+"""Nanoseconds that a file's time may lag behind the clock."""
+
+_TERMINAL_VARIABLES = {"PAGER": "cat", "GIT_PAGER": "cat"}
+
+
+class Workspace:
+    """The roots of a session and how to work in them."""
+
+    def __init__(self, roots: paths.Roots, client: Client) -> None:
+        self.roots = roots
+        self.client = client
+        self._worked: list[tuple[int, int]] = []
+        self._had: dict[Path, set[int]] = {}  # the hashes of what the disk has had, as far as it was looked at
+
+    async def read(self, real: Path) -> str:
+        """Return a text file, as the editor has it where that knows better than the disk.
+
+        Raises:
+            ToolError: it can't be read.
+        """
+        text = await self.read_if_there(real)
+        if text is None:
+            raise ToolError(f"no such file: {self.roots.shown(real)[:300]}")
+        return text
+
+    async def read_if_there(self, real: Path) -> str | None:
+        """Return what `read` does, or None where there is no such file.
+
+        Raises:
+            ToolError: it is there but can't be read.
+        """
+        with paths.explained(self.roots.shown(real)):
+            on_disk = await asyncio.to_thread(_read_disk, real)
+        if not self.client.capabilities.read:
+            return on_disk
+        try:
+            in_editor = await self.client.read_text_file(real)
+        except ToolError:
+            return on_disk
+        if on_disk is None:
+            return in_editor or None  # never saved; some editors answer with nothing for what is not there
+        return on_disk if self._disk_is_newer(real, on_disk, in_editor) else in_editor
+
+    async def commit(self, changes: Sequence[Change]) -> list[Change]:
+        """Make every change, or none; return them as they came out, for some editors format what they save.
+
+        Raises:
+            ToolError: a file can't be written, or is not what it was when the change was made up; nothing has changed.
+        """
+        for change in changes:
+            if await self.read_if_there(change.path) != change.before:
+                shown = self.roots.shown(change.path)
+                raise ToolError(f"{shown}: it has changed since it was read, or is there already; read it again")
+        with self._working():
+            return await self._write([change for change in changes if not self._suits_editor(change)], changes)
+
+    async def run(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        on_terminal: Callable[[str], None],
+        on_output: Callable[[str], None],
+    ) -> int:
+        """Run a program to its end and return its exit code. Cancelling ends it, with its children, and then returns.
+
+        Raises:
+            ToolError: it can't be run.
+        """
+        with paths.explained(self.roots.shown(cwd)), paths.hold_folder(cwd):
+            pass
+        await asyncio.to_thread(self._look_again)
+        with self._working():
+            if self.client.capabilities.terminal:
+                return await self.client.run_in_terminal(
+                    command, cwd, _TERMINAL_VARIABLES, on_terminal=on_terminal, on_output=on_output
+                )
+            return await process.run(command, cwd, await process.environment(), on_output)
+
+    async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
+        self._refuse_unsaved(on_disk)
+        files.commit(on_disk)
+        made = list(on_disk)
+        try:
+            for change in changes:
+                if change not in on_disk:
+                    await unharmed(self._write_through_editor(change, made))
+        except BaseException:
+            # From here on no editor is asked: it has just failed, or the turn is being cancelled.
+            for change in reversed(made):
+                with contextlib.suppress(ToolError):
+                    files.commit([change.reversed()])
+            raise
+        return made
+
+    async def _write_through_editor(self, change: Change, made: list[Change]) -> None:
+        assert change.after is not None
+        made.append(change)  # already now: an editor that fails may have written all the same
+        with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
+            await self.client.write_text_file(change.path, change.after)
+        with contextlib.suppress(OSError, ToolError):
+            if (saved := _read_disk(change.path)) not in {None, change.before}:
+                made[-1] = replace(change, after=saved)
+
+    def _suits_editor(self, change: Change) -> bool:
+        """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
+        return (
+            self.client.capabilities.write
+            and change.after is not None
+            and change.moved_from is None
+            and change.mode is None
+            and json_size(change.after) <= LONGEST_WRITE
+        )
+
+    def _refuse_unsaved(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            with paths.explained(self.roots.shown(change.path)):
+                if change.before is not None and _read_disk(change.path) != change.before:
+                    raise ToolError("it has changes in the editor that are not saved; the user must save them first")
+
+    def _disk_is_newer(self, real: Path, on_disk: str, in_editor: str) -> bool:
+        """Whether the disk's version counts: it is the editor's too, or one of our commands wrote it meanwhile.
+
+        Then the editor has what the disk had before. If it has anything else, the user has typed that; but of a file
+        that was never looked at nobody knows.
+        """
+        disks, editors = hash(_plain(on_disk)), hash(_plain(in_editor))
+        changed = files.changed_at(real) or 0
+        ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in self._worked)
+        had = self._had.setdefault(real, {editors} if ours else set())
+        had.add(disks)
+        return editors == disks or (ours and editors in had)
+
+    def _look_again(self) -> None:
+        """Note what the disk has now of the files that were looked at, before a command changes it."""
+        for real, had in list(self._had.items()):
+            with contextlib.suppress(OSError, ToolError):
+                had.add(hash(_plain(files.read_text(real))))
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        start = time.time_ns()
+        try:
+            yield
+        finally:
+            self._worked.append((start, time.time_ns()))
+
+
+def _read_disk(real: Path) -> str | None:
+    try:
+        return files.read_text(real)
+    except FileNotFoundError:
+        return None
+
+
+def _plain(text: str) -> str:
+    """Return `text` as an editor holds it: without byte order mark, with plain line ends."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")

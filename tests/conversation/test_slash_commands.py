@@ -1,0 +1,118 @@
+"""Which prompts are commands, and what takes back a turn's file changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from acp import schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss_acp.briefing import developer_message
+from gptoss_acp.conversation import slash_commands
+from gptoss_acp.conversation.slash_commands import taken_back
+from gptoss_acp.workspace.files import Change
+from tests.support.desk import Desk
+
+PLACES = [Path("/w/a"), Path("/w/b"), Path("/w/c")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "argument"),
+    [
+        ("/compact", "compact", ""),
+        ("/compact  the tests\nand the build ", "compact", "the tests\nand the build"),
+        ("/effort\thigh", "effort", "high"),
+        ("/init", "init", ""),
+    ],
+)
+def test_a_prompt_that_begins_with_a_command_is_one(prompt: str, name: str, argument: str) -> None:
+    given = slash_commands.read(prompt)
+    assert given is not None
+    assert (given.command.name, given.argument) == (name, argument)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "/", "/etc/hosts is broken", "/foo", "/compacted", "/Compact", " /clear", "Use /clear", "//clear"]
+)
+def test_all_else_is_for_the_model(prompt: str) -> None:
+    assert slash_commands.read(prompt) is None
+    assert slash_commands.meant(prompt) == prompt
+
+
+def test_init_stands_for_its_request_and_takes_no_argument() -> None:
+    assert slash_commands.meant("/init") == slash_commands.meant("/init ") == developer_message.request("init")
+    assert slash_commands.read(slash_commands.meant("/init")) is None
+    assert slash_commands.meant("/init please") == "/init please"
+
+
+def test_commands_are_advertised_in_acps_form() -> None:
+    for command in slash_commands.advertised():
+        schema.AvailableCommand.model_validate(command)
+    assert [command["name"] for command in slash_commands.advertised() if "input" in command] == [
+        "compact",
+        "mode",
+        "effort",
+    ]
+
+
+# Taking back
+
+Files = dict[Path, str]
+contents = st.none() | st.sampled_from(["1", "2", "3"])
+steps = st.lists(st.tuples(st.sampled_from(PLACES), contents), max_size=12)
+
+
+def play(files: Files, change: Change) -> None:
+    assert files.get(change.path) == change.before
+    if change.after is None:
+        files.pop(change.path, None)
+    else:
+        files[change.path] = change.after
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.dictionaries(st.sampled_from(PLACES), st.sampled_from(["1", "2"])), steps)
+def test_taking_back_any_changes_gives_the_files_as_they_were(
+    start: Files, taken: list[tuple[Path, str | None]]
+) -> None:
+    files, changes = dict(start), []
+    for path, after in taken:
+        changes.append(Change(path, files.get(path), after))
+        play(files, changes[-1])
+    back = taken_back(changes)
+    assert len({change.path for change in back}) == len(back)
+    assert all(change.before != change.after for change in back)
+    for change in back:
+        play(files, change)
+    assert files == start
+
+
+def test_a_file_that_went_comes_back_with_the_mode_it_had_first() -> None:
+    script, other = PLACES[:2]
+    changes = [
+        Change(script, "1", "2"),
+        Change(script, "2", None, mode=0o755),
+        Change(script, None, "3"),
+        Change(script, "3", None, mode=0o600),
+        Change(other, None, "1"),
+    ]
+    assert taken_back(changes) == [Change(script, None, "1", mode=0o755), Change(other, "1", None)]
+
+
+async def test_a_deleted_script_can_be_run_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    script = tmp_path / "run"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    await desk.patch("*** Delete File: run")
+    await desk.workspace.commit(taken_back(desk.toolbox.changes))
+    assert script.read_text() == "#!/bin/sh\n"
+    assert script.stat().st_mode & 0o777 == 0o755
+
+
+async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ask", answer="reject-once")
+    await desk.patch("*** Add File: a", "+1")
+    assert desk.toolbox.changes == []

@@ -1,0 +1,234 @@
+"""KV reuse on the bundled model: what is kept gives the tokens of a cold run, and costs what it should."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from gptoss_acp.engine import snapshot_files, weights
+from gptoss_acp.engine.prefixes import Cache, PrefixCache
+from tests.support.waiting import settled
+
+ROOMY = 2**40
+
+
+@pytest.fixture(scope="module")
+def model() -> weights.LoadedModel:
+    return weights.load(None)
+
+
+@pytest.fixture
+def tokens() -> list[int]:
+    generator = np.random.default_rng(5)
+    return [int(token) for token in generator.integers(300, 90_000, 400)]
+
+
+def read(model: weights.LoadedModel, cache: Cache, tokens: list[int]) -> mx.array:
+    """Prefill `tokens` and return the last one's logits, (vocabulary,) float32."""
+    logits: mx.array = model.model(mx.array([tokens]), cache=cache)[0, -1]
+    mx.eval(logits, [layer.state for layer in cache])
+    return logits
+
+
+def cold(model: weights.LoadedModel, tokens: list[int]) -> mx.array:
+    return read(model, model.model.make_cache(), tokens)
+
+
+def keep(prefixes: PrefixCache, model: weights.LoadedModel, tokens: list[int]) -> None:
+    """Read `tokens`, from the nearest snapshot on, and keep a snapshot at their end."""
+    done, cache = prefixes.find(tokens)
+    cache = cache or model.model.make_cache()
+    read(model, cache, tokens[done:])
+    prefixes.add(tokens, cache)
+
+
+def empty(model: weights.LoadedModel, budget: int = ROOMY, tier: snapshot_files.DiskTier | None = None) -> PrefixCache:
+    return PrefixCache(model.model.make_cache(), budget, tier)
+
+
+@pytest.mark.parametrize("kept", [1, 60, 127, 128, 129, 300, 399])
+def test_a_prompt_goes_on_from_a_snapshot_as_if_it_had_been_read_whole(
+    model: weights.LoadedModel, tokens: list[int], kept: int
+) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:kept])
+    done, cache = prefixes.find(tokens)
+    assert done == kept
+    assert cache is not None
+    assert mx.allclose(read(model, cache, tokens[kept:]), cold(model, tokens), atol=1e-3)
+
+
+def test_a_snapshot_is_not_spoilt_by_what_goes_on_from_it(model: weights.LoadedModel, tokens: list[int]) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:200])
+    for other in (11, 22, 33):
+        branch = [*tokens[:200], *[other] * 150]
+        _, cache = prefixes.find(branch)
+        assert cache is not None
+        assert mx.allclose(read(model, cache, branch[200:]), cold(model, branch), atol=1e-3)
+
+
+def test_the_last_token_is_always_left_to_read(model: weights.LoadedModel, tokens: list[int]) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:50])
+    keep(prefixes, model, tokens[:60])
+    assert prefixes.find(tokens[:60])[0] == 50
+
+
+def test_prompts_that_differ_early_share_nothing(model: weights.LoadedModel, tokens: list[int]) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:50])
+    assert prefixes.find([1, *tokens[1:]]) == (0, None)
+
+
+def test_a_snapshot_costs_its_own_tokens_and_a_window_not_the_whole_context(
+    model: weights.LoadedModel, tokens: list[int]
+) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:380])
+    before = prefixes.nbytes
+    keep(prefixes, model, tokens[:390])
+    window = before - 380 * model.bytes_per_token
+    assert prefixes.nbytes - before == 10 * model.bytes_per_token + window
+
+
+def test_the_least_recently_used_snapshots_go_first_and_the_rest_still_works(
+    model: weights.LoadedModel, tokens: list[int]
+) -> None:
+    conversations = [[*tokens[:100], *[start] * 50] for start in (7, 8, 9)]
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:100])
+    for conversation in conversations[:2]:
+        keep(prefixes, model, conversation)
+    room = prefixes.nbytes
+    assert prefixes.find([*conversations[0], 1])[0] == 150
+    keep(prefixes, model, conversations[2])
+    prefixes.shrink(room)
+    assert prefixes.nbytes <= room
+    assert [prefixes.find([*c, 1])[0] for c in conversations] == [150, 100, 150]
+    prefixes.shrink(0)
+    assert prefixes.nbytes == 0
+    assert prefixes.find(tokens) == (0, None)
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    old, fresh = tmp_path / "model/a.1.77", tmp_path / "model/b.2.78"
+    old.parent.mkdir()
+    for file in (old, fresh):
+        file.touch()
+    os.utime(old, (0, 0))
+    snapshot_files.DiskTier(tmp_path, "another", ROOMY)
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
+async def test_a_closed_tier_leaves_no_thread_behind(tmp_path: Path) -> None:
+    def writers() -> int:
+        return sum(thread.name == "snapshot-writer" for thread in threading.enumerate())
+
+    before = writers()
+    opened = snapshot_files.DiskTier(tmp_path, "model", ROOMY)
+    assert writers() == before + 1
+    opened.close()
+    await settled(lambda: writers() == before)
+
+
+@pytest.fixture
+def tier(tmp_path: Path) -> snapshot_files.DiskTier:
+    return snapshot_files.DiskTier(tmp_path, "model", ROOMY)
+
+
+def persist(prefixes: PrefixCache, tier: snapshot_files.DiskTier, tokens: list[int]) -> None:
+    prefixes.persist(tokens)
+    tier.flush()
+
+
+def test_snapshots_survive_a_restart(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, tmp_path: Path
+) -> None:
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:150])
+    keep(prefixes, model, tokens[:300])
+    persist(prefixes, tier, tokens[:300])
+    again = empty(model, tier=snapshot_files.DiskTier(tmp_path, "model", ROOMY))
+    assert again.nbytes == 0
+    done, cache = again.find(tokens)
+    assert done == 300
+    assert cache is not None
+    assert mx.allclose(read(model, cache, tokens[300:]), cold(model, tokens), atol=1e-3)
+
+
+def test_a_snapshot_evicted_from_memory_comes_back_from_disk(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier
+) -> None:
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:200])
+    persist(prefixes, tier, tokens[:200])
+    prefixes.shrink(0)
+    assert prefixes.nbytes == 0
+    assert prefixes.find(tokens)[0] == 200
+
+
+def test_another_model_never_gets_these_snapshots(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, tmp_path: Path
+) -> None:
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:100])
+    persist(prefixes, tier, tokens[:100])
+    assert empty(model, tier=snapshot_files.DiskTier(tmp_path, "another", ROOMY)).find(tokens) == (0, None)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "gone"])
+def test_a_damaged_file_is_removed_and_what_is_before_it_still_used(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, tmp_path: Path, damage: str
+) -> None:
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:100])
+    persist(prefixes, tier, tokens[:100])
+    (first,) = snapshot_files.files(tmp_path)
+    keep(prefixes, model, tokens[:300])
+    persist(prefixes, tier, tokens[:300])
+    (second,) = [path for path in snapshot_files.files(tmp_path) if path != first]
+    tier_again = snapshot_files.DiskTier(tmp_path, "model", ROOMY)
+    again = empty(model, tier=tier_again) if damage == "gone" else None
+    content = second.read_bytes()
+    match damage:
+        case "truncated":
+            second.write_bytes(content[: len(content) // 2])
+        case "flipped":
+            second.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+        case "foreign":
+            second.write_bytes(b"not a snapshot")
+        case "gone":
+            second.unlink()
+    again = again or empty(model, tier=tier_again)
+    assert again.find(tokens)[0] == 100
+    assert snapshot_files.files(tmp_path) == [first]
+
+
+def test_the_disk_budget_holds_and_the_least_recently_used_files_go(
+    model: weights.LoadedModel, tokens: list[int], tmp_path: Path
+) -> None:
+    room = 3 * 300_000
+    tier = snapshot_files.DiskTier(tmp_path, "model", room)
+    prefixes = empty(model, tier=tier)
+    for start in range(6):
+        conversation = [start + 5, *tokens[:40]]
+        keep(prefixes, model, conversation)
+        persist(prefixes, tier, conversation)
+    assert 0 < sum(path.stat().st_size for path in snapshot_files.files(tmp_path)) <= room
+    assert empty(model, tier=snapshot_files.DiskTier(tmp_path, "model", room)).find([10, *tokens])[0] == 41
+
+
+def test_stored_contexts_are_private(model: weights.LoadedModel, tokens: list[int], tmp_path: Path) -> None:
+    root = tmp_path / "prefixes"
+    tier = snapshot_files.DiskTier(root, "model", ROOMY)
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:20])
+    persist(prefixes, tier, tokens[:20])
+    (file,) = snapshot_files.files(root)
+    assert [path.stat().st_mode & 0o777 for path in (root, root / "model", file)] == [0o700, 0o700, 0o600]

@@ -1,0 +1,243 @@
+"""Ways out of the session's roots, and files that would hang a reader: none works without permission."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.settings import Mode
+from gptoss_acp.workspace import paths
+from gptoss_acp.workspace.files import Change, commit, read_text
+from tests.support.desk import Desk
+
+SECRET = "secret"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a folder with `root` to work in, and `outside`, with a secret, beside it."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (outside / "file").write_text(f"{SECRET}\n")
+    (root / "sub").mkdir(parents=True)
+    (root / "file-link").symlink_to(outside / "file")
+    (root / "folder-link").symlink_to(outside)
+    (root / "sub/up").symlink_to("../..")
+    (root / "chain").symlink_to("file-link")
+    return tmp_path
+
+
+WAYS_OUT = [
+    "../outside/file",
+    "sub/../../outside/file",
+    "{place}/outside/file",
+    "{place}/root/../outside/file",
+    "file://{place}/outside/file",
+    "file://{place}/root/%2e%2e/outside/file",
+    "file-link",
+    "chain",
+    "folder-link/file",
+    "sub/up/outside/file",
+    "folder-link/../outside/file",
+    "//{place}/outside/file",
+    "./././../outside//file",
+]
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+@pytest.mark.parametrize("mode", ["read-only", "ask", "auto-edit"])
+async def test_no_way_out_is_read_or_written_without_permission(way: str, mode: Mode, place: Path) -> None:
+    path = way.format(place=place)
+    desk = Desk(place / "root", mode, answer="reject-once")
+    results = [
+        await desk.call("read_file", path=path),
+        await desk.call("list_dir", path=path),
+        await desk.call("search", pattern=".", path=path),
+    ]
+    assert len(desk.permissions_asked) == len(results)
+    results += [
+        await desk.patch(f"*** Update File: {path}", "-guess", "+x"),
+        await desk.patch(f"*** Delete File: {path}"),
+        await desk.patch("*** Add File: new", "+x", f"*** Update File: {path}", "*** Move to: here"),
+    ]
+    if way not in {"file-link", "chain"}:  # beside those is inside
+        results.append(await desk.patch(f"*** Add File: {path}.new", "+x"))
+    assert len(desk.permissions_asked) == 3
+    for result in results:
+        assert result.startswith("Error: ")
+        assert SECRET not in result
+    assert (place / "outside/file").read_text() == f"{SECRET}\n"
+    assert [path.name for path in (place / "outside").iterdir()] == ["file"]
+    assert SECRET not in str(desk.peer.updates) + str(desk.permissions_asked)
+
+
+async def test_a_file_moved_out_is_refused(place: Path) -> None:
+    (place / "root/mine").write_text("x\n")
+    desk = Desk(place / "root", "auto-edit")
+    for target in ("../outside/mine", "folder-link/mine", str(place / "outside/mine")):
+        result = await desk.patch("*** Update File: mine", f"*** Move to: {target}")
+        assert "is outside the working directory and may not be changed" in result
+    assert (place / "root/mine").exists()
+    assert not (place / "outside/mine").exists()
+
+
+async def test_what_the_user_allows_is_read(place: Path) -> None:
+    desk = Desk(place / "root", "ask", answer="allow-once")
+    assert await desk.call("read_file", path="../outside/file") == f"L1: {SECRET}"
+    assert await desk.call("list_dir", path="folder-link") == "file"
+    assert await desk.call("search", pattern="sec", path="../outside") == f"{place}/outside/file:1: {SECRET}"
+    assert len(desk.permissions_asked) == 3
+
+
+async def test_additional_directories_are_inside(place: Path) -> None:
+    desk = Desk(place / "root", "auto-edit", additional=[place / "outside"])
+    assert await desk.call("read_file", path="../outside/file") == f"L1: {SECRET}"
+    assert "Success" in await desk.patch("*** Update File: folder-link/file", f"-{SECRET}", "+x")
+    assert desk.permissions_asked == []
+
+
+async def test_a_link_that_stays_inside_is_followed(place: Path) -> None:
+    (place / "root/a").write_text("x\n")
+    (place / "root/sub/link").symlink_to("../a")
+    desk = Desk(place / "root", "auto-edit")
+    assert await desk.call("read_file", path="sub/link") == "L1: x"
+    assert "Success" in await desk.patch("*** Update File: sub/link", "-x", "+y")
+    assert (place / "root/a").read_text() == "y\n"
+    assert (place / "root/sub/link").is_symlink()
+
+
+async def test_searching_a_folder_does_not_follow_links_out(place: Path) -> None:
+    desk = Desk(place / "root", "ask")
+    assert await desk.call("search", pattern=SECRET) == "No matches."
+    assert SECRET not in await desk.call("list_dir", path=".", depth=8)
+
+
+@pytest.mark.parametrize("swapped", ["sub", "sub/file"])
+async def test_a_link_swapped_in_between_check_and_use_reads_nothing(
+    swapped: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "root/sub/file").write_text("mine\n")
+    resolve = paths.Roots.resolve
+
+    def resolve_then_swap(self: paths.Roots, path: str) -> Path:
+        real = resolve(self, path)
+        victim = place / "root" / swapped
+        if not victim.is_symlink():
+            victim.rename(place / "moved")
+            victim.symlink_to(place / "outside" / ("file" if victim.name == "file" else ""))
+        return real
+
+    monkeypatch.setattr(paths.Roots, "resolve", resolve_then_swap)
+    for tool, arguments in (("read_file", {"path": "sub/file"}), ("search", {"path": "sub/file", "pattern": "."})):
+        desk = Desk(place / "root", "auto-edit")
+        result = await desk.call(tool, arguments)
+        assert SECRET not in result
+        assert result.startswith("Error: ") or desk.permissions_asked
+        victim = place / "root" / swapped
+        victim.unlink()
+        (place / "moved").rename(victim)
+    result = await Desk(place / "root", "auto-edit").patch("*** Update File: sub/file", "-mine", "+x", f"-{SECRET}")
+    assert result.startswith("Error: ")
+    assert (place / "outside/file").read_text() == f"{SECRET}\n"
+
+
+def test_a_link_swapped_in_before_the_write_is_not_followed(place: Path) -> None:
+    target = place / "root/sub/file"
+    target.write_text("mine\n")
+    (place / "root/sub").rename(place / "root/was")
+    (place / "root/sub").symlink_to(place / "outside")
+    with pytest.raises(ToolError):
+        commit([Change(target, "mine\n", "x\n")])
+    with pytest.raises(ToolError):
+        commit([Change(target.with_name("new"), None, "x\n")])
+    assert [path.name for path in (place / "outside").iterdir()] == ["file"]
+    assert (place / "outside/file").read_text() == f"{SECRET}\n"
+
+
+def test_a_race_of_swaps_never_reads_the_secret(place: Path) -> None:
+    real, link = place / "root/real", place / "root/link"
+    real.write_text("mine\n")
+    link.symlink_to(place / "outside/file")
+    name = place / "root/name"
+    stop = time.monotonic() + 1
+    swapper = os.fork()
+    if swapper == 0:
+        while time.monotonic() < stop:
+            for source in (real, link):
+                os.link(source, place / "root/next", follow_symlinks=False)
+                (place / "root/next").replace(name)
+                (place / "root/next").unlink(missing_ok=True)
+        os._exit(0)
+    read = []
+    while time.monotonic() < stop:
+        try:
+            read.append(read_text(name))
+        except (OSError, ToolError):
+            continue
+    os.waitpid(swapper, 0)
+    assert set(read) == {"mine\n"}
+
+
+async def test_special_files_are_refused_and_hang_nobody(place: Path) -> None:
+    os.mkfifo(place / "root/fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place / "root/sock"))
+        with (place / "root/sparse").open("wb") as file:
+            file.truncate(5 * 2**30)
+        desk = Desk(place / "root", "full-access")
+        async with asyncio.timeout(10):
+            for path in ("fifo", "sock", "/dev/zero", "/dev/stdin", "/dev/tty"):
+                for result in (
+                    await desk.call("read_file", path=path),
+                    await desk.call("search", path=path, pattern="."),
+                    await desk.patch(f"*** Update File: {path}", "-x", "+y"),
+                    await desk.patch(f"*** Delete File: {path}"),
+                ):
+                    assert result.startswith("Error: "), (path, result)
+            assert "too large: 5,120 MiB" in await desk.call("read_file", path="sparse")
+            assert "too large" in await desk.patch("*** Delete File: sparse")
+            assert await desk.call("search", pattern="x") == "No matches."
+            assert "fifo" in await desk.call("list_dir", path=".")
+    assert (place / "root/fifo").is_fifo()
+
+
+ODD_PATHS: dict[str, Any] = {
+    "a name too long": "n" * 5000,
+    "a path too long": "n/" * 5000,
+    "a home": "~root/x",
+    "a control character": "a\x1b[2Jb",
+    "a link to itself": "loop",
+    "a surrogate": "a\udcffb",
+}
+
+
+@pytest.mark.parametrize("name", ODD_PATHS)
+async def test_odd_paths_are_errors(name: str, place: Path) -> None:
+    (place / "root/loop").symlink_to("loop")
+    desk = Desk(place / "root", "ask")
+    path = ODD_PATHS[name]
+    assert (await desk.call("read_file", path=path)).startswith("Error: ")
+    assert (await desk.call("list_dir", path=path)).startswith("Error: ")
+    assert (await desk.call("search", path=path, pattern=".")).startswith("Error: ")
+
+
+async def test_the_home_of_the_user_is_outside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(place / "outside"))
+    desk = Desk(place / "root", "ask")
+    assert "did not allow" in await desk.call("read_file", path="~/file")
+    assert len(desk.permissions_asked) == 1
+
+
+async def test_another_spelling_of_a_root_is_outside_even_where_case_does_not_matter(place: Path) -> None:
+    desk = Desk(place / "root", "ask")
+    assert not desk.workspace.roots.contain(place / "ROOT/file")
+    assert not desk.workspace.roots.contain(place / "root2/file")
+    await desk.call("read_file", path=str(place / "ROOT/file-link"))
+    assert len(desk.permissions_asked) == 1

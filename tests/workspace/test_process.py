@@ -1,0 +1,165 @@
+"""Programs on this machine: none is left behind, whatever it does and however we end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.workspace import process
+from tests.support.places import REPOSITORY
+
+
+async def run(*command: str, cwd: Path = Path("/")) -> tuple[int, str]:
+    output: list[str] = []
+    code = await process.run(command, cwd, dict(os.environ), output.append)
+    return code, "".join(output)
+
+
+def alive(number: int) -> bool:
+    return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
+
+
+def program_in(folder: Path, program: psutil.Process) -> bool:
+    try:
+        return program.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+CHILDREN = {
+    "that waits": "sleep 60 & echo $! > pid; wait",
+    "left in the background": "sleep 60 & echo $! > pid; sleep 0.1",
+    "left with another output": "sleep 60 > /dev/null 2>&1 & echo $! > pid; sleep 0.1",
+    "that ignores to be ended": "trap '' TERM; sleep 60 & echo $! > pid; wait",
+}
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
+    running = asyncio.create_task(run("bash", "-c", CHILDREN[name], cwd=tmp_path))
+    pid = tmp_path / "pid"
+    await asyncio.to_thread(wait_until, lambda: pid.exists() and pid.read_text().strip())
+    began = time.monotonic()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert time.monotonic() - began < process.GRACE_SECONDS * 2 + 5
+    wait_until(lambda: not alive(int(pid.read_text())))
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelling_while_it_starts_leaves_no_child(steps: int, tmp_path: Path) -> None:
+    running = asyncio.create_task(run("bash", "-c", "sleep 60 & wait", cwd=tmp_path))
+    for _ in range(steps):
+        time.sleep(0.02)  # noqa: ASYNC251 (the loop is late, the program is not: it starts its child meanwhile)
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    wait_until(lambda: not any(program_in(tmp_path, program) for program in psutil.process_iter()))
+
+
+@pytest.mark.parametrize("name", ["left in the background", "left with another output"])
+async def test_a_program_that_ends_leaves_no_child(name: str, tmp_path: Path) -> None:
+    async with asyncio.timeout(10):
+        assert await run("bash", "-c", CHILDREN[name], cwd=tmp_path) == (0, "")
+    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
+async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path) -> None:
+    script = "trap 'echo cleaned > log; exit' TERM; touch ready; while :; do sleep 0.01; done"
+    running = asyncio.create_task(run("bash", "-c", script, cwd=tmp_path))
+    await asyncio.to_thread(wait_until, (tmp_path / "ready").exists)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (tmp_path / "log").read_text() == "cleaned\n"
+
+
+async def test_a_helper_that_had_something_to_say_has_not_failed() -> None:
+    assert [line async for line in process.lines(["sh", "-c", "echo found; echo denied >&2; exit 2"], "/")] == [
+        b"found\n"
+    ]
+    with pytest.raises(ToolError, match="bad pattern"):
+        assert [line async for line in process.lines(["sh", "-c", "echo bad pattern >&2; exit 2"], "/")]
+
+
+def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, os
+from pathlib import Path
+from gptoss_acp.tools import process
+from tests.support.places import REPOSITORY
+asyncio.run(process.run(["bash", "-c", "echo $$ > pid; sleep 60"], Path({str(tmp_path)!r}), dict(os.environ), print))
+"""
+    agent = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
+    pid = tmp_path / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text().strip(), 20)
+    child = int(pid.read_text())
+    assert alive(child)
+    agent.send_signal(signal.SIGKILL)
+    agent.wait()
+    wait_until(lambda: not alive(child))
+
+
+async def test_all_output_arrives_however_fast_the_program_ends() -> None:
+    for _ in range(10):
+        code, output = await run("seq", "1", "20000")
+        assert code == 0
+        assert output.endswith("\n20000\n")
+
+
+async def test_a_character_cut_in_two_is_joined_and_bad_bytes_are_replaced() -> None:
+    script = r"printf '\xc3'; sleep 0.1; printf '\xa9 \xff.'"
+    assert await run("bash", "-c", script) == (0, "\u00e9 \ufffd.")
+
+
+async def test_a_flood_of_output_leaves_the_loop_time_for_others() -> None:
+    running = asyncio.create_task(process.run(["yes"], Path("/"), dict(os.environ), lambda _: None))
+    await asyncio.sleep(0.2)
+    slept = time.monotonic()
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+    assert time.monotonic() - slept < 1
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def test_no_descriptor_is_left_open() -> None:
+    await run("true")
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        await run("true")
+    await asyncio.sleep(0.1)
+    assert psutil.Process().num_fds() <= before
+
+
+async def test_the_program_finds_no_input_and_none_of_our_descriptors() -> None:
+    code, output = await run("bash", "-c", "cat; ls /proc/self/fd 2>/dev/null || ls /dev/fd")
+    assert code == 0
+    assert len(output.split()) <= 4
+
+
+async def test_closing_the_lines_of_a_helper_ends_it(tmp_path: Path) -> None:
+    lines = process.lines(["bash", "-c", "echo $$; exec sleep 60"], str(tmp_path))
+    number = int(await anext(lines))
+    assert alive(number)
+    await lines.aclose()
+    assert not alive(number)

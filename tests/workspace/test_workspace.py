@@ -1,0 +1,339 @@
+"""The editor's files and terminals: which version of a file counts, and what is given back whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.rpc import RpcError
+from tests.support.desk import Desk
+
+FILES = Capabilities(read=True, write=True)
+TERMINAL = Capabilities(terminal=True)
+
+
+class Buffers:
+    """The editor's side of files: buffers over the disk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.texts: dict[str, str] = {}
+        desk.peer.answers["fs/read_text_file"] = self.read
+        desk.peer.answers["fs/write_text_file"] = self.write
+
+    def read(self, params: Any) -> Any:
+        path = params["path"]
+        if path not in self.texts:
+            try:
+                self.texts[path] = Path(path).read_text("utf-8").removeprefix("\ufeff")
+            except FileNotFoundError:
+                raise RpcError(-32002, "Resource not found") from None
+        return {"content": self.texts[path]}
+
+    def write(self, params: Any) -> None:
+        self.texts[params["path"]] = params["content"]
+        Path(params["path"]).write_text(params["content"], "utf-8")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, capabilities=FILES)
+
+
+async def test_what_is_not_saved_yet_is_read(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("saved\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(desk.cwd / "a")] = "unsaved\n"
+    buffers.texts[str(desk.cwd / "new")] = "never saved\n"
+    assert await desk.call("read_file", path="a") == "L1: unsaved"
+    assert await desk.call("read_file", path="new") == "L1: never saved"
+    assert "no such file" in await desk.call("read_file", path="gone")
+
+
+async def test_what_a_command_wrote_is_read_until_the_editor_has_it_too(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo new > a"])
+    assert await desk.call("read_file", path="a") == "L1: new"
+    buffers.texts[str(file)] = "new\n"
+    assert await desk.call("read_file", path="a", offset=1) == "L1: new"
+    buffers.texts[str(file)] = "typed by the user\n"
+    assert await desk.call("read_file", path="a") == "L1: typed by the user"
+
+
+async def test_what_the_user_types_after_a_command_wrote_the_file_is_not_lost(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo formatted > a"])
+    buffers.texts[str(file)] = "formatted\ntyped\n"
+    assert "Success" in await desk.patch("*** Update File: a", "-formatted", "+patched")
+    assert buffers.texts[str(file)] == "patched\ntyped\n"
+
+
+async def test_what_several_commands_wrote_is_read_though_the_editor_is_late(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo first > a"])
+    buffers.texts[str(file)] = "first\n"
+    await desk.call("shell", command=["sh", "-c", "echo second > a"])
+    assert await desk.call("read_file", path="a") == "L1: second"
+
+
+async def test_what_the_user_had_typed_before_a_command_wrote_the_file_is_not_lost(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(file)] = "old\ntyped\n"
+    assert await desk.call("read_file", path="a") == "L1: old\nL2: typed"
+    await desk.call("shell", command=["sh", "-c", "echo new > a"])
+    assert "Success" in await desk.patch("*** Update File: a", "-old", "+patched")
+    assert buffers.texts[str(file)] == "patched\ntyped\n"
+
+
+async def test_a_file_that_no_command_wrote_is_the_editors_after_commands_too(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("old\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(desk.cwd / "a")] = "unsaved\n"
+    await asyncio.sleep(0.05)
+    await desk.call("shell", command=["true"])
+    assert await desk.call("read_file", path="a") == "L1: unsaved"
+
+
+async def test_an_edit_goes_through_the_editor_on_top_of_what_is_not_saved(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("1\n2\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(desk.cwd / "a")] = "one\n2\n"
+    assert "Success" in await desk.patch("*** Update File: a", "-2", "+two", "*** Add File: deep/new", "+x")
+    assert (desk.cwd / "a").read_text() == "one\ntwo\n"
+    assert (desk.cwd / "deep/new").read_text() == "x\n"
+    assert desk.peer.methods().count("fs/write_text_file") == 2
+
+
+async def test_line_ends_that_the_editor_hides_survive(desk: Desk) -> None:
+    (desk.cwd / "a").write_bytes(b"\xef\xbb\xbf1\r\n2\r\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(desk.cwd / "a")] = "1\n2\n"
+    desk.peer.answers["fs/write_text_file"] = lambda params: Path(params["path"]).write_bytes(
+        params["content"].encode()
+    )
+    assert "Success" in await desk.patch("*** Update File: a", "-2", "+two")
+    assert (desk.cwd / "a").read_bytes() == b"\xef\xbb\xbf1\r\ntwo\r\n"
+
+
+async def test_what_does_not_fit_into_a_line_is_written_to_the_disk(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("x\n" * 50_000)
+    Buffers(desk)
+    assert "Success" in await desk.patch("*** Update File: a", "-x", "+y")
+    assert (desk.cwd / "a").read_text().startswith("y\nx\n")
+    assert "fs/write_text_file" not in desk.peer.methods()
+
+
+async def test_a_write_that_the_editor_refuses_changes_nothing_else(desk: Desk) -> None:
+    (desk.cwd / "gone").write_text("x\n")
+    buffers = Buffers(desk)
+
+    def refuse_b(params: Any) -> None:
+        if params["path"].endswith("b"):
+            raise RpcError(-32603, "the disk is full")
+        buffers.write(params)
+
+    desk.peer.answers["fs/write_text_file"] = refuse_b
+    result = await desk.patch("*** Add File: a", "+x", "*** Add File: b", "+x", "*** Delete File: gone")
+    assert result == "Error: b: the editor refused fs/write_text_file: the disk is full."
+    assert {path.name for path in desk.cwd.iterdir()} == {"gone"}
+
+
+async def test_a_cancel_in_the_middle_of_the_editors_write_leaves_nothing_changed(desk: Desk) -> None:
+    buffers = Buffers(desk)
+    writing, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(params: Any) -> None:
+        if params["path"].endswith("b"):
+            writing.set()
+            await go.wait()
+        buffers.write(params)
+
+    # The editor is another process: it goes on with what we do not wait for any more.
+    desk.peer.answers["fs/write_text_file"] = lambda params: asyncio.shield(asyncio.ensure_future(slowly(params)))
+    call = asyncio.create_task(desk.patch("*** Add File: a", "+x", "*** Add File: b", "+x"))
+    await writing.wait()
+    call.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert list(desk.cwd.iterdir()) == []
+    assert desk.toolbox.changes == []
+
+
+async def test_a_cancel_is_not_lost_where_the_editor_saves_what_is_no_text(desk: Desk) -> None:
+    writing, go = asyncio.Event(), asyncio.Event()
+
+    async def spoilt(params: Any) -> None:
+        writing.set()
+        await go.wait()
+        Path(params["path"]).write_bytes(b"\0")
+
+    desk.peer.answers["fs/write_text_file"] = spoilt
+    call = asyncio.create_task(desk.patch("*** Add File: a", "+x"))
+    await writing.wait()
+    call.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.wait([call])
+    assert call.cancelled()
+
+
+async def test_what_the_editor_formats_as_it_saves_is_what_was_changed(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("x=1\n")
+    buffers = Buffers(desk)
+
+    def formatted(params: Any) -> None:
+        buffers.write({**params, "content": params["content"].replace("=", " = ")})
+
+    desk.peer.answers["fs/write_text_file"] = formatted
+    assert "Success" in await desk.patch("*** Update File: a", "-x=1", "+x=2")
+    assert [(change.before, change.after) for change in desk.toolbox.changes] == [("x=1\n", "x = 2\n")]
+
+
+async def test_unsaved_changes_are_not_written_behind_the_editors_back(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=Capabilities(read=True))
+    (desk.cwd / "a").write_text("1\n")
+    buffers = Buffers(desk)
+    buffers.texts[str(desk.cwd / "a")] = "unsaved\n1\n"
+    assert "changes in the editor that are not saved" in await desk.patch("*** Update File: a", "-1", "+2")
+    assert (desk.cwd / "a").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"content": 3}, {"content": None}, []])
+async def test_an_answer_without_content_falls_back_to_the_disk(answer: object, desk: Desk) -> None:
+    (desk.cwd / "a").write_text("disk\n")
+    desk.peer.answers["fs/read_text_file"] = lambda _: answer
+    assert await desk.call("read_file", path="a") == "L1: disk"
+
+
+async def test_special_files_are_not_asked_of_the_editor(desk: Desk) -> None:
+    Buffers(desk)
+    assert "no regular file" in await desk.call("read_file", path="/dev/zero")
+    assert desk.peer.methods() == []
+
+
+# Terminals
+
+
+class Terminals:
+    """The editor's side of a terminal whose program ends when `ended` is set."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.ended = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.created = asyncio.Event()
+        self.created.set()
+        answers: dict[str, Callable[[Any], Any]] = {
+            "terminal/create": self._create,
+            "terminal/wait_for_exit": self._wait,
+            "terminal/output": lambda _: {"output": "shown\n", "truncated": False},
+            "terminal/kill": lambda _: self.ended.set(),
+            "terminal/release": lambda _: None,
+        }
+        desk.peer.answers |= answers
+        self.code: int | None = 0
+
+    async def _create(self, _: Any) -> Any:
+        self.waiting.set()
+        await self.created.wait()
+        return {"terminalId": "t1"}
+
+    async def _wait(self, _: Any) -> Any:
+        self.waiting.set()
+        await self.ended.wait()
+        return {"exitCode": self.code, "signal": None}
+
+
+async def test_a_command_runs_in_the_editors_terminal_and_is_shown_there(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    terminals = Terminals(desk)
+    terminals.ended.set()
+    terminals.code = 2
+    assert await desk.call("shell", command=["make", "test"]) == "Exit code: 2\nOutput:\nshown\n"
+    assert desk.peer.methods() == [f"terminal/{name}" for name in ("create", "wait_for_exit", "output", "release")]
+    created = desk.peer.asked[0][1]
+    assert (created["command"], created["args"], created["cwd"]) == ("make", ["test"], str(tmp_path))
+    assert {"name": "PAGER", "value": "cat"} in created["env"]
+    assert any(update.get("content") == [{"type": "terminal", "terminalId": "t1"}] for update in desk.peer.updates)
+    assert "content" not in desk.last
+
+
+async def test_a_program_that_a_signal_ended_has_no_code_of_its_own(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    terminals = Terminals(desk)
+    terminals.ended.set()
+    terminals.code = None
+    assert await desk.call("shell", command=["x"]) == "Exit code: 128\nOutput:\nshown\n"
+
+
+async def test_a_terminal_that_takes_too_long_is_killed_read_and_given_back(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    Terminals(desk)
+    result = await desk.call("shell", command=["sleep", "60"], timeout_ms=50)
+    assert result.startswith("Error: timed out after 0.05 seconds; the command was stopped. Output so far:\nshown")
+    assert desk.peer.methods()[-3:] == ["terminal/kill", "terminal/output", "terminal/release"]
+
+
+async def test_cancelling_kills_the_terminal_and_gives_it_back_before_it_returns(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    terminals = Terminals(desk)
+    call = asyncio.create_task(desk.call("shell", command=["sleep", "60"]))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert terminals.ended.is_set()
+    assert desk.peer.methods()[-3:] == ["terminal/kill", "terminal/output", "terminal/release"]
+    assert desk.last["status"] == "failed"
+
+
+async def test_a_terminal_that_comes_after_the_cancel_is_given_back(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    terminals = Terminals(desk)
+    terminals.created.clear()
+    call = asyncio.create_task(desk.call("shell", command=["sleep", "60"]))
+    await terminals.waiting.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    terminals.created.set()
+    await asyncio.sleep(0.05)
+    assert desk.peer.methods()[1:] == ["terminal/kill", "terminal/output", "terminal/release"]
+
+
+async def test_a_terminal_that_can_not_be_had_is_an_error_not_a_local_run(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=TERMINAL)
+    result = await desk.call("shell", command=["touch", "a"])
+    assert result == "Error: the editor refused terminal/create: Method not found."
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        None,
+        [],
+        {},
+        {"clientCapabilities": 3},
+        {"clientCapabilities": {"fs": [], "terminal": "yes"}},
+        {"clientCapabilities": {"fs": {"readTextFile": 1}}},
+    ],
+)
+def test_what_is_not_declared_is_not_used(params: object) -> None:
+    assert Capabilities.declared(params) == Capabilities()
