@@ -22,7 +22,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError
 
 if TYPE_CHECKING:
-    from gptoss_acp.conversation.journal import Record
+    from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.engine.api import Engine, Trace
     from gptoss_acp.protocol.updates import Update
     from gptoss_acp.session import Session
@@ -122,14 +122,14 @@ class Agent:
 
     async def new_session(self, params: Any) -> dict[str, Any]:
         request, servers = await self._opening("NewSessionRequest", params)
-        from gptoss_acp.conversation.journal import Record
+        from gptoss_acp.conversation.journal import Journal
 
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
         stored = self._store.create(**validation.folders(request), config=config)
-        record = Record(stored)
+        journal = Journal(stored)
         async with _freed_on_failure(stored):
-            await record.commit()
-            session = await self._new_session(record, stored.info, servers)
+            await journal.commit()
+            session = await self._new_session(journal, stored.info, servers)
         return self._opened(session, {"sessionId": stored.info.id})
 
     async def load_session(self, params: Any) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class Agent:
         text = prompt_content.text(request.prompt, session.workspace.roots)
         attached = partial(prompt_content.attached, request.prompt, session.workspace)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
-        session.record.note_problem(self._untold)
+        session.journal.note_problem(self._untold)
         self._untold = None
         with self._answering_failures():
             return prompt_response(await session.prompt(text, attached, blocks))
@@ -196,7 +196,7 @@ class Agent:
         session = self._session(request.session_id)
         session.set_mode(validation.mode("modeId", request.mode_id))
         session.updates.config_options(session.config_options())
-        await session.record.commit()
+        await session.journal.commit()
         return {}
 
     async def set_config_option(self, params: Any) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Agent:
                 session.set_context(validation.one_of("value", request.value, CONTEXTS))
             case _:
                 raise validation.invalid("configId", "there is no such option")
-        await session.record.commit()
+        await session.journal.commit()
         return {"configOptions": session.config_options()}
 
     async def cancel(self, params: Any) -> None:
@@ -295,13 +295,13 @@ class Agent:
 
     async def _resume(self, stored: StoredSession, servers: list[Any]) -> tuple[Session, list[Update]]:
         """Return a session that goes on from what is stored, and all that it has shown so far."""
-        from gptoss_acp.conversation.journal import Record
+        from gptoss_acp.conversation.journal import Journal
 
         async with _freed_on_failure(stored):
             shown = await stored.updates()
-            record = Record(stored, shown, await stored.undos())
-            await record.commit()
-            return await self._new_session(record, stored.info, servers), shown
+            journal = Journal(stored, shown, await stored.undos())
+            await journal.commit()
+            return await self._new_session(journal, stored.info, servers), shown
 
     def _opened(self, session: Session, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a request that has opened a session."""
@@ -310,19 +310,19 @@ class Agent:
         asyncio.get_running_loop().call_soon(session.advertise)
         return {**answer, "modes": session.modes(), "configOptions": session.config_options()}
 
-    async def _new_session(self, record: Record, info: Info, servers: list[Any]) -> Session:
-        from gptoss_acp.protocol.editor import Client
+    async def _new_session(self, journal: Journal, info: Info, servers: list[Any]) -> Session:
+        from gptoss_acp.protocol.editor import Editor
         from gptoss_acp.protocol.updates import Updates
         from gptoss_acp.session import Session
         from gptoss_acp.workspace.paths import Roots
         from gptoss_acp.workspace.workspace import Workspace
 
         assert self._connection is not None
-        client = Client(self._connection, info.id, self._client)
-        workspace = Workspace(Roots(Path(info.cwd), [Path(folder) for folder in info.additional]), client)
-        updates = Updates(self._connection, info.id, record.update, shows_compaction=self._client.compaction)
+        face = Editor(self._connection, info.id, self._client)
+        workspace = Workspace(Roots(Path(info.cwd), [Path(folder) for folder in info.additional]), face)
+        updates = Updates(self._connection, info.id, journal.update, shows_compaction=self._client.compaction)
         session = Session(
-            *(workspace, await self._engine_for(record), updates, self._settings, record),
+            *(workspace, await self._engine_for(journal), updates, self._settings, journal),
             models=await self._models(),
             trace=self._trace,
             mcp_servers=servers,
@@ -334,17 +334,17 @@ class Agent:
         """Return what a session can choose from."""
         return [self._engine.model_name, *await asyncio.to_thread(checkpoints.on_this_machine), checkpoints.BUNDLED]
 
-    async def _engine_for(self, record: Record) -> Engine:
+    async def _engine_for(self, journal: Journal) -> Engine:
         """Return the engine of the model that a session has chosen, or ours if that is not on this machine any more."""
         from gptoss_acp.engine.api import EngineError
 
-        chosen = self._engine.other(record.config.get("model", self._engine.model_name))
+        chosen = self._engine.other(journal.config.get("model", self._engine.model_name))
         if chosen is self._engine:
             return chosen
         try:
             await chosen.check_available()
         except EngineError as error:
-            record.note_problem(f"{error} The conversation goes on with {self._engine.model_name}")
+            journal.note_problem(f"{error} The conversation goes on with {self._engine.model_name}")
             return self._engine
         return chosen
 

@@ -13,6 +13,7 @@ from datetime import date
 from itertools import takewhile, zip_longest
 from typing import Literal
 
+from gptoss_acp import tool_description, vocabulary
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded
 
@@ -48,7 +49,7 @@ class Ledger:
     entries: list[Entry] = field(default_factory=list)
 
     def set_prefix(
-        self, instructions: str, tools: Sequence[render.FunctionTool], effort: render.Effort, today: date
+        self, instructions: str, tools: Sequence[tool_description.ToolDescription], effort: render.Effort, today: date
     ) -> None:
         """Render the system and developer entries anew; the rest of the conversation stays as it is."""
         self.prefix = [
@@ -100,7 +101,7 @@ class Ledger:
         self.entries.append(
             Entry(
                 "assistant",
-                (*sampled, encoding.CALL if message.recipient else encoding.END),
+                (*sampled, vocabulary.CALL if message.recipient else vocabulary.END),
                 message.text,
                 message.channel,
                 message.recipient,
@@ -166,5 +167,5 @@ def _result(recipient: str, channel: str, text: str) -> Entry:
 
 
 def _cut_short(channel: str, text: str) -> Entry:
-    tokens = (*render.assistant_start(channel, None, None), *encoding.encode_text(text), encoding.END)
+    tokens = (*render.assistant_start(channel, None, None), *encoding.encode_text(text), vocabulary.END)
     return Entry("assistant", tokens, text, channel, complete=False)

@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +24,7 @@ from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Engine
 from gptoss_acp.rpc import Connection
 from gptoss_acp.settings import Settings
+from gptoss_acp.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ WATCH_SECONDS = 0.4
 LARGEST_LOG = 5 * 2**20
 
 
-def run(settings: Settings, make_engine: Callable[[Settings], Engine]) -> None:
+def run(settings: Settings, make_engine: Callable[[Settings], Engine], trace: Trace | None = None) -> None:
     """Serve one client on stdin and stdout until it is gone, then end the process with code 0."""
     for number in ENDING_SIGNALS:
         signal.signal(number, _exit_at_once)
@@ -43,7 +44,7 @@ def run(settings: Settings, make_engine: Callable[[Settings], Engine]) -> None:
     except OSError:  # no stdin or stdout: nobody to talk to
         os._exit(0)
     set_up_logging(settings.log_level)
-    asyncio.run(_serve(settings, make_engine, read_fd, write_fd))
+    asyncio.run(_serve(settings, make_engine(settings), trace, read_fd, write_fd))
 
 
 def take_stdio() -> tuple[int, int]:
@@ -91,9 +92,7 @@ def _log_file() -> Path:
     return file
 
 
-async def _serve(settings: Settings, make_engine: Callable[[Settings], Engine], read_fd: int, write_fd: int) -> None:
-    engine = make_engine(settings)
-    trace = Trace(settings.trace) if settings.trace else None
+async def _serve(settings: Settings, engine: Engine, trace: Trace | None, read_fd: int, write_fd: int) -> None:
     agent = Agent(engine, settings, trace)
     connection = Connection(
         read_fd,
@@ -155,21 +154,3 @@ async def _abandoned(write_fd: int) -> str:
 
 def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)
-
-
-class Trace:
-    """The debugging record of `--trace`: every line and every token. The only place that shows reasoning."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.expanduser().open("a", encoding="utf-8", buffering=1)
-
-    def line(self, direction: str, line: bytes) -> None:
-        self._file.write(f"{direction} {line.decode(errors='replace')}\n")
-
-    def prompt(self, tokens: Sequence[int]) -> None:
-        self._file.write(f"prompt {' '.join(map(str, tokens))}\n")
-
-    def token(self, token: int) -> None:
-        from gptoss_acp.harmony import encoding
-
-        self._file.write(f"token {token} {encoding.load().decode([token])!r}\n")

@@ -18,24 +18,26 @@ from gptoss_acp import tools
 from gptoss_acp.briefing import agents_md, developer_message
 from gptoss_acp.conversation import ask_model, slash_commands
 from gptoss_acp.conversation.compaction import Compactor
-from gptoss_acp.conversation.journal import Record
-from gptoss_acp.conversation.model import Choice
-from gptoss_acp.conversation.slash_commands import Commands, Given, Heard
+from gptoss_acp.conversation.journal import Heard, Journal
+from gptoss_acp.conversation.model import ChosenModel
+from gptoss_acp.conversation.slash_commands import Commands, Given
+from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace
+from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
 from gptoss_acp.protocol.editor import TurnCancelledError
 from gptoss_acp.protocol.updates import Updates
-from gptoss_acp.settings import Effort, Mode, Settings
+from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.mcp import servers
-from gptoss_acp.tools.permissions import Permissions, as_mode
+from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
-from gptoss_acp.tools.runner import Toolbox
+from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
 from gptoss_acp.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from gptoss_acp.harmony.render import FunctionTool
+    from gptoss_acp.tool_description import ToolDescription
 
 log = logging.getLogger(__name__)
 
@@ -49,37 +51,33 @@ class Session:
         engine: Engine,
         updates: Updates,
         settings: Settings,
-        record: Record,
+        journal: Journal,
         *,
         models: Sequence[str] = (),
         trace: Trace | None = None,
         mcp_servers: Sequence[servers.Configuration] = (),
     ) -> None:
-        self._model = Choice(engine, config_options.as_length(record.config.get("context", "")))
+        self._model = ChosenModel(engine, config_options.as_length(journal.config.get("context", "")))
         self.models = list(dict.fromkeys([engine.model_name, *models]))
         self.updates = updates
         self._settings = settings
         self._trace = trace
-        self.record = record
-        self._ledger = record.ledger
+        self.journal = journal
+        self._ledger = journal.ledger
         cwd = workspace.roots.cwd
         self._instructions = developer_message.compose(cwd, has_tools=True) + agents_md.notes(cwd)
         self._today = datetime.now().astimezone().date()
-        self._effort = config_options.as_effort(record.config.get("effort", "")) or settings.effort
-        self._servers = servers.Servers(mcp_servers, cwd)
+        self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
+        self._servers = servers.Servers(mcp_servers, cwd, tellable)
         self._tools: list[Tool] = list(CODING_TOOLS)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
         self.workspace = workspace
-        self._permissions = Permissions(as_mode(record.config.get("mode", "")) or settings.mode)
-        self._unheard = record.unheard
+        self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._unnoted: list[Sequence[Mapping[str, Any]]] = []
         self._compactor = Compactor(self._ledger, self._model, updates, self._sampling, trace)
-        self._commands = Commands(
-            *(self._compactor, workspace, self._permissions, self, self._unheard),
-            undoable=record.undoable,
-            forget=record.forget,
-        )
+        self._undo = Undo(journal, workspace, self._permissions, updates)
+        self._commands = Commands(self._compactor, journal, self._undo, self)
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
@@ -108,7 +106,7 @@ class Session:
         text = slash_commands.meant(text)
         command = slash_commands.read(text)
         if command is None:
-            self._unheard.append(Heard(text, attached) if attached else Heard(text))
+            self.journal.hear(Heard(text, attached) if attached else Heard(text))
         async with self._turns:
             self._note_prompts()
             try:
@@ -116,7 +114,7 @@ class Session:
                     return Outcome(stop_reason="cancelled")
                 if command is not None:
                     return await self._run(self._obey(command))
-                if self.record.takes_title(title := clip_line(text, ask_model.LONGEST_TITLE)):
+                if self.journal.takes_title(title := clip_line(text, ask_model.LONGEST_TITLE)):
                     self._title_is_provisional = True
                     self.updates.title(title)
                 outcome = await self._run(self._converse())
@@ -124,8 +122,8 @@ class Session:
                     self._name_soon()
                 return outcome
             finally:
-                await self.record.commit()
-                if problem := self.record.take_problem():
+                await self.journal.commit()
+                if problem := self.journal.take_problem():
                     self.updates.message_chunk(str(uuid.uuid4()), problem)
 
     async def prepare(self) -> None:
@@ -149,7 +147,7 @@ class Session:
         async with self._turns:
             if self._naming is not None:
                 await asyncio.wait([self._naming])
-            await self.record.close()
+            await self.journal.close()
 
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""
@@ -167,7 +165,7 @@ class Session:
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""
         self._permissions.mode = mode
-        self.record.set_config(mode=mode)
+        self.journal.set_config(mode=mode)
 
     @property
     def effort(self) -> Effort:
@@ -176,19 +174,19 @@ class Session:
     def set_effort(self, effort: Effort) -> None:
         """Change how hard the model thinks, from its next call on."""
         self._effort = effort
-        self.record.set_config(effort=effort)
+        self.journal.set_config(effort=effort)
         self._write_prefix()
         self._model.read_ahead(self._ledger.tokens())
 
     def set_model(self, engine: Engine) -> None:
         """Let another model go on with the conversation, from the next turn on."""
         self._model.choose(engine)
-        self.record.set_config(model=engine.model_name)
+        self.journal.set_config(model=engine.model_name)
 
     def set_context(self, choice: str) -> None:
         """Change how much of the model's context the conversation may fill, from the next model call on."""
         self._model.longest_context = config_options.as_length(choice)
-        self.record.set_config(context=choice)
+        self.journal.set_config(context=choice)
 
     def modes(self) -> dict[str, Any]:
         """Return the modes in ACP's older form, `SessionModeState`."""
@@ -217,19 +215,20 @@ class Session:
     def _note_prompts(self) -> None:
         # Not when they come: what the turn before has still to say stands before them.
         while self._unnoted:
-            self.record.asked(self._unnoted.pop(0))
+            self.journal.asked(self._unnoted.pop(0))
 
     async def _hear(self) -> None:
         # What was said in prompts that were cancelled before they began is heard with this one.
-        while self._unheard:
-            heard = self._unheard[0]
+        unheard = self.journal.unheard
+        while unheard:
+            heard = unheard[0]
             try:
                 attached = await heard.attached()
             except Exception:
                 log.exception("what a prompt mentions could not be read")
                 attached = ""
             self._ledger.add_user(heard.text + attached)
-            self._unheard.pop(0)
+            unheard.pop(0)
 
     async def _converse(self) -> Outcome:
         await self._servers.settled(servers.PATIENCE_SECONDS)
@@ -239,14 +238,14 @@ class Session:
             self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
         await self._hear()
         identifier = str(uuid.uuid4())
-        before_changes = functools.partial(self.record.before_changes, identifier)
-        toolbox = Toolbox(self.workspace, self._permissions, self.updates, self._tools, before_changes)
-        turn = self._new_turn(toolbox)
+        before_changes = functools.partial(self.journal.before_changes, identifier)
+        runner = Runner(self.workspace, self._permissions, self.updates, self._tools, before_changes)
+        turn = self._new_turn(runner)
         try:
             return await turn.run()
         finally:
-            self._commands.note_turn(identifier, turn.outcome, toolbox.changes)
-            self.record.after_changes(identifier, toolbox.changes)
+            self._commands.last_turn = turn.outcome
+            self._undo.note(identifier, runner.changes)
 
     async def _obey(self, given: Given) -> Outcome:
         outcome = Outcome()
@@ -272,20 +271,20 @@ class Session:
         self._title_is_provisional = False
         if title:
             self.updates.title(title)
-            await self.record.commit()
+            await self.journal.commit()
 
     def _stop_naming(self) -> None:
         if self._naming is not None:
             self._naming.cancel()
 
-    def _new_turn(self, toolbox: Toolbox) -> Turn:
+    def _new_turn(self, runner: Runner) -> Turn:
         settings = self._settings
         constrain = functools.partial(_within_grammar, tools.descriptions(self._tools))
         return Turn(
-            self.record,
+            self.journal,
             self._model,
             self.updates,
-            toolbox,
+            runner,
             self._compactor,
             self._sampling,
             settings.max_turn_requests,
@@ -315,7 +314,7 @@ class Session:
             turn.cancel()
 
 
-def _within_grammar(described: Sequence[FunctionTool], prompt: Sequence[int]) -> Any:
+def _within_grammar(described: Sequence[ToolDescription], prompt: Sequence[int]) -> Any:
     # Imported on the engine's thread: it needs MLX.
     from gptoss_acp.harmony.header_grammar import grammar_of
 

@@ -13,6 +13,16 @@ Effort = Literal["low", "medium", "high"]
 Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
 Switch = Literal["on", "off"]
 
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
+
+MODES: dict[Mode, tuple[str, str]] = {
+    "read-only": ("Read only", "Never changes a file and never runs a command"),
+    "ask": ("Ask", "Reads freely, asks before it changes a file or runs a command"),
+    "auto-edit": ("Auto edit", "Changes files in the working directory without asking, asks before it runs a command"),
+    "full-access": ("Full access", "Changes any file and runs any command without asking"),
+}
+"""Every mode's name and description, from the strictest on."""
+
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
 
@@ -105,6 +115,16 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} cannot be less than 0, as {value} is")
+
+
+def as_effort(name: str) -> Effort | None:
+    """Return the effort of this name, if there is one."""
+    return next((effort for effort in EFFORTS if effort == name), None)
+
+
+def as_mode(name: str) -> Mode | None:
+    """Return the mode of this name, if there is one."""
+    return next((mode for mode in MODES if mode == name), None)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

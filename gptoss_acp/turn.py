@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
-from gptoss_acp.conversation.journal import Record
-from gptoss_acp.conversation.loading import load
+from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.conversation.model import load
 from gptoss_acp.engine.api import Constrain, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
-from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.protocol.editor import TurnCancelledError
 from gptoss_acp.protocol.updates import Updates
-from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Toolbox
+from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
+from gptoss_acp.vocabulary import STOP_IDS
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ class Reply:
 class Turn:
     """One turn of a session, whose ledger already holds the user's message."""
 
-    record: Record
+    journal: Journal
     engine: Model
     updates: Updates
-    toolbox: Toolbox
+    runner: Runner
     compactor: Compactor
     sampling: Sampling
     max_requests: int
@@ -84,7 +84,7 @@ class Turn:
 
     @property
     def ledger(self) -> Ledger:
-        return self.record.ledger
+        return self.journal.ledger
 
     async def run(self) -> Outcome:
         """Run to the end. A cancelled turn ends as `cancelled`, once the engine has let go of it.
@@ -95,7 +95,7 @@ class Turn:
         """
         try:
             await load(self.engine, self.updates)
-            self.toolbox.limit_results(self.engine.context_length)
+            self.runner.limit_results(self.engine.context_length)
             self.outcome.stop_reason = await self._converse()
         except (asyncio.CancelledError, TurnCancelledError):
             self.outcome.stop_reason = "cancelled"
@@ -127,7 +127,7 @@ class Turn:
         if self._compactable and self.compactor.due:
             try:
                 await self.compactor.compact(self.outcome)
-                await self.record.commit()
+                await self.journal.commit()
             except CompactionError as error:
                 log.warning("the conversation was not compacted: %s", error)
                 self._compactable = False
@@ -137,7 +137,7 @@ class Turn:
         result = await self._call.run(message.text)
         self.ledger.add_tool_result(message, self.compactor.fitted(result))
         self._call = self._unanswered = None
-        await self.record.commit()
+        await self.journal.commit()
 
     def _settle_call(self) -> None:
         """End a tool call that was cut short or cancelled.
@@ -171,8 +171,8 @@ class Turn:
                 if reply.call or reply.stopped:
                     reply.limit_reached = False
                     break
-                if self.record.unsafe:
-                    await self.record.commit()
+                if self.journal.unsafe:
+                    await self.journal.commit()
                 self._show_thinking(generation.figures)
                 await self.updates.drain()
         finally:
@@ -190,9 +190,9 @@ class Turn:
                     self._visible = event.visible
                     self._message_id = str(uuid.uuid4())
                     if self._visible:
-                        self.record.begun(event.channel, self._message_id)
+                        self.journal.begun(event.channel, self._message_id)
                     if event.recipient is not None:
-                        self._call = self.toolbox.announce(event.recipient)
+                        self._call = self.runner.announce(event.recipient)
                 case TextDelta():
                     if self._visible:
                         self._show(event.text)
@@ -212,7 +212,7 @@ class Turn:
         else:
             self._settle_call()
         self.ledger.add_sampled(message)
-        self.record.keep()
+        self.journal.keep()
 
     def _note(self, token: int) -> None:
         if self.outcome.first_token_seconds is None:

@@ -21,12 +21,14 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
+from gptoss_acp import vocabulary
 from gptoss_acp.engine import weights
 from gptoss_acp.harmony import encoding, json_grammar
-from gptoss_acp.harmony.encoding import CHANNEL, MESSAGE
 from gptoss_acp.harmony.header_grammar import HeaderGrammar, grammar_of
-from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
+from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools import descriptions
+from gptoss_acp.vocabulary import CHANNEL, MESSAGE
 from tests.support.random_gpt_oss import TOOLS, RandomGptOss, is_well_formed, read, satisfies_schema
 
 STEPS_A_TURN = 6
@@ -61,7 +63,7 @@ def sample_one(model: RandomGptOss, grammar: HeaderGrammar | None, max_tokens: i
     cache = model.make_cache()
     processor = grammar.processor(ASSISTANT_START) if grammar else None
     sampled = list(ASSISTANT_START)
-    while len(sampled) < max_tokens and sampled[-1] not in encoding.STOP_IDS:
+    while len(sampled) < max_tokens and sampled[-1] not in vocabulary.STOP_IDS:
         logits = model(mx.array(sampled[-1:])[None], cache)[:, -1]  # (1, vocabulary)
         if processor is not None:
             logits = processor(mx.array(sampled), logits)
@@ -91,7 +93,7 @@ def measure_build() -> None:
     encoding.load()
     for copies in (1, 10):
         functions = [
-            FunctionTool(f"{tool.name}{copy or ''}", "", tool.parameters)
+            ToolDescription(f"{tool.name}{copy or ''}", "", tool.parameters)
             for copy in range(copies)
             for tool in descriptions()
         ]

@@ -18,14 +18,17 @@ from openai_harmony import (
     ToolDescription,
 )
 
+from gptoss_acp import tool_description, vocabulary
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import INTERRUPTED, Entry, Ledger, begun
 from tests.support.harmony_outputs import ids
 
 TODAY = date(2026, 3, 1)
-READ = render.FunctionTool("read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
-PATCH = render.FunctionTool("apply_patch", "Patch files.", {"type": "string"})
+READ = tool_description.ToolDescription(
+    "read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}}
+)
+PATCH = tool_description.ToolDescription("apply_patch", "Patch files.", {"type": "string"})
 EFFORTS: list[render.Effort] = ["low", "medium", "high"]
 KEEP_ANALYSIS = RenderConversationConfig(auto_drop_analysis=False)
 
@@ -170,18 +173,18 @@ def test_a_whole_turn_is_not_mended() -> None:
 
 
 def test_sampled_ids_are_kept_as_sampled() -> None:
-    tokens = [*ids("<|channel|>final<|message|>"), *ids("Hel"), *ids("lo"), encoding.RETURN]
+    tokens = [*ids("<|channel|>final<|message|>"), *ids("Hel"), *ids("lo"), vocabulary.RETURN]
     parser, ledger = Parser(), Ledger()
     for token in tokens:
         for event in parser.feed(token):
             if isinstance(event, MessageEnded):
                 ledger.add_sampled(event)
-    assert ledger.prompt() == [*render.ASSISTANT_START, *tokens[:-1], encoding.END, *render.ASSISTANT_START]
+    assert ledger.prompt() == [*render.ASSISTANT_START, *tokens[:-1], vocabulary.END, *render.ASSISTANT_START]
 
 
 class Setting(NamedTuple):
     instructions: str
-    tools: list[render.FunctionTool]
+    tools: list[tool_description.ToolDescription]
     effort: render.Effort
     today: date
 
@@ -226,7 +229,10 @@ schemas = st.fixed_dictionaries(
     {"type": st.just("object"), "properties": st.dictionaries(st.text("ab_", min_size=1), st.just({"type": "string"}))}
 )
 tools = st.lists(
-    st.builds(render.FunctionTool, st.text("abz_-.", min_size=1, max_size=9), st.text(max_size=9), schemas), max_size=2
+    st.builds(
+        tool_description.ToolDescription, st.text("abz_-.", min_size=1, max_size=9), st.text(max_size=9), schemas
+    ),
+    max_size=2,
 )
 
 
@@ -261,7 +267,7 @@ class Both:
         self.messages.append(message)
         parser, ended = Parser(), []
         for token in encoding.load().render(message)[2:]:
-            stop = encoding.RETURN if token == encoding.END and message.channel == "final" else token
+            stop = vocabulary.RETURN if token == vocabulary.END and message.channel == "final" else token
             ended += [event for event in parser.feed(stop) if isinstance(event, MessageEnded)]
         self.ledger.add_sampled(ended[0])
         if message.recipient:
@@ -279,11 +285,11 @@ class Both:
         conversation = Conversation.from_messages([*self.prefix, *self.messages])
         rendered = encoding.load().render_conversation_for_completion(conversation, Role.ASSISTANT, KEEP_ANALYSIS)
         assert self.ledger.prompt() == rendered
-        markup = [token for token in rendered if token >= encoding.FIRST_SPECIAL_ID]
+        markup = [token for token in rendered if token >= vocabulary.FIRST_SPECIAL_ID]
         ours = [entry.tokens for entry in (*self.ledger.prefix, *self.ledger.entries)]
-        assert markup.count(encoding.START) == len(ours) + 1, "a text became a message"
+        assert markup.count(vocabulary.START) == len(ours) + 1, "a text became a message"
         for entry in ours:
-            assert sum(token in encoding.MESSAGE_ENDS for token in entry) == 1, "a text ended its message"
+            assert sum(token in vocabulary.MESSAGE_ENDS for token in entry) == 1, "a text ended its message"
 
 
 @settings(max_examples=100, deadline=None, database=None)
@@ -312,12 +318,14 @@ def test_the_prompt_is_what_openai_harmony_renders_after_our_dropping_rule(
 @given(st.lists(st.sampled_from(sorted(encoding.load().special_tokens_set)) | st.text(max_size=5)).map("".join))
 def test_control_tokens_spelt_out_by_users_tools_and_instructions_stay_text(text: str) -> None:
     ledger = Ledger()
-    ledger.set_prefix(text, [render.FunctionTool("x", text, {"type": "object", "description": text})], "low", TODAY)
+    ledger.set_prefix(
+        text, [tool_description.ToolDescription("x", text, {"type": "object", "description": text})], "low", TODAY
+    )
     ledger.add_user(text)
     ledger.add_tool_result(MessageEnded("commentary", "functions.x", None, "{}", (), complete=True), text)
-    controls = [token for token in ledger.prompt() if token >= encoding.FIRST_SPECIAL_ID]
-    message, channelled = [encoding.START, encoding.MESSAGE, encoding.END], [encoding.START, encoding.CHANNEL]
-    assert controls == [*message * 3, *channelled, encoding.MESSAGE, encoding.END, encoding.START]
+    controls = [token for token in ledger.prompt() if token >= vocabulary.FIRST_SPECIAL_ID]
+    message, channelled = [vocabulary.START, vocabulary.MESSAGE, vocabulary.END], [vocabulary.START, vocabulary.CHANNEL]
+    assert controls == [*message * 3, *channelled, vocabulary.MESSAGE, vocabulary.END, vocabulary.START]
 
 
 @settings(max_examples=100, deadline=None, database=None)
@@ -336,7 +344,7 @@ def test_what_openai_harmony_refuses_to_render_is_made_renderable() -> None:
         encoding.load().render(Message.from_role_and_content(Role.USER, broken))
     ledger = Ledger()
     schema = {"description": broken, "default": float("nan")}
-    ledger.set_prefix(broken, [render.FunctionTool("x", broken, schema)], "low", TODAY)
+    ledger.set_prefix(broken, [tool_description.ToolDescription("x", broken, schema)], "low", TODAY)
     ledger.add_user(broken)
     ledger.add_tool_result(MessageEnded("commentary", "functions.x", None, "{}", (), complete=True), broken)
     assert text_of(ledger).count("half \ufffd of a pair") >= 4
@@ -345,4 +353,4 @@ def test_what_openai_harmony_refuses_to_render_is_made_renderable() -> None:
 @pytest.mark.parametrize("name", ["", "two words", "a\nb", "to=user", "a:b", "é", "x" * 101])
 def test_a_tool_whose_name_cannot_stand_in_a_header_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="a tool can't be called"):
-        render.FunctionTool(name, "", {})
+        tool_description.ToolDescription(name, "", {})

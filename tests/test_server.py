@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_acp import server
+from gptoss_acp import server, vocabulary
 from gptoss_acp.harmony import encoding
+from gptoss_acp.trace import Trace
 from tests.support.agent_process import private_environment
 
 # Takes stdio, prints by every way there is, reads what a child may read, and speaks on the private descriptor.
@@ -146,17 +147,17 @@ def test_a_large_log_is_put_aside(root_logger: logging.Logger, tmp_path: Path) -
 
 
 def test_the_trace_has_lines_and_tokens_and_survives_odd_bytes(tmp_path: Path) -> None:
-    trace = server.Trace(tmp_path / "trace")
+    trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
     trace.line("<-", b"\xff")
     trace.line("->", '{"text":"☃"}'.encode())
-    trace.token(encoding.RETURN)
+    trace.token(vocabulary.RETURN)
     trace.token(encoding.encode_text(" notes")[0])
     lines = (tmp_path / "trace").read_text("utf-8").splitlines()
     assert lines == ["<- \ufffd", '-> {"text":"☃"}', "token 200002 '<|return|>'", "token 12870 ' notes'"]
 
 
 def test_the_trace_takes_part_of_a_character(tmp_path: Path) -> None:
-    trace = server.Trace(tmp_path / "trace")
+    trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
     for token in (pieces := encoding.encode_text("🫠")):
         trace.token(token)
     assert len(pieces) > 1
@@ -164,7 +165,7 @@ def test_the_trace_takes_part_of_a_character(tmp_path: Path) -> None:
 
 
 def test_serving_imports_nothing_slow_before_the_first_answer() -> None:
-    program = "import sys; import gptoss_acp.server, gptoss_acp.cli; print(*sys.modules)"
+    program = "import sys; import gptoss_acp.cli.main, gptoss_acp.cli.serve; print(*sys.modules)"
     modules = set(run_python(program).stdout.split())
     assert "gptoss_acp.server" in modules
     assert not modules & {"acp", "pydantic", "mlx", "mlx.core", "mlx_lm", "transformers", "numpy", "openai_harmony"}

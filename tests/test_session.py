@@ -13,14 +13,14 @@ import pytest
 from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
-from gptoss_acp.harmony.encoding import RETURN
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
+from gptoss_acp.vocabulary import RETURN
 from gptoss_acp.workspace import process
-from tests.support.desk import Desk, new_record
+from tests.support.desk import Desk, new_journal
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
 
@@ -128,7 +128,7 @@ class Stage:
             self.engine,
             self.updates,
             Settings(**{"titles": "off", **settings}),
-            new_record(),
+            new_journal(),
         )
 
     def prompt(self, text: str) -> asyncio.Task[Outcome]:
@@ -280,7 +280,7 @@ async def test_the_trace_sees_every_prompt_and_every_token_reasoning_too() -> No
 
     stage, trace = Stage(), Recorder()
     stage.session = Session(
-        Desk(Path("/work")).workspace, stage.engine, stage.updates, Settings(), new_record(), trace=trace
+        Desk(Path("/work")).workspace, stage.engine, stage.updates, Settings(), new_journal(), trace=trace
     )
     calls = [said(thought("hm"), tool_call("f", "{}")), final("Yo")]
     await stage.converse("Hi", *calls)

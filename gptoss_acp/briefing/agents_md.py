@@ -1,19 +1,18 @@
-"""What a project tells every agent: the branch that is checked out, and the AGENTS.md files that hold in a folder.
+"""What a project tells every agent: the AGENTS.md files that hold in a folder.
 
-Knows git's own files, and runs no git. Never waits and never fails: what can't be read is left out. Knows nothing about
-prompts.
+Never waits and never fails: what can't be read is left out. Knows nothing about prompts.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from platformdirs import user_config_path
 
+from gptoss_acp.briefing import git
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import files
 
@@ -22,15 +21,6 @@ log = logging.getLogger(__name__)
 NAME = "AGENTS.md"
 LONGEST_NOTES = 32 * 1024
 """Bytes of all AGENTS.md files together; about 8,000 tokens."""
-
-_ON_BRANCH = re.compile(r"ref: refs/heads/([^\s.]\S{0,249})\n?")
-
-
-def branch(folder: Path) -> str | None:
-    """Return the branch that is checked out in `folder`; None outside a repository, and where no branch is."""
-    repository = _repository(folder)
-    match = _ON_BRANCH.fullmatch(repository[1]) if repository else None
-    return match[1] if match and match[1].isprintable() else None
 
 
 def notes(folder: Path) -> str:
@@ -54,7 +44,7 @@ def notes(folder: Path) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Yield where an AGENTS.md may be, the nearest first, each with the folder that it may not lead out of."""
-    repository = _repository(folder)
+    repository = git.repository(folder)
     root = repository[0] if repository else folder
     for inner in (folder, *folder.parents):
         yield inner / NAME, root
@@ -76,29 +66,3 @@ def _text(file: Path, bounds: Path) -> str:
     except (OSError, ToolError) as error:
         log.warning("%s is left out: %s", file, error)
         return ""
-
-
-def _repository(folder: Path) -> tuple[Path, str] | None:
-    """Return the root of the repository that holds `folder`, and its HEAD.
-
-    As for git, one further up counts only if it is the user's own: anybody can leave one in a shared folder.
-    """
-    for root in (folder, *folder.parents):
-        try:
-            head = _head(root / ".git")
-            own = (root / ".git").stat().st_uid == os.getuid()
-        except (OSError, ToolError):
-            continue
-        return (root, head) if own or root == folder else None
-    return None
-
-
-def _head(git: Path) -> str:
-    # In a worktree and in a submodule .git is a file that says where the repository is (git, gitrepository-layout).
-    if git.is_file():
-        git = git.parent / _read(git).removeprefix("gitdir:").strip()
-    return _read(git / "HEAD")
-
-
-def _read(file: Path) -> str:
-    return files.read_text(Path(os.path.realpath(file)))

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from gptoss_acp.briefing import agents_md
+from gptoss_acp.briefing import git
 
 
 def compose(cwd: Path, *, has_tools: bool) -> str:
@@ -24,7 +24,7 @@ def environment(cwd: Path) -> str:
     """Return the lines that say where the agent works."""
     shell = Path(os.environ.get("SHELL", "/bin/sh")).name
     lines = f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}\n"
-    branch = agents_md.branch(cwd)
+    branch = git.branch(cwd)
     return lines if branch is None else f"{lines}Git branch: {branch}\n"
 
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from gptoss_acp.errors import ToolError
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError
 from gptoss_acp.text import LONGEST_RESULT
-from gptoss_acp.tools import read_file
+from gptoss_acp.tools import list_dir
 from gptoss_acp.workspace import paths
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace
@@ -110,7 +110,7 @@ class _Place:
         """
         if os.path.isdir(self.real):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
             with paths.explained(self.shown):
-                lines = await read_file.entries(self.real)
+                lines = await list_dir.entries(self.real)
         else:
             whole = await workspace.read(self.real)
             lines = whole.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")

@@ -1,17 +1,14 @@
-"""The command line. Without a command it is the agent itself: ACP on stdin and stdout."""
+"""The command line: every command with its arguments. Without one it is the agent itself: ACP on stdin and stdout.
+
+A command's own room is imported when it runs, because an editor waits for the agent's first answer.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from typing import TYPE_CHECKING
+import importlib
 
 from gptoss_acp import __version__, settings
-from gptoss_acp.cli import sessions as sessions_command
-
-if TYPE_CHECKING:
-    from gptoss_acp.engine.api import Engine
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -22,73 +19,44 @@ such as GPTOSS_ACP_MODEL for --model."""
 
 
 def main() -> None:
+    parser = _parser()
+    given = parser.parse_args()
+    chosen = settings.read(parser, vars(given))
+    importlib.import_module(f"gptoss_acp.cli.{given.command}").run(chosen, given)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gptoss-acp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(command="serve")
     settings.add_flags(parser)
-    commands = parser.add_subparsers(dest="command", metavar="command", help="without one: serve an editor")
-    cache = commands.add_parser("cache", help="show or clear the contexts kept on disk")
-    cache.add_argument("--clear", action="store_true", help="delete them")
-    setup = commands.add_parser("setup", help="choose a model that fits this machine, download it and try it")
-    setup.add_argument("--yes", action="store_true", help="take what is recommended without asking")
-    sessions = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
-    sessions_command.add_arguments(sessions)
-    given = parser.parse_args()
-    if given.command == "cache":
-        show_cache(clear=given.clear)
-    elif given.command == "setup":
-        set_up(settings.read(parser, vars(given)), model_given=given.model is not None, ask=not given.yes)
-    elif given.command == "sessions":
-        sessions_command.run(given)
-    else:
-        serve(settings.read(parser, vars(given)))
-
-
-def serve(chosen: settings.Settings) -> None:
-    from gptoss_acp import server
-
-    server.run(chosen, make_engine)
-
-
-def make_engine(chosen: settings.Settings) -> Engine:
-    from gptoss_acp.engine.api import EngineOptions
-    from gptoss_acp.engine.mlx_engine import MlxEngine
-    from gptoss_acp.engine.scripted import ScriptedEngine
-    from gptoss_acp.harmony.encoding import CALL, STOP_IDS
-
-    if chosen.script is not None:
-        return ScriptedEngine(chosen.script, chosen.context_length)
-    options = EngineOptions(
-        stop_tokens=STOP_IDS,
-        branch_tokens=(CALL,),
-        context_length=chosen.context_length,
-        memory_gb=chosen.memory_gb,
-        wired_gb=chosen.wired_gb,
-        disk_gb=chosen.disk_gb,
-        idle_minutes=chosen.idle_minutes,
+    commands = parser.add_subparsers(metavar="command", help="without one: serve an editor")
+    _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
+        "--yes", action="store_true", help="take what is recommended without asking"
     )
-    return MlxEngine(chosen.model, options)
+    _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
+    _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
+        "--clear", action="store_true", help="delete them"
+    )
+    return parser
 
 
-def set_up(chosen: settings.Settings, *, model_given: bool, ask: bool) -> None:
-    from gptoss_acp import server
-    from gptoss_acp.cli import setup
-
-    server.set_up_logging(chosen.log_level)
-    wanted = chosen.model if model_given or chosen.model != settings.Settings.model else None
-    code = setup.run(chosen, make_engine, wanted=wanted, ask=ask)
-    sys.stdout.flush()
-    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what)
+    parser.set_defaults(command=name)
+    return parser
 
 
-def show_cache(*, clear: bool) -> None:
-    from gptoss_acp.engine import snapshot_files
-
-    kept = snapshot_files.files(snapshot_files.folder())
-    size = sum(file.stat().st_size for file in kept)
-    print(f"{len(kept)} contexts, {size / 1e9:.2f} GB, in {snapshot_files.folder()}")
-    if clear:
-        for file in kept:
-            file.unlink(missing_ok=True)
-        print("cleared")
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", help="without one: list")
+    actions.add_parser("list", help="list the sessions, newest first")
+    show = actions.add_parser("show", help="show what a session is")
+    export = actions.add_parser("export", help="write a session's conversation to stdout")
+    export.add_argument("--format", choices=("md", "json"), default="md", help="Markdown (the default) or JSON")
+    delete = actions.add_parser("delete", help="delete sessions")
+    for action, count in ((show, None), (export, None), (delete, "+")):
+        action.add_argument("id", nargs=count, help="a session's id, or how it begins")

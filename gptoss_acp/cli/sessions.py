@@ -1,37 +1,32 @@
-"""`gptoss-acp sessions`: what a person does with stored sessions.
+"""`gptoss-acp sessions`: what a person does with stored sessions, as lines in a terminal or as a Markdown document.
 
-Imported at every start, so it imports what it needs when it runs.
+Knows the store, and the shapes of the updates that a replay sends.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+import re
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-if TYPE_CHECKING:
-    from gptoss_acp.store.archive import Archive
-    from gptoss_acp.store.tables import Info
+from gptoss_acp.settings import Settings
+from gptoss_acp.store import tables
+from gptoss_acp.store.archive import Archive
+from gptoss_acp.store.failures import StoreError
+from gptoss_acp.store.replay import Update
+from gptoss_acp.store.tables import Info, as_time
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="action", help="without one: list")
-    actions.add_parser("list", help="list the sessions, newest first")
-    show = actions.add_parser("show", help="show what a session is")
-    export = actions.add_parser("export", help="write a session's conversation to stdout")
-    export.add_argument("--format", choices=("md", "json"), default="md", help="Markdown (the default) or JSON")
-    delete = actions.add_parser("delete", help="delete sessions")
-    for action, count in ((show, None), (export, None), (delete, "+")):
-        action.add_argument("id", nargs=count, help="a session's id, or how it begins")
+_SPEAKERS = {"user_message_chunk": "User", "agent_message_chunk": "Agent"}
+_MARKS = {"completed": "x", "in_progress": "~"}
 
 
-def run(given: argparse.Namespace) -> None:
+def run(_: Settings, given: argparse.Namespace) -> None:
     """Do what was asked for; a failure ends the program with code 1 and a message."""
-    from gptoss_acp.store.archive import Archive
-    from gptoss_acp.store.failures import StoreError
-
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `| head` works
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     archive = Archive()
@@ -64,8 +59,6 @@ def _list(archive: Archive) -> None:
 
 
 def _show(archive: Archive, session_id: str) -> None:
-    from gptoss_acp.store import tables
-
     info = archive.info(session_id)
     entries, tokens = archive.read(session_id, tables.count)
     facts = {
@@ -82,18 +75,14 @@ def _show(archive: Archive, session_id: str) -> None:
 
 
 def _export(archive: Archive, session_id: str, form: str) -> None:
-    from gptoss_acp.cli import markdown
-
     info, updates = archive.info(session_id), archive.updates(session_id)
     if form == "json":
         print(json.dumps({**_described(info), "updates": updates}, ensure_ascii=False, indent=1))
     else:
-        print(markdown.document(info, updates), end="")
+        print(document(info, updates), end="")
 
 
 def _described(info: Info) -> dict[str, Any]:
-    from gptoss_acp.store.tables import as_time
-
     return {
         "sessionId": info.id,
         "cwd": info.cwd,
@@ -111,8 +100,6 @@ def _the_one(archive: Archive, prefix: str) -> str:
     Raises:
         StoreError: there is none, or more than one.
     """
-    from gptoss_acp.store.failures import StoreError
-
     ids = archive.matching(prefix)
     if len(ids) == 1:
         return ids[0]
@@ -121,8 +108,6 @@ def _the_one(archive: Archive, prefix: str) -> str:
 
 
 def _when(microseconds: int) -> str:
-    from gptoss_acp.store.tables import as_time
-
     return f"{as_time(microseconds).astimezone():%Y-%m-%d %H:%M}"
 
 
@@ -130,3 +115,64 @@ def _line(text: str, limit: int) -> str:
     """Return `text` in one line without control characters, which a terminal would obey."""
     line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def document(info: Info, updates: list[Update]) -> str:
+    """Return the whole conversation, with its tool calls, diffs and plan."""
+    return "\n\n".join([*_head(info), *_body(updates)]) + "\n"
+
+
+def _head(info: Info) -> Iterator[str]:
+    yield f"# {info.title or 'Session'}"
+    facts = {
+        "Session": info.id,
+        "Folders": ", ".join([info.cwd, *info.additional]),
+        "Begun": f"{as_time(info.created):%Y-%m-%d %H:%M} UTC",
+        "Last used": f"{as_time(info.updated):%Y-%m-%d %H:%M} UTC",
+    }
+    yield "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+
+
+def _body(updates: list[Update]) -> Iterator[str]:
+    speaker = None
+    for update in updates:
+        kind = update["sessionUpdate"]
+        if kind in _SPEAKERS:
+            if speaker != _SPEAKERS[kind]:
+                speaker = _SPEAKERS[kind]
+                yield f"## {speaker}"
+            yield _block(update["content"])
+        elif kind in {"tool_call", "tool_call_update"}:
+            speaker = "Agent"
+            yield f"### {' '.join(update.get('title', 'Tool call').split())} ({update['status']})"
+            yield from map(_piece, update.get("content") or ())
+        elif kind == "plan":
+            yield "## Plan"
+            yield "\n".join(f"- [{_MARKS.get(entry['status'], ' ')}] {entry['content']}" for entry in update["entries"])
+
+
+def _piece(piece: dict[str, Any]) -> str:
+    """Return a piece of a tool call's content."""
+    if piece["type"] == "diff":
+        old, new = (piece.get("oldText") or ""), piece["newText"]
+        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), piece["path"], piece["path"], lineterm="")
+        return _fenced("\n".join(lines), "diff")
+    content = piece.get("content", {})
+    return _fenced(content["text"]) if content.get("type") == "text" else _block(content)
+
+
+def _block(content: dict[str, Any]) -> str:
+    """Return a content block: text as it is, embedded text fenced, anything else by its name."""
+    match content:
+        case {"type": "text", "text": text}:
+            return str(text)
+        case {"type": "resource_link", "name": name, "uri": uri}:
+            return f"[{name}]({uri})"
+        case {"type": "resource", "resource": {"uri": uri, "text": text}}:
+            return f"{uri}\n\n{_fenced(text)}"
+    return f"({content.get('type')})"
+
+
+def _fenced(text: str, language: str = "") -> str:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -5,10 +5,11 @@ Knows the terminal, what the machine has and which checkpoints there are. Knows 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.prompt import Prompt
 from rich.table import Table
 
-from gptoss_acp import tools
+from gptoss_acp import server, tools
 from gptoss_acp.briefing import developer_message
+from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
 from gptoss_acp.engine.api import Engine, EngineError, Sampling
 from gptoss_acp.engine.download import download
@@ -30,8 +32,6 @@ from gptoss_acp.settings import Settings
 FIRST_PROMPT = "Say hello in one short sentence."
 FIRST_TOKENS = 300
 POLL_SECONDS = 0.2
-
-MakeEngine = Callable[[Settings], Engine]
 
 WELL_KNOWN = {
     "openai/gpt-oss-20b": "OpenAI's own, experts in 4 bits",
@@ -51,11 +51,17 @@ class Choice:
     present: bool
 
 
-def run(chosen: Settings, make_engine: MakeEngine, *, wanted: str | None, ask: bool) -> int:
-    """Set up a model and return the process's exit code: 0 only once it has answered a first prompt.
+def run(chosen: Settings, given: argparse.Namespace) -> None:
+    """Set up a model, and end the process: with code 0 only once it has answered a first prompt."""
+    server.set_up_logging(chosen.log_level)
+    wanted = chosen.model if given.model is not None or chosen.model != Settings.model else None
+    code = _set_up(chosen, wanted, ask=not given.yes)
+    sys.stdout.flush()
+    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
 
-    `wanted` is the model that was asked for, if one was: nothing else is recommended then.
-    """
+
+def _set_up(chosen: Settings, wanted: str | None, *, ask: bool) -> int:
+    """Return the process's exit code. `wanted` is the model that was asked for: nothing else is recommended then."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         model = _choose(console, wanted, ask=ask)

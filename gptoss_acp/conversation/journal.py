@@ -6,13 +6,12 @@ Knows what belongs together and when it must be safe. Knows nothing about how it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gptoss_acp import ledger
-from gptoss_acp.conversation.slash_commands import Heard, taken_back
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.protocol.updates import Update
 from gptoss_acp.store.recording import StoredSession
@@ -23,7 +22,19 @@ from gptoss_acp.workspace.files import Change
 _LONGEST_BLOCK = 40_000
 
 
-class Record:
+async def _nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the model will be told: a text, and what `attached` then reads to come after it."""
+
+    text: str
+    attached: Callable[[], Awaitable[str]] = _nothing
+
+
+class Journal:
     """A session's record.
 
     `shown` is what the client of an earlier process has seen, `undos` what that process did to files. `unheard` is what
@@ -34,7 +45,7 @@ class Record:
         self.ledger = Ledger(entries=list(stored.entries))
         self.ledger.mend(_texts(shown))
         self.unheard: list[Heard] = []
-        self.undoable = _undoable(undos)
+        self.made_changes = _made_changes(undos)
         self.unsafe = False
         self._stored = stored
         self._title = stored.info.title
@@ -50,6 +61,10 @@ class Record:
     def config(self) -> Mapping[str, Any]:
         """What the session was set to."""
         return self._stored.info.config
+
+    def hear(self, heard: Heard) -> None:
+        """Note what the model is to be told with the next prompt."""
+        self.unheard.append(heard)
 
     def update(self, update: Update) -> None:
         """Note what the client has been sent."""
@@ -110,11 +125,11 @@ class Record:
     def after_changes(self, turn: str, changes: Sequence[Change]) -> None:
         """Note which changes a turn has made of those that it was about to make."""
         if self._noted.pop(turn, []) != changes:
-            self.forget(turn)
+            self.forget_changes(turn)
             if changes:
                 self._stored.add_undo(turn, [asdict(change) for change in changes])
 
-    def forget(self, turn: str) -> None:
+    def forget_changes(self, turn: str) -> None:
         """Note that a turn's changes are taken back."""
         self._stored.drop_undo(turn)
 
@@ -136,12 +151,12 @@ def _texts(updates: Sequence[Update]) -> dict[str, str]:
     return texts
 
 
-def _undoable(undos: Sequence[Undo]) -> dict[str, list[Change]]:
-    """Return by turn what takes back its changes, the last turn's last."""
+def _made_changes(undos: Sequence[Undo]) -> dict[str, list[Change]]:
+    """Return each turn's file changes, the last turn's last."""
     made: dict[str, list[Change]] = {}
     for undo in undos:
         made.setdefault(undo.turn, []).extend(_change(stored) for stored in undo.changes)
-    return {turn: back for turn, changes in made.items() if (back := taken_back(changes))}
+    return made
 
 
 def _change(stored: dict[str, Any]) -> Change:

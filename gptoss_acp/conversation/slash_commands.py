@@ -7,33 +7,18 @@ is heard: that is the session's part.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from gptoss_acp.briefing import developer_message
-from gptoss_acp.conversation import loading
+from gptoss_acp.conversation import model
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
+from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.engine.api import Usage
-from gptoss_acp.errors import ToolError
-from gptoss_acp.harmony.render import FunctionTool
-from gptoss_acp.protocol.config_options import EFFORTS, as_effort
-from gptoss_acp.settings import Effort, Mode
-from gptoss_acp.text import clip_line
-from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
-from gptoss_acp.tools.permissions import MODES, Permissions, as_mode
-from gptoss_acp.tools.registry import Tool
-from gptoss_acp.tools.runner import Toolbox
-from gptoss_acp.workspace.files import Change
-from gptoss_acp.workspace.workspace import Workspace
-
-UNDOABLE_TURNS = 20
-"""How many turns back /undo reaches; each keeps its files' texts in memory."""
+from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
 
 _LONGEST_ARGUMENT = 2_000
-_LONGEST_NAMES = 1_000
 
 _BEGINNING = re.compile(r"/([a-z]+)(?:\s+|$)")
 
@@ -93,18 +78,6 @@ def meant(prompt: str) -> str:
     return developer_message.request("init") if is_init else prompt
 
 
-async def _nothing() -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What the model will be told: a text, and what `attached` then reads to come after it."""
-
-    text: str
-    attached: Callable[[], Awaitable[str]] = _nothing
-
-
 class Options(Protocol):
     """What the user can set for a session."""
 
@@ -123,29 +96,13 @@ class Options(Protocol):
 
 @dataclass(slots=True)
 class Commands:
-    """The commands of one session and what they work on.
-
-    `unheard`: what the model will be told with the next prompt. `undoable`: by turn, what would take back its file
-    changes, the last turn's last; `forget` is told a turn whose changes are taken back. `last_turn`: what its model
-    calls took.
-    """
+    """The commands of one session and what they work on. `last_turn`: what its model calls took."""
 
     compactor: Compactor
-    workspace: Workspace
-    permissions: Permissions
+    journal: Journal
+    undo: Undo
     options: Options
-    unheard: list[Heard]
-    undoable: dict[str, list[Change]]
-    forget: Callable[[str], None]
     last_turn: Usage | None = None
-
-    def note_turn(self, turn: str, usage: Usage, changes: list[Change]) -> None:
-        """Take note of a turn that has ended, however it did."""
-        self.last_turn = usage
-        if back := taken_back(changes):
-            self.undoable[turn] = back
-        while len(self.undoable) > UNDOABLE_TURNS:
-            del self.undoable[next(iter(self.undoable))]
 
     async def obey(self, given: Given, usage: Usage) -> str:
         """Carry out a command and return what to answer. What model calls take is added to `usage`.
@@ -165,7 +122,7 @@ class Commands:
             case "status":
                 answer = self._status()
             case "undo":
-                answer = await self._undo()
+                answer = await self.undo.take_back()
             case "mode":
                 answer = self._mode(argument)
             case _:
@@ -174,7 +131,7 @@ class Commands:
 
     async def _compact(self, keep: str, usage: Usage) -> str:
         compactor = self.compactor
-        await loading.load(compactor.engine, compactor.updates)
+        await model.load(compactor.engine, compactor.updates)
         before = compactor.ledger.length
         try:
             await compactor.compact(usage, keep[:_LONGEST_ARGUMENT])
@@ -186,7 +143,7 @@ class Commands:
     def _clear(self) -> str:
         compactor = self.compactor
         compactor.ledger.entries = []
-        self.unheard.clear()
+        self.journal.unheard.clear()
         if context := compactor.engine.context_length:
             compactor.updates.usage(compactor.ledger.length, context)
         return "The conversation is cleared: the model remembers nothing of it. Files stay as they are."
@@ -205,50 +162,6 @@ class Commands:
         if engine.memory_bytes:
             lines.append(f"Memory: {engine.memory_bytes / 1e9:.2f} GB for the model and its contexts")
         return "\n".join(f"- {line}" for line in lines)
-
-    async def _undo(self) -> str:
-        if not self.undoable:
-            return "There is nothing to take back: no file was changed by apply_patch."
-        turn, changes = next(reversed(self.undoable.items()))
-        # A process that was killed may have been about to make them.
-        changes = [change for change in changes if await self.workspace.read_if_there(change.path) != change.after]
-        if not changes:
-            self._forget(turn)
-            return "Of the last changes nothing is left to take back. Send `/undo` again for those before."
-        described = FunctionTool("undo", "", {"type": "object"})
-        tool = Tool(described, self._undoing(changes), Arguments.of, "edit", "Undo the last changes")
-        toolbox = Toolbox(self.workspace, self.permissions, self.compactor.updates, [tool])
-        result = await toolbox.announce("functions.undo").run("{}")
-        if not toolbox.changes:
-            return f"Nothing was taken back: {result.removeprefix('Error: ')}"
-        self._forget(turn)
-        # The model takes its changes for made until it is told.
-        names = clip_line(", ".join(self._shown(change.path) for change in changes), _LONGEST_NAMES)
-        self.unheard.append(Heard(f"I have taken back your last changes to these files: {names}"))
-        return result
-
-    def _forget(self, turn: str) -> None:
-        del self.undoable[turn]
-        self.forget(turn)
-
-    def _undoing(self, changes: Sequence[Change]) -> Callable[[Any, Call], Awaitable[str]]:
-        async def undo(_: Arguments, call: Call) -> str:
-            changed = [
-                self._shown(change.path)
-                for change in changes
-                if await self.workspace.read_if_there(change.path) != change.before
-            ]
-            if changed:
-                names = clip_line(", ".join(changed), _LONGEST_NAMES)
-                raise ToolError(f"changed since then: {names}")
-            await call.edit(changes)
-            lines = [
-                f"- {self._shown(change.path)}: {'removed' if change.after is None else 'as before'}"
-                for change in changes
-            ]
-            return "\n".join(["Took back the file changes of the last turn that made any:", *lines])
-
-        return undo
 
     def _mode(self, name: str) -> str:
         mode = as_mode(name)
@@ -274,22 +187,6 @@ class Commands:
 
     def _tell_options(self) -> None:
         self.compactor.updates.config_options(self.options.config_options())
-
-    def _shown(self, path: Path) -> str:
-        return self.workspace.roots.shown(path)
-
-
-def taken_back(changes: Sequence[Change]) -> list[Change]:
-    """Return what takes back `changes`, made one after another: one change a file, new files before those that go."""
-    net: dict[Path, Change] = {}
-    for change in changes:
-        back = change.reversed()
-        if earlier := net.get(change.path):
-            mode = back.mode if earlier.mode is None else earlier.mode
-            back = Change(change.path, back.before, earlier.after, mode=mode)
-        net[change.path] = back
-    changed = [change for change in net.values() if change.before != change.after]
-    return sorted(changed, key=lambda change: change.after is None)
 
 
 def _share(usage: Usage) -> str:

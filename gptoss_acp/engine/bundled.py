@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gptoss_acp.harmony import encoding
+from gptoss_acp import vocabulary
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -27,18 +27,18 @@ Ids = npt.NDArray[np.int32]
 SIGNS = b"/_.-\"`'(=:@$#\\*[{<+,!|>~&;%?)]\t"
 PREFIXES = 2 + len(SIGNS)
 FORMS = 11
-HOPELESS_ID = encoding.FIRST_SPECIAL_ID
+HOPELESS_ID = vocabulary.FIRST_SPECIAL_ID
 """An id that no text holds: training teaches that it never comes, and every other unused special id shares its row."""
 
 USED_SPECIAL_IDS = (
     HOPELESS_ID,
-    encoding.RETURN,
-    encoding.CONSTRAIN,
-    encoding.CHANNEL,
-    encoding.START,
-    encoding.END,
-    encoding.MESSAGE,
-    encoding.CALL,
+    vocabulary.RETURN,
+    vocabulary.CONSTRAIN,
+    vocabulary.CHANNEL,
+    vocabulary.START,
+    vocabulary.END,
+    vocabulary.MESSAGE,
+    vocabulary.CALL,
 )
 
 _CODE_SEED = 777
@@ -95,11 +95,11 @@ def random_codes(generator: np.random.PCG64, count: int, width: int) -> Array:
 def features() -> Features:
     """Return the features of all ids, from the bytes that they stand for."""
     known: dict[bytes, int] = {}
-    core = np.zeros(encoding.VOCABULARY_SIZE, np.int32)
-    prefix = np.zeros(encoding.VOCABULARY_SIZE, np.int32)
-    form = np.zeros(encoding.VOCABULARY_SIZE, np.int32)
+    core = np.zeros(vocabulary.VOCABULARY_SIZE, np.int32)
+    prefix = np.zeros(vocabulary.VOCABULARY_SIZE, np.int32)
+    form = np.zeros(vocabulary.VOCABULARY_SIZE, np.int32)
     cores, prefixes, forms = [], [], []
-    for text in encoding.token_bytes():
+    for text in vocabulary.token_bytes():
         kind = _prefix(text)
         rest = text[1:] if kind else text
         cores.append(known.setdefault(rest, len(known)))
@@ -107,7 +107,7 @@ def features() -> Features:
         forms.append(_form(rest))
     ordinary = len(cores)
     core[:ordinary], prefix[:ordinary], form[:ordinary] = cores, prefixes, forms
-    specials = encoding.VOCABULARY_SIZE - ordinary
+    specials = vocabulary.VOCABULARY_SIZE - ordinary
     core[ordinary:] = np.arange(len(known), len(known) + specials)
     return Features(core, prefix, form, len(known) + specials)
 
@@ -116,7 +116,7 @@ def _rows(codes: Array, mapping: Array, prefix: Array, form: Array) -> Array:
     ids = features()
     rows: Array = np.take(codes @ mapping, ids.core, axis=0)
     rows += (prefix[:, None] + form).reshape(PREFIXES * FORMS, -1)[ids.prefix * FORMS + ids.form]
-    unused = np.arange(encoding.FIRST_SPECIAL_ID, encoding.VOCABULARY_SIZE)
+    unused = np.arange(vocabulary.FIRST_SPECIAL_ID, vocabulary.VOCABULARY_SIZE)
     rows[unused[~np.isin(unused, USED_SPECIAL_IDS)]] = rows[HOPELESS_ID]
     return rows
 

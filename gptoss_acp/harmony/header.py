@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal, cast
 
-from gptoss_acp.harmony import encoding
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony.render import ASSISTANT_START
 
 Channel = Literal["analysis", "commentary", "final"]
@@ -20,7 +20,7 @@ CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
 # A header is read as text. Control characters stand for the control tokens; one that counts as a blank stands behind
 # a channel's name where its last token ends, for in `final` and `Hello` without `<|message|>` nothing else would.
 _START, _CHANNEL, _CONSTRAIN, _NAME_END = "\x01", "\x02", "\x03", "\x1f"
-_MARKS = {encoding.START: b"\x01", encoding.CHANNEL: b"\x02", encoding.CONSTRAIN: b"\x03"}
+_MARKS = {vocabulary.START: b"\x01", vocabulary.CHANNEL: b"\x02", vocabulary.CONSTRAIN: b"\x03"}
 _MARK_BYTES = b"\x01\x02\x03\x1f"
 _CHANNEL_BYTES = {name.encode() for name in CHANNELS}
 
@@ -84,9 +84,9 @@ def _text(tokens: Iterable[int]) -> str:
     for token in tokens:
         if token in _MARKS:
             pieces.append(_MARKS[token])
-            name = b"" if token == encoding.CHANNEL else None
+            name = b"" if token == vocabulary.CHANNEL else None
             continue
-        piece = encoding.token_bytes()[token].translate(None, _MARK_BYTES)
+        piece = vocabulary.token_bytes()[token].translate(None, _MARK_BYTES)
         pieces.append(piece)
         if name is not None:
             name += piece

@@ -20,9 +20,11 @@ import mlx.core as mx
 import numpy as np
 from llguidance import LLMatcher
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, json_grammar
-from gptoss_acp.harmony.encoding import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
-from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
+from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 
 _ASSISTANT = ASSISTANT_START[1]
 
@@ -39,7 +41,7 @@ Part = str | int
 """A piece of a header: text, or a control id. Text never turns into a control id, whatever a tool is called."""
 
 
-def grammar_of(tools: Sequence[FunctionTool]) -> HeaderGrammar:
+def grammar_of(tools: Sequence[ToolDescription]) -> HeaderGrammar:
     """Return the grammar of a session that has `tools`; the same tools get the same grammar."""
     return _grammar_of(tuple((tool.name, _argument_schema(tool)) for tool in tools))
 
@@ -49,7 +51,7 @@ def _grammar_of(tools: tuple[tuple[str, str | None], ...]) -> HeaderGrammar:
     return HeaderGrammar(tools)
 
 
-def _argument_schema(tool: FunctionTool) -> str | None:
+def _argument_schema(tool: ToolDescription) -> str | None:
     """Return the schema to hold the arguments to, or None for free text, such as a patch."""
     return json.dumps(tool.parameters) if tool.parameters.get("type") == "object" else None
 
@@ -109,7 +111,7 @@ class HeaderGrammar:
         """
         if token in self.edges[state]:
             return self.edges[state][token]
-        if state in self.contents and token < encoding.FIRST_SPECIAL_ID:
+        if state in self.contents and token < vocabulary.FIRST_SPECIAL_ID:
             return state
         raise ValueError(f"token {token} is not allowed here")
 
@@ -152,16 +154,16 @@ class HeaderGrammar:
     def _lay_out_tables(self) -> None:
         # Ids that lead nowhere share label 0. Many states allow the same ids, so masks are fewer than states.
         labelled = sorted({token for edges in self.edges for token in edges})
-        label = np.zeros(encoding.VOCABULARY_SIZE, np.int32)
+        label = np.zeros(vocabulary.VOCABULARY_SIZE, np.int32)
         label[labelled] = np.arange(1, len(labelled) + 1)
         following = np.repeat(np.arange(len(self.edges), dtype=np.int32)[:, None], len(labelled) + 1, axis=1)
         for state, edges in enumerate(self.edges):
             following[state, label[list(edges)]] = list(edges.values())
         kinds = [(state in self.contents, frozenset(edges)) for state, edges in enumerate(self.edges)]
         rows = {kind: row for row, kind in enumerate(dict.fromkeys(kinds))}
-        masks = np.zeros((len(rows), encoding.VOCABULARY_SIZE), np.bool_)
+        masks = np.zeros((len(rows), vocabulary.VOCABULARY_SIZE), np.bool_)
         for (is_content, tokens), row in rows.items():
-            masks[row, : encoding.FIRST_SPECIAL_ID] = is_content
+            masks[row, : vocabulary.FIRST_SPECIAL_ID] = is_content
             masks[row, list(tokens)] = True
         self._label = mx.array(label)
         self._next = mx.array(following)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def tokenizer() -> LLTokenizer:
     The first call takes about a second on a slow core and holds the interpreter lock meanwhile, so it is better made
     while a model loads than in the middle of a generation.
     """
-    return LLTokenizer(TokenizerWrapper(_Vocabulary()), n_vocab=encoding.VOCABULARY_SIZE, eos_token=encoding.CALL)
+    return LLTokenizer(TokenizerWrapper(_Vocabulary()), n_vocab=vocabulary.VOCABULARY_SIZE, eos_token=vocabulary.CALL)
 
 
 def matcher(schema: str) -> LLMatcher | None:
@@ -53,12 +54,12 @@ def _compile(schema: str) -> LLMatcher | None:
 class _Vocabulary:
     """What TokenizerWrapper asks of a tokenizer. Special ids have no text, so no JSON can hold them."""
 
-    eos_token_id = encoding.CALL
+    eos_token_id = vocabulary.CALL
     bos_token_id = None
 
     def __init__(self) -> None:
-        self.special_token_ids = list(range(encoding.FIRST_SPECIAL_ID, encoding.VOCABULARY_SIZE))
-        self.tokens = encoding.token_bytes() + [b"<|special|>"] * len(self.special_token_ids)
+        self.special_token_ids = list(range(vocabulary.FIRST_SPECIAL_ID, vocabulary.VOCABULARY_SIZE))
+        self.tokens = vocabulary.token_bytes() + [b"<|special|>"] * len(self.special_token_ids)
 
     def __call__(self, text: bytes) -> list[int]:
         return encoding.encode_text(text.decode("utf-8"))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, header, render
 from gptoss_acp.harmony.header import Channel, Header
 from gptoss_acp.harmony.repetition import repeated_block, without_repetition
@@ -109,13 +110,13 @@ class Parser:
     # Each method below is a state: what it makes of the next id.
 
     def _take_header(self, token: int) -> list[Event]:
-        if token == encoding.MESSAGE:
+        if token == vocabulary.MESSAGE:
             return self._start(header.read(self._header))
-        if token == encoding.START:
+        if token == vocabulary.START:
             return self._take_start()
-        if token in encoding.MESSAGE_ENDS:
+        if token in vocabulary.MESSAGE_ENDS:
             return self._end_without_message(token)
-        if _is_ordinary(token) or token in {encoding.CHANNEL, encoding.CONSTRAIN}:
+        if _is_ordinary(token) or token in {vocabulary.CHANNEL, vocabulary.CONSTRAIN}:
             self._header.append(token)
         if len(self._header) > _LONGEST_HEADER:
             return self._start_without_message()
@@ -123,11 +124,11 @@ class Parser:
 
     def _take_start(self) -> list[Event]:
         events: list[Event] = []
-        if encoding.CHANNEL not in self._header or len(self._header) > _LONGEST_HEADER:
+        if vocabulary.CHANNEL not in self._header or len(self._header) > _LONGEST_HEADER:
             self._header = []  # plain text between messages, or starts without end
         elif header.read(self._header, message_missing=True).content:
-            events = self._end_without_message(encoding.END)
-        self._header.append(encoding.START)
+            events = self._end_without_message(vocabulary.END)
+        self._header.append(vocabulary.START)
         self._speaker = b""
         self._take = self._take_speaker
         return events
@@ -137,7 +138,7 @@ class Parser:
             self._take = self._take_header
             return self._take_header(token)
         self._header.append(token)
-        self._speaker += encoding.token_bytes()[token]
+        self._speaker += vocabulary.token_bytes()[token]
         speaker = self._speaker.strip().lower()
         if speaker.startswith(_ASSISTANT) or len(self._speaker) > _LONGEST_HEADER:
             self._take = self._take_header
@@ -159,11 +160,11 @@ class Parser:
         return events
 
     def _take_control(self, token: int) -> list[Event]:
-        if token in encoding.MESSAGE_ENDS:
+        if token in vocabulary.MESSAGE_ENDS:
             return self._end(token, complete=True)
-        if token == encoding.START:
-            return self._end(encoding.END, complete=True) + self._take_start()
-        if token == encoding.CHANNEL:
+        if token == vocabulary.START:
+            return self._end(vocabulary.END, complete=True) + self._take_start()
+        if token == vocabulary.CHANNEL:
             self._take = self._take_after_channel
         return []
 
@@ -172,8 +173,8 @@ class Parser:
         self._take = self._take_content
         if not (_is_ordinary(token) and header.closest_channel(encoding.decode_text([token]))):
             return self._take_content(token)
-        events = self._end(encoding.END, complete=True)
-        self._header = [encoding.CHANNEL, token]
+        events = self._end(vocabulary.END, complete=True)
+        self._header = [vocabulary.CHANNEL, token]
         return events
 
     def _take_nothing(self, _token: int) -> list[Event]:
@@ -184,7 +185,7 @@ class Parser:
         self._started = MessageStarted(channel, found.recipient)
         self._content_type = found.content_type
         if found.well_formed:
-            self._start_tokens = [*self._header, encoding.MESSAGE]
+            self._start_tokens = [*self._header, vocabulary.MESSAGE]
         else:
             self._start_tokens = render.assistant_start(channel, found.recipient, found.content_type)
         self._content, self._text = encoding.encode_text(found.content), [found.content]
@@ -194,7 +195,7 @@ class Parser:
         return [self._started, TextDelta(found.content)] if found.content else [self._started]
 
     def _start_without_message(self) -> list[Event]:
-        if encoding.CHANNEL in self._header:
+        if vocabulary.CHANNEL in self._header:
             return self._start(header.read(self._header, message_missing=True))
         self._header = []  # plain text between messages
         return []
@@ -236,4 +237,4 @@ class Parser:
 
 
 def _is_ordinary(token: int) -> bool:
-    return 0 <= token < encoding.FIRST_SPECIAL_ID
+    return 0 <= token < vocabulary.FIRST_SPECIAL_ID

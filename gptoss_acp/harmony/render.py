@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
@@ -20,49 +19,30 @@ from openai_harmony import (
     RenderOptions,
     Role,
     SystemContent,
-    ToolDescription,
 )
+from openai_harmony import ToolDescription as HarmonyTool
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
+from gptoss_acp.tool_description import ToolDescription
 
 Effort = Literal["low", "medium", "high"]
 
-ASSISTANT_START = (encoding.START, 173781)
+ASSISTANT_START = (vocabulary.START, 173781)
 """`<|start|>assistant`: what the model is given to speak."""
 
-FINAL_START = (encoding.CHANNEL, 17196, encoding.MESSAGE)
+FINAL_START = (vocabulary.CHANNEL, 17196, vocabulary.MESSAGE)
 """`<|channel|>final<|message|>`: given after it, the model can only answer."""
 
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class FunctionTool:
-    """A tool as the model is told of it; `parameters` is a JSON schema.
-
-    Raises:
-        ValueError: the name could not stand in a header, where the model has to write it.
-    """
-
-    name: str
-    description: str
-    parameters: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        if not _TOOL_NAME.fullmatch(self.name):
-            raise ValueError(
-                f"a tool can't be called {self.name!r}: letters, digits, `_`, `-` and `.` only, 100 at most"
-            )
-
-
-def tool_of_others(name: str, description: str, parameters: dict[str, Any]) -> FunctionTool:
+def tellable(tool: ToolDescription) -> ToolDescription:
     """Return a tool that others have described: one that takes any object, where its parameters can't be rendered."""
-    tool = FunctionTool(name, description, parameters)
     try:
         developer("", [tool])
     except (ValueError, RecursionError):
-        return FunctionTool(name, description, {"type": "object"})
+        return ToolDescription(tool.name, tool.description, {"type": "object"})
     return tool
 
 
@@ -76,13 +56,12 @@ def system(effort: Effort, today: date, *, has_tools: bool) -> list[int]:
     return _render(Message.from_role_and_content(Role.SYSTEM, content), has_tools=has_tools)
 
 
-def developer(instructions: str, tools: Sequence[FunctionTool]) -> list[int]:
+def developer(instructions: str, tools: Sequence[ToolDescription]) -> list[int]:
     """Render the developer message: instructions, then the tools in namespace `functions`."""
     content = DeveloperContent.new().with_instructions(_encodable(instructions))
     if tools:
         descriptions = [
-            ToolDescription.new(tool.name, _encodable(tool.description), _encodable_json(tool.parameters))
-            for tool in tools
+            HarmonyTool.new(tool.name, _encodable(tool.description), _encodable_json(tool.parameters)) for tool in tools
         ]
         content = content.with_function_tools(descriptions)
     return _render(Message.from_role_and_content(Role.DEVELOPER, content))

@@ -6,22 +6,14 @@ Knows every choice with its name. Knows nothing about what comes of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.settings import Effort, Mode
-from gptoss_acp.tools.permissions import MODES
-
-EFFORTS: tuple[Effort, ...] = get_args(Effort)
+from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode
 
 WHOLE_CONTEXT = "all"
 CONTEXTS = (WHOLE_CONTEXT, "8192", "16384", "32768", "65536")
 """Tokens. What the model and --context-length allow is the limit in any case."""
-
-
-def as_effort(name: str) -> Effort | None:
-    """Return the effort of this name, if there is one."""
-    return next((effort for effort in EFFORTS if effort == name), None)
 
 
 def as_length(context: str) -> int | None:

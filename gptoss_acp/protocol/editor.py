@@ -31,7 +31,7 @@ class TurnCancelledError(Exception):
     """The user has cancelled the turn by way of the permission request (ACP, tool-calls, `cancelled` outcome)."""
 
 
-class Client:
+class Editor:
     """The client of one session. Where it fails, or answers otherwise than agreed, every method raises ToolError."""
 
     def __init__(self, connection: Connection, session_id: str, capabilities: Capabilities) -> None:

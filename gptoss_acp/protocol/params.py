@@ -51,7 +51,7 @@ def folders(request: Any) -> dict[str, Any]:
 
 
 def mode(field: str, name: str) -> Mode:
-    from gptoss_acp.tools.permissions import MODES, as_mode
+    from gptoss_acp.settings import MODES, as_mode
 
     known = as_mode(name)
     if known is None:
@@ -60,7 +60,7 @@ def mode(field: str, name: str) -> Mode:
 
 
 def effort(field: str, name: str) -> Effort:
-    from gptoss_acp.protocol.config_options import EFFORTS, as_effort
+    from gptoss_acp.settings import EFFORTS, as_effort
 
     known = as_effort(name)
     if known is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gptoss_acp.harmony.render import FunctionTool
+from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 
 
-def descriptions(tools: Sequence[Tool] = CODING_TOOLS) -> list[FunctionTool]:
+def descriptions(tools: Sequence[Tool] = CODING_TOOLS) -> list[ToolDescription]:
     """Return what the model is told of `tools`, in the order in which the developer message lists them."""
     return [tool.description for tool in tools]

@@ -217,7 +217,7 @@ class Call:
             {"optionId": "allow-always", "name": clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
             {"optionId": "reject-once", "name": "Reject", "kind": "reject_once"},
         ]
-        chosen = await self.workspace.client.request_permission(tool_call, options)
+        chosen = await self.workspace.face.request_permission(tool_call, options)
         if chosen == "allow-always":
             self.permissions.grant(ask)
         elif chosen != "allow-once":

@@ -9,17 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from gptoss_acp.settings import Mode
-
-MODES: dict[Mode, tuple[str, str]] = {
-    "read-only": ("Read only", "Never changes a file and never runs a command"),
-    "ask": ("Ask", "Reads freely, asks before it changes a file or runs a command"),
-    "auto-edit": ("Auto edit", "Changes files in the working directory without asking, asks before it runs a command"),
-    "full-access": ("Full access", "Changes any file and runs any command without asking"),
-}
-"""Every mode's name and description, from the strictest on."""
 
 _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "csh", "tcsh", "pwsh", "powershell", "cmd", "busybox"}
 _RUNNERS = _SHELLS | {
@@ -165,8 +156,3 @@ def remembered_program(command: Sequence[str]) -> tuple[str, str] | None:
     if carries or argument.startswith("-") or "=" in program:
         return None
     return program, argument
-
-
-def as_mode(name: str) -> Mode | None:
-    """Return the mode of this name, if there is one."""
-    return next((mode for mode in get_args(Mode) if mode == name), None)

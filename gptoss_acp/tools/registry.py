@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gptoss_acp.harmony.render import FunctionTool
-from gptoss_acp.tools import read_file, shell
+from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tools import apply_patch, list_dir, read_file, search, shell, update_plan
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.tools.call import Call, Result
 
@@ -23,7 +23,7 @@ class Tool:
     `arguments` reads the object that the model has given; without it the tool takes one string.
     """
 
-    description: FunctionTool
+    description: ToolDescription
     function: Callable[[Any, Call], Awaitable[str | Result]]
     arguments: Callable[[dict[str, Any]], Any] | None
     kind: str
@@ -39,16 +39,16 @@ def _tool(
 ) -> Tool:
     """Return a tool of ours; the model is told the function's docstring."""
     schema = {"type": "string"} if arguments is None else arguments.told_schema()
-    description = FunctionTool(function.__name__, inspect.getdoc(function) or "", schema)
+    description = ToolDescription(function.__name__, inspect.getdoc(function) or "", schema)
     return Tool(description, function, arguments and arguments.of, kind, title)
 
 
 CODING_TOOLS = (
     _tool(read_file.read_file, read_file.ReadFile, "read", "Read a file"),
-    _tool(read_file.list_dir, read_file.ListDir, "read", "List a folder"),
-    _tool(read_file.search, read_file.Search, "search", "Search"),
-    _tool(shell.apply_patch, None, "edit", "Edit files"),
+    _tool(list_dir.list_dir, list_dir.ListDir, "read", "List a folder"),
+    _tool(search.search, search.Search, "search", "Search"),
+    _tool(apply_patch.apply_patch, None, "edit", "Edit files"),
     _tool(shell.shell, shell.Shell, "execute", "Run a command"),
-    _tool(shell.update_plan, shell.UpdatePlan, "think", "Update the plan"),
+    _tool(update_plan.update_plan, update_plan.UpdatePlan, "think", "Update the plan"),
 )
 """In the order in which the developer message lists them."""

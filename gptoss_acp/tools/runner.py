@@ -29,7 +29,7 @@ CANCELLED = "Error: cancelled by the user."
 MOST_REPETITIONS = 2
 
 
-class Toolbox:
+class Runner:
     """The tools of one turn. `changes` are those that its calls have made to files, in their order.
 
     `before_changes` is awaited before any is made.
@@ -110,8 +110,8 @@ class Toolbox:
 class AnnouncedCall:
     """A tool call that the editor knows of: it is run or abandoned, and shown to end either way."""
 
-    def __init__(self, toolbox: Toolbox, call: Call, recipient: str) -> None:
-        self._toolbox = toolbox
+    def __init__(self, runner: Runner, call: Call, recipient: str) -> None:
+        self._toolbox = runner
         self._call = call
         self._recipient = recipient
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.editor import LONGEST_WRITE, Client
+from gptoss_acp.protocol.editor import LONGEST_WRITE, Editor
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import files, paths, process
@@ -29,9 +29,9 @@ _TERMINAL_VARIABLES = {"PAGER": "cat", "GIT_PAGER": "cat"}
 class Workspace:
     """The roots of a session and how to work in them."""
 
-    def __init__(self, roots: paths.Roots, client: Client) -> None:
+    def __init__(self, roots: paths.Roots, face: Editor) -> None:
         self.roots = roots
-        self.client = client
+        self.face = face
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, set[int]] = {}  # the hashes of what the disk has had, as far as it was looked at
 
@@ -54,10 +54,10 @@ class Workspace:
         """
         with paths.explained(self.roots.shown(real)):
             on_disk = await asyncio.to_thread(_read_disk, real)
-        if not self.client.capabilities.read:
+        if not self.face.capabilities.read:
             return on_disk
         try:
-            in_editor = await self.client.read_text_file(real)
+            in_editor = await self.face.read_text_file(real)
         except ToolError:
             return on_disk
         if on_disk is None:
@@ -93,8 +93,8 @@ class Workspace:
             pass
         await asyncio.to_thread(self._look_again)
         with self._working():
-            if self.client.capabilities.terminal:
-                return await self.client.run_in_terminal(
+            if self.face.capabilities.terminal:
+                return await self.face.run_in_terminal(
                     command, cwd, _TERMINAL_VARIABLES, on_terminal=on_terminal, on_output=on_output
                 )
             return await process.run(command, cwd, await process.environment(), on_output)
@@ -119,7 +119,7 @@ class Workspace:
         assert change.after is not None
         made.append(change)  # already now: an editor that fails may have written all the same
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
-            await self.client.write_text_file(change.path, change.after)
+            await self.face.write_text_file(change.path, change.after)
         with contextlib.suppress(OSError, ToolError):
             if (saved := _read_disk(change.path)) not in {None, change.before}:
                 made[-1] = replace(change, after=saved)
@@ -127,7 +127,7 @@ class Workspace:
     def _suits_editor(self, change: Change) -> bool:
         """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
         return (
-            self.client.capabilities.write
+            self.face.capabilities.write
             and change.after is not None
             and change.moved_from is None
             and change.mode is None

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.figures import BenchError
 from benchmark.prompts import opening
+from gptoss_acp import vocabulary
 from gptoss_acp.engine import bundled, checkpoints
 from gptoss_acp.harmony import encoding
 
@@ -27,13 +28,13 @@ _PIECES = (
 """How o200k cuts a text into pieces before it merges bytes (openai/tiktoken, tiktoken_ext/openai_public.py)."""
 
 _SPECIALS = {
-    encoding.RETURN: "<|return|>",
-    encoding.CONSTRAIN: "<|constrain|>",
-    encoding.CHANNEL: "<|channel|>",
-    encoding.START: "<|start|>",
-    encoding.END: "<|end|>",
-    encoding.MESSAGE: "<|message|>",
-    encoding.CALL: "<|call|>",
+    vocabulary.RETURN: "<|return|>",
+    vocabulary.CONSTRAIN: "<|constrain|>",
+    vocabulary.CHANNEL: "<|channel|>",
+    vocabulary.START: "<|start|>",
+    vocabulary.END: "<|end|>",
+    vocabulary.MESSAGE: "<|message|>",
+    vocabulary.CALL: "<|call|>",
     199998: "<|startoftext|>",
     199999: "<|endoftext|>",
 }
@@ -90,8 +91,8 @@ def _config(model: str) -> dict[str, Any]:
 def _write_tokenizer(folder: Path) -> None:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    vocabulary, merges = _vocabulary()
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
+    ids, merges = _vocabulary()
+    tokenizer = Tokenizer(models.BPE(ids, merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex("|".join(_PIECES)), "isolated"),
@@ -99,7 +100,7 @@ def _write_tokenizer(folder: Path) -> None:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    specials = [_SPECIALS.get(token, f"<|reserved_{token}|>") for token in range(encoding.FIRST_SPECIAL_ID, 200_019)]
+    specials = [_SPECIALS.get(token, f"<|reserved_{token}|>") for token in range(vocabulary.FIRST_SPECIAL_ID, 200_019)]
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
     text = "Hello, it's 12345 o'clock.\n\n  Grüße: 你好 <|start|>"
     if tokenizer.encode(text).ids != encoding.load().encode(text, allowed_special="all"):
@@ -117,7 +118,7 @@ def _write_tokenizer(folder: Path) -> None:
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return the ids of all tokens, and the merges that make them, in byte-level BPE's letters for bytes."""
     letters = _byte_letters()
-    texts = encoding.token_bytes()
+    texts = vocabulary.token_bytes()
     ids = {text: rank for rank, text in enumerate(texts)}
     names = [text.decode("latin-1").translate(letters) for text in texts]
     merges = []

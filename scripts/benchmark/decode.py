@@ -14,7 +14,7 @@ from benchmark.client import AgentProcess, Turn
 from benchmark.figures import BenchError, Figure, Histogram, Plan
 from benchmark.prompts import LONG_ANSWER, rendered
 from benchmark.reference import Generation, Reference
-from gptoss_acp.harmony import encoding
+from gptoss_acp import vocabulary
 
 ENOUGH = 10
 """Tokens that make a rate."""
@@ -77,11 +77,11 @@ def total_rate(turns: Sequence[Turn]) -> float:
 
 def visible_seconds(generation: Generation) -> list[float]:
     """Return the times of the tokens after the last message header, without the closing token; none without one."""
-    headers = [place for place, token in enumerate(generation.tokens) if token == encoding.MESSAGE]
+    headers = [place for place, token in enumerate(generation.tokens) if token == vocabulary.MESSAGE]
     if not headers:
         return []
     pairs = list(zip(generation.tokens, generation.seconds, strict=True))[headers[-1] + 1 :]
-    return [second for token, second in pairs if token not in encoding.MESSAGE_ENDS]
+    return [second for token, second in pairs if token not in vocabulary.MESSAGE_ENDS]
 
 
 def check_prompt(turn: Turn, prompt: list[int]) -> None:

@@ -77,7 +77,7 @@ async def serve(model_name: str, disk_gb: float) -> None:
     """Say `ready`; then answer each line `[prompt, ahead]` on stdin with `[seconds, cached]` on stdout."""
     from gptoss_acp.engine.api import EngineOptions, Sampling
     from gptoss_acp.engine.mlx_engine import MlxEngine
-    from gptoss_acp.harmony.encoding import STOP_IDS
+    from gptoss_acp.vocabulary import STOP_IDS
 
     engine = MlxEngine(model_name, EngineOptions(stop_tokens=STOP_IDS, disk_gb=disk_gb))
     await engine.load()

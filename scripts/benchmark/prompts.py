@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from benchmark.client import DIRECTORY, AgentProcess
 from benchmark.figures import BenchError
+from gptoss_acp import vocabulary
 from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Constrain, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
@@ -49,8 +50,8 @@ def talkative(agent: AgentProcess, chunks: int) -> str:
 
 def script(*answers: Sequence[int]) -> dict[str, Any]:
     """Return what a `--script` file holds: for each answer, its ids as a whole final message."""
-    header = [encoding.CHANNEL, *encoding.encode_text("final"), encoding.MESSAGE]
-    return {"generations": [[*header, *answer, encoding.RETURN] for answer in answers]}
+    header = [vocabulary.CHANNEL, *encoding.encode_text("final"), vocabulary.MESSAGE]
+    return {"generations": [[*header, *answer, vocabulary.RETURN] for answer in answers]}
 
 
 def rendered(text: str) -> list[int]:

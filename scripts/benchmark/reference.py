@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from benchmark.client import DIRECTORY
 from benchmark.figures import BenchError
-from gptoss_acp.harmony.encoding import STOP_IDS
+from gptoss_acp.vocabulary import STOP_IDS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gptoss_acp.harmony import encoding
+from gptoss_acp import vocabulary
 from tiny import model
 from tiny.model import GROUP, HEAD_WIDTH, KV_HEADS, LAYERS, WIDTH, Params
 
@@ -43,9 +43,9 @@ def greedy(
         tokens, cache = _step(params, shared, positions, cache, tokens, places)
         places = places + 1
         for one, token in zip(said, np.asarray(tokens).tolist(), strict=True):
-            if not one or one[-1] not in encoding.STOP_IDS:
+            if not one or one[-1] not in vocabulary.STOP_IDS:
                 one.append(token)
-        if all(one[-1] in encoding.STOP_IDS for one in said):
+        if all(one[-1] in vocabulary.STOP_IDS for one in said):
             break
     return said
 

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from gptoss_acp import vocabulary
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import encoding, render
 from tiny import requests, texts, words
 from tiny.grammar import NotCopyableError, Tokens, clip, encode, expand, fill, phrase
 from tiny.requests import Action
 
-_ANALYSIS = (encoding.CHANNEL, *encode("analysis"), encoding.MESSAGE)
-_FINAL = (encoding.CHANNEL, *encode("final"), encoding.MESSAGE)
-_COMMENTARY = (encoding.CHANNEL, *encode("commentary"), encoding.MESSAGE)
+_ANALYSIS = (vocabulary.CHANNEL, *encode("analysis"), vocabulary.MESSAGE)
+_FINAL = (vocabulary.CHANNEL, *encode("final"), vocabulary.MESSAGE)
+_COMMENTARY = (vocabulary.CHANNEL, *encode("commentary"), vocabulary.MESSAGE)
 
 TOOL_NAMES = ("read_file", "list_dir", "search", "shell", "apply_patch")
 
@@ -77,11 +78,11 @@ class Dialogue:
     def say(self, step: Call | Answer, *, past: bool = False) -> None:
         """Append what the model says; of a `past` turn neither the analysis is left nor anything to learn."""
         silent = past or not step.thought
-        messages: list[Tokens] = [] if silent else [(*_ANALYSIS, *encode(step.thought), encoding.END)]
+        messages: list[Tokens] = [] if silent else [(*_ANALYSIS, *encode(step.thought), vocabulary.END)]
         if isinstance(step, Answer):
-            messages.append((*_FINAL, *step.content, encoding.END if past else encoding.RETURN))
+            messages.append((*_FINAL, *step.content, vocabulary.END if past else vocabulary.RETURN))
         else:
-            messages += [(*_COMMENTARY, *step.action.announcement, encoding.END), _call_message(step.action)]
+            messages += [(*_COMMENTARY, *step.action.announcement, vocabulary.END), _call_message(step.action)]
         for place, message in enumerate(messages):
             self.add(render.ASSISTANT_START, learned=not past and place > 0)
             self.add(message, learned=not past)
@@ -97,10 +98,10 @@ class Dialogue:
 
 
 def _call_message(action: Action) -> Tokens:
-    header = (encoding.CHANNEL, *encode(f"commentary to=functions.{action.tool}"))
+    header = (vocabulary.CHANNEL, *encode(f"commentary to=functions.{action.tool}"))
     if action.tool != "apply_patch":
-        header += (*encode(" "), encoding.CONSTRAIN, *encode("json"))
-    return (*header, encoding.MESSAGE, *action.content, encoding.CALL)
+        header += (*encode(" "), vocabulary.CONSTRAIN, *encode("json"))
+    return (*header, vocabulary.MESSAGE, *action.content, vocabulary.CALL)
 
 
 # --- turns ---

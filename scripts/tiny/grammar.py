@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 from tiny import words
 
@@ -125,7 +126,7 @@ def clip(text: str, start: int, end: int, *, in_json: bool = False) -> Tokens:
     Raises:
         NotCopyableError: a cut token is not a token of the vocabulary.
     """
-    table, known = encoding.token_bytes(), _ids_of_bytes()
+    table, known = vocabulary.token_bytes(), _ids_of_bytes()
     first, last = len(text[:start].encode()), len(text[:end].encode())
     ids: list[int] = []
     position = 0
@@ -143,4 +144,4 @@ def clip(text: str, start: int, end: int, *, in_json: bool = False) -> Tokens:
 
 @cache
 def _ids_of_bytes() -> dict[bytes, int]:
-    return {piece: token for token, piece in enumerate(encoding.token_bytes())}
+    return {piece: token for token, piece in enumerate(vocabulary.token_bytes())}

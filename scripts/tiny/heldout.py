@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from openai_harmony import HarmonyError, Message, Role, StreamableParser
 
+from gptoss_acp import vocabulary
 from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.render import Effort
@@ -159,7 +160,7 @@ def judge(case: Case, said: list[int]) -> Verdict:
     last = messages[-1]
     text = last.content[0].to_dict().get("text", "")
     called = last.recipient.removeprefix("functions.") if last.recipient else None
-    ended = encoding.CALL if called else encoding.RETURN
+    ended = vocabulary.CALL if called else vocabulary.RETURN
     well_formed = messages[0].channel == "analysis" and said[-1] == ended
     well_formed &= last.channel == ("commentary" if called else "final")
     arguments = _json(text) if called and called != "apply_patch" else None
@@ -324,7 +325,7 @@ def converse(checkpoint: dict[str, np.ndarray]) -> list[tuple[str, str]]:
             tool = step[1]
             current += [
                 *render.ASSISTANT_START,
-                *(encoding.END if token == encoding.RETURN else token for token in said),
+                *(vocabulary.END if token == vocabulary.RETURN else token for token in said),
             ]
         outcome.append((title, problem))
     return outcome
@@ -333,7 +334,7 @@ def converse(checkpoint: dict[str, np.ndarray]) -> list[tuple[str, str]]:
 def _without_analysis(turn: list[int]) -> list[int]:
     """Return a finished turn as the agent keeps it."""
     kept: list[int] = []
-    analysis = [*render.ASSISTANT_START, encoding.CHANNEL, *encoding.encode_text("analysis")]
+    analysis = [*render.ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text("analysis")]
     for message in _split(turn):
         if message[: len(analysis)] != analysis:
             kept += message
@@ -343,7 +344,7 @@ def _without_analysis(turn: list[int]) -> list[int]:
 def _split(ids: list[int]) -> list[list[int]]:
     messages: list[list[int]] = []
     for token in ids:
-        if token == encoding.START:
+        if token == vocabulary.START:
             messages.append([])
         messages[-1].append(token)
     return messages

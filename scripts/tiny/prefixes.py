@@ -13,7 +13,8 @@ from random import Random
 from gptoss_acp import tools
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import render
-from gptoss_acp.harmony.render import Effort, FunctionTool
+from gptoss_acp.harmony.render import Effort
+from gptoss_acp.tool_description import ToolDescription
 from tiny import requests, words
 
 
@@ -60,7 +61,7 @@ def _reworded(random: Random, text: str) -> str:
     return "\n".join(requests.sentence(random) if random.random() < 0.1 else line for line in lines) + "\n"
 
 
-def _some_tools(random: Random, described: list[FunctionTool]) -> list[FunctionTool]:
+def _some_tools(random: Random, described: list[ToolDescription]) -> list[ToolDescription]:
     chosen = random.sample(described, random.randint(min(3, len(described)), len(described)))
     return [
         replace(tool, description=tool.description if random.random() < 0.7 else words.text(random, 3, 8))

@@ -15,6 +15,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
+from gptoss_acp import vocabulary
 from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding
 from tiny.dialogues import dialogue
@@ -36,7 +37,7 @@ def choose(random: Random, dialogues: int = 10_000) -> tuple[Ids, Ids]:
         seen.update(made.ids)
         said.update(token for token, learned in zip(made.ids, made.learned, strict=True) if learned)
     known = {token for token, count in seen.items() if count > OFTEN_SEEN * seen.total()} | _grammar_words()
-    known |= {token for token, piece in enumerate(encoding.token_bytes()) if len(piece) == 1 and piece.isascii()}
+    known |= {token for token, piece in enumerate(vocabulary.token_bytes()) if len(piece) == 1 and piece.isascii()}
     known |= {token for number in range(201) for token in encoding.encode_text(str(number))}
     for has_tools in (True, False):
         known |= set(real_prefix("/home/me/project", date(2026, 1, 1), "low", has_tools=has_tools))
@@ -80,7 +81,7 @@ class Vocabulary:
         self.core, self.prefix, self.form = features.core, features.prefix, features.form
         self._learned_place = np.full(features.cores, -1, np.int32)
         self._learned_place[self.core[learned_ids]] = np.arange(len(learned_ids))
-        ordinary = np.arange(encoding.FIRST_SPECIAL_ID)
+        ordinary = np.arange(vocabulary.FIRST_SPECIAL_ID)
         rest = ordinary[~np.isin(ordinary, always)]
         siblings = np.isin(self.core[rest], self.core[always])
         self._near, self._far = rest[siblings], rest[~siblings]

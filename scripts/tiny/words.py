@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from gptoss_acp.harmony import encoding
+from gptoss_acp import vocabulary
 from tiny import texts
 
 
@@ -23,8 +23,8 @@ def listed(title: str) -> tuple[str, ...]:
 @cache
 def common() -> tuple[str, ...]:
     """Return frequent lower-case words that are one token with a leading blank and without."""
-    bare = set(encoding.token_bytes())
-    spaced = (piece[1:] for piece in encoding.token_bytes() if piece[:1] == b" " and len(piece) > 2)
+    bare = set(vocabulary.token_bytes())
+    spaced = (piece[1:] for piece in vocabulary.token_bytes() if piece[:1] == b" " and len(piece) > 2)
     words = [piece for piece in spaced if piece.isascii() and piece.isalpha() and piece.islower()]
     return tuple(piece.decode() for piece in words[:12_000] if piece in bare)
 
@@ -33,14 +33,14 @@ def common() -> tuple[str, ...]:
 def rare() -> tuple[str, ...]:
     """Return every ASCII word that is one token without a leading blank."""
     return tuple(
-        piece.decode() for piece in encoding.token_bytes() if piece.isascii() and piece.isalpha() and piece[1:]
+        piece.decode() for piece in vocabulary.token_bytes() if piece.isascii() and piece.isalpha() and piece[1:]
     )
 
 
 @cache
 def foreign() -> tuple[str, ...]:
     """Return words in other scripts or with accents."""
-    pieces = (piece.decode("utf-8", "ignore") for piece in encoding.token_bytes() if not piece.isascii())
+    pieces = (piece.decode("utf-8", "ignore") for piece in vocabulary.token_bytes() if not piece.isascii())
     return tuple(piece for piece in pieces if len(piece) > 1 and piece.isalpha())
 
 

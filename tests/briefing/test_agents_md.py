@@ -12,10 +12,11 @@ from platformdirs import user_config_path
 
 from gptoss_acp import tools
 from gptoss_acp.briefing import agents_md, developer_message
+from gptoss_acp.briefing import git as git_files
 from gptoss_acp.harmony import render
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from tests.support.desk import Desk, new_record
+from tests.support.desk import Desk, new_journal
 from tests.test_session import FakeEngine, RecordingUpdates
 
 
@@ -69,7 +70,7 @@ def test_no_branch_outside_a_repository(tmp_path: Path) -> None:
 def test_the_branch_is_found_from_a_folder_below_and_with_slashes_in_its_name(repository: Path) -> None:
     git(repository, "checkout", "-b", "ada/wörk")
     (repository / "a/b").mkdir(parents=True)
-    assert agents_md.branch(repository / "a/b") == "ada/wörk"
+    assert git_files.branch(repository / "a/b") == "ada/wörk"
 
 
 def test_a_worktree_has_its_own_branch_and_root(repository: Path, tmp_path: Path) -> None:
@@ -77,13 +78,13 @@ def test_a_worktree_has_its_own_branch_and_root(repository: Path, tmp_path: Path
     write(repository / "AGENTS.md", "of the repository")
     write(tmp_path / "tree/AGENTS.md", "of the worktree")
     (tmp_path / "tree/inner").mkdir()
-    assert agents_md.branch(tmp_path / "tree/inner") == "side"
+    assert git_files.branch(tmp_path / "tree/inner") == "side"
     assert shown(tmp_path / "tree/inner") == [(str(tmp_path / "tree/AGENTS.md"), "of the worktree")]
 
 
 def test_a_detached_head_is_no_branch(repository: Path) -> None:
     git(repository, "checkout", "--detach")
-    assert agents_md.branch(repository) is None
+    assert git_files.branch(repository) is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_detached_head_is_no_branch(repository: Path) -> None:
 )
 def test_an_odd_head_is_no_branch(head: str | bytes, repository: Path) -> None:
     write(repository / ".git/HEAD", head)
-    assert agents_md.branch(repository) is None
+    assert git_files.branch(repository) is None
 
 
 @pytest.mark.parametrize("odd", ["HEAD is a pipe", ".git is a pipe", ".git is a loop", ".git points nowhere"])
@@ -120,7 +121,7 @@ def test_an_odd_repository_is_none_and_nothing_hangs(odd: str, tmp_path: Path) -
             (folder / ".git").symlink_to(".git")
         case ".git points nowhere":
             write(folder / ".git", "gitdir: ../nowhere\n")
-    assert agents_md.branch(folder) is None
+    assert git_files.branch(folder) is None
     assert agents_md.notes(folder) == ""
 
 
@@ -149,8 +150,8 @@ def test_a_repository_of_somebody_else_further_up_does_not_count(
     own = write(repository / "a/AGENTS.md", "own")
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     assert shown(repository / "a") == [(str(own), "own")]
-    assert agents_md.branch(repository / "a") is None
-    assert agents_md.branch(repository) == "trunk"
+    assert git_files.branch(repository / "a") is None
+    assert git_files.branch(repository) == "trunk"
 
 
 def test_nearer_files_win_where_there_is_too_much(repository: Path, config: Path) -> None:
@@ -212,7 +213,7 @@ def test_symlinks_within_the_repository_are_followed_and_the_users_own_may_lead_
 
 async def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
     file = write(repository / "AGENTS.md", "Use tabs.")
-    session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_record())
+    session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_journal())
     told = session._ledger.prefix[1].text
     assert told.endswith(f"Git branch: trunk\n\nInstructions from {file}:\n\nUse tabs.\n")
 
@@ -220,7 +221,7 @@ async def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
 async def test_all_that_comes_before_a_conversation_takes_1500_tokens_at_most(repository: Path) -> None:
     folder = repository / "a/rather/long/way/down/from/its/root"
     folder.mkdir(parents=True)
-    session = Session(Desk(folder).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_record())
+    session = Session(Desk(folder).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_journal())
     assert session._ledger.prefix_length <= 1500
     text = developer_message.compose(folder, has_tools=True)
     alone = render.system("medium", date(2026, 11, 22), has_tools=True) + render.developer(text, tools.descriptions())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation import slash_commands
-from gptoss_acp.conversation.slash_commands import taken_back
+from gptoss_acp.conversation.undo import taken_back
 from gptoss_acp.workspace.files import Change
 from tests.support.desk import Desk
 
@@ -107,7 +107,7 @@ async def test_a_deleted_script_can_be_run_again(tmp_path: Path) -> None:
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     await desk.patch("*** Delete File: run")
-    await desk.workspace.commit(taken_back(desk.toolbox.changes))
+    await desk.workspace.commit(taken_back(desk.runner.changes))
     assert script.read_text() == "#!/bin/sh\n"
     assert script.stat().st_mode & 0o777 == 0o755
 
@@ -115,4 +115,4 @@ async def test_a_deleted_script_can_be_run_again(tmp_path: Path) -> None:
 async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "ask", answer="reject-once")
     await desk.patch("*** Add File: a", "+1")
-    assert desk.toolbox.changes == []
+    assert desk.runner.changes == []

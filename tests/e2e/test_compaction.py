@@ -13,7 +13,8 @@ from acp import RequestError
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation.compaction import INTRODUCTION
-from gptoss_acp.harmony.encoding import RETURN, encode_text
+from gptoss_acp.harmony.encoding import encode_text
+from gptoss_acp.vocabulary import RETURN
 from tests.conftest import Spawner
 from tests.support.agent_process import prompts_in
 from tests.support.editor import Editor, Open, opened

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gptoss_acp.harmony.encoding import CHANNEL, MESSAGE, RETURN
+from gptoss_acp.vocabulary import CHANNEL, MESSAGE, RETURN
 from tests.conftest import Spawner
 from tests.support.agent_process import EXIT_SECONDS, AgentProcess
 from tests.support.tokens import text_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gptoss_acp.harmony.encoding import RETURN
+from gptoss_acp.vocabulary import RETURN
 from tests.conftest import Spawner
 from tests.support.harmony_outputs import ids
 from tests.support.recovery_table import RECOVERED

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import safetensors
 
+from gptoss_acp import vocabulary
 from gptoss_acp.engine import snapshot_files
 from gptoss_acp.harmony import encoding
 from gptoss_acp.ledger import INTERRUPTED
@@ -28,7 +29,7 @@ PLAN = tool_call("functions.update_plan", '{"plan": [{"step": "Look", "status": 
 
 
 def test_a_session_is_listed_by_the_title_that_the_model_gave_it(spawn: Spawner) -> None:
-    title = [*encoding.encode_text("A friendly greeting"), encoding.RETURN]
+    title = [*encoding.encode_text("A friendly greeting"), vocabulary.RETURN]
     agent = spawn.scripted(final("Hello."), title, arguments=["--titles", "on"])
     session = agent.open()
     agent.result(agent.prompt(session, "Hi there"))

@@ -16,7 +16,7 @@ from gptoss_acp.engine.api import Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from tests.support.desk import Desk, new_record
+from tests.support.desk import Desk, new_journal
 from tests.support.editor import Editor, opened
 from tests.support.tokens import final, preamble, said, text_of, thought, tool_call
 
@@ -205,7 +205,7 @@ async def test_the_model_is_told_of_its_tools_and_of_their_results(tmp_path: Pat
     script.write_text(json.dumps({"generations": [tool_call("functions.read_file", '{"path": "a.txt"}'), final("x")]}))
     desk = Desk(tmp_path / "work")
     desk.peer.notify_text = lambda *_: None  # type: ignore[attr-defined]
-    session = Session(desk.workspace, Listening(script), desk.toolbox._updates, Settings(titles="off"), new_record())
+    session = Session(desk.workspace, Listening(script), desk.runner._updates, Settings(titles="off"), new_journal())
     assert (await session.prompt("go")).stop_reason == "end_turn"
     assert "type apply_patch = (_: string) => any;" in prompts[0]
     assert "*** Begin Patch" in prompts[0]

@@ -10,8 +10,8 @@ import pytest
 from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.engine.scheduler import Scheduler
-from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.ledger import Ledger
+from gptoss_acp.vocabulary import STOP_IDS
 
 SESSIONS = 8
 CANCELS = 24

@@ -18,8 +18,8 @@ from gptoss_acp.briefing import developer_message
 from gptoss_acp.engine import checkpoints, scheduler, weights
 from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, ModelMissingError, Sampling
 from gptoss_acp.engine.mlx_engine import MlxEngine
-from gptoss_acp.harmony.encoding import STOP_IDS
 from gptoss_acp.ledger import Ledger
+from gptoss_acp.vocabulary import STOP_IDS
 from tests.support.tokens import text_of
 from tests.support.waiting import settled
 

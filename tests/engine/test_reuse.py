@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp import tools
+from gptoss_acp import tools, vocabulary
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.engine import snapshot_files
 from gptoss_acp.engine.api import EngineError, EngineOptions, PromptTooLongError, Sampling
 from gptoss_acp.engine.mlx_engine import MlxEngine
-from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import Ledger
 from tests.support.waiting import settled
@@ -39,7 +38,7 @@ class Reply:
 
 @asynccontextmanager
 async def running_engine(**options: Any) -> AsyncIterator[MlxEngine]:
-    engine = MlxEngine("tiny", EngineOptions(encoding.STOP_IDS, (encoding.CALL,), **{"disk_gb": 0.0, **options}))
+    engine = MlxEngine("tiny", EngineOptions(vocabulary.STOP_IDS, (vocabulary.CALL,), **{"disk_gb": 0.0, **options}))
     await engine.load()
     yield engine
     engine.close()

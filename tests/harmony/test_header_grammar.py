@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from openai_harmony import Message, Role
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, header_grammar, render
-from gptoss_acp.harmony.encoding import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 from gptoss_acp.harmony.header_grammar import HeaderGrammar, HeaderProcessor, grammar_of
-from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
+from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 from tests.support.random_gpt_oss import (
     TOOLS,
     RandomGptOss,
@@ -65,14 +67,14 @@ def whole_headers(ids: Sequence[int]) -> list[Written]:
 def follow(processor: HeaderProcessor, ids: Sequence[int]) -> Iterator[set[int]]:
     """Yield which ids the processor allows before each of `ids`, and after the last."""
     for token in (ASSISTANT_START[1], *ids):
-        masked = processor(mx.array([token], dtype=mx.int32), mx.zeros((1, encoding.VOCABULARY_SIZE)))
+        masked = processor(mx.array([token], dtype=mx.int32), mx.zeros((1, vocabulary.VOCABULARY_SIZE)))
         yield set(np.flatnonzero(np.isfinite(np.array(masked[0]))).tolist())
 
 
 @pytest.mark.parametrize("shape", CALL_HEADERS)
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_call_headers_are_allowed_as_the_library_spells_them(
-    headers: HeaderGrammar, shape: str, tool: FunctionTool
+    headers: HeaderGrammar, shape: str, tool: ToolDescription
 ) -> None:
     state = walk(headers, spell(shape.format(tool.name)))
     assert headers.edges[state] == {CALL: header_grammar.STOPPED}
@@ -179,8 +181,8 @@ def test_the_same_tools_share_one_grammar(headers: HeaderGrammar) -> None:
 def test_device_tables_say_what_the_automaton_says(headers: HeaderGrammar) -> None:
     word = encoding.encode_text("Hello")[0]
     for state, edges in enumerate(headers.edges):
-        expected = np.zeros(encoding.VOCABULARY_SIZE, np.bool_)
-        expected[: encoding.FIRST_SPECIAL_ID] = state in headers.contents
+        expected = np.zeros(vocabulary.VOCABULARY_SIZE, np.bool_)
+        expected[: vocabulary.FIRST_SPECIAL_ID] = state in headers.contents
         expected[list(edges)] = True
         on_device = mx.array([state], dtype=mx.int32)
         assert np.array_equal(np.array(headers.allowed(on_device)[0]), expected)
@@ -191,12 +193,12 @@ def test_device_tables_say_what_the_automaton_says(headers: HeaderGrammar) -> No
 
 def test_reserved_and_padding_ids_are_allowed_nowhere(headers: HeaderGrammar) -> None:
     anywhere = set().union(*headers.edges)
-    specials = {token for token in anywhere if token >= encoding.FIRST_SPECIAL_ID}
+    specials = {token for token in anywhere if token >= vocabulary.FIRST_SPECIAL_ID}
     assert specials == {RETURN, CONSTRAIN, CHANNEL, START, END, MESSAGE, CALL}
 
 
 def test_masked_logits_keep_their_type_and_the_allowed_ones_their_value(headers: HeaderGrammar) -> None:
-    logits = mx.random.normal((1, encoding.VOCABULARY_SIZE)).astype(mx.bfloat16)
+    logits = mx.random.normal((1, vocabulary.VOCABULARY_SIZE)).astype(mx.bfloat16)
     masked = headers.processor(ASSISTANT_START)(mx.array([ASSISTANT_START[1]]), logits)
     assert masked.dtype == mx.bfloat16
     assert masked[0, CHANNEL].item() == logits[0, CHANNEL].item()
@@ -225,14 +227,14 @@ def test_arguments_follow_their_schema_from_the_first_token_to_the_last(headers:
     assert all(token in allowed for token, allowed in zip([*header, *arguments], steps, strict=False))
     first, *_, last = steps[len(header) :]
     assert first
-    assert all(encoding.token_bytes()[token].startswith(b"{") for token in first)
+    assert all(vocabulary.token_bytes()[token].startswith(b"{") for token in first)
     assert last == {CALL}
     assert not any(CALL in allowed for allowed in steps[:-1])
 
 
 def test_text_is_free_where_llguidance_cannot_follow_the_schema() -> None:
     impossible = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}
-    headers = grammar_of([FunctionTool("odd", "", impossible)])
+    headers = grammar_of([ToolDescription("odd", "", impossible)])
     *_, allowed = follow(headers.processor(ASSISTANT_START), spell("<|channel|>commentary to=functions.odd<|message|>"))
     assert encoding.encode_text("Hello")[0] in allowed
     assert CALL in allowed
@@ -262,7 +264,7 @@ def test_the_host_waits_only_at_the_end_of_a_tool_header_and_in_its_arguments(
             processor(mx.array([token], dtype=mx.int32), logits)
         return len(waits)
 
-    logits = mx.zeros((1, encoding.VOCABULARY_SIZE))
+    logits = mx.zeros((1, vocabulary.VOCABULARY_SIZE))
     monkeypatch.setattr(header_grammar, "_wait_for", count)
     spoken = "<|channel|>{}<|message|>I read, to=functions.read, then I patch.<|end|><|start|>assistant"
     assert waits_in(spoken.format("analysis")) == 0
@@ -304,7 +306,10 @@ def test_arguments_of_completed_calls_satisfy_their_schema(headers: HeaderGramma
 def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
     loader = pytest.importorskip("gptoss_acp.engine.weights")
     parameters = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
-    tools = [FunctionTool("read_file", "Read a text file.", parameters), FunctionTool("list_dir", "List.", parameters)]
+    tools = [
+        ToolDescription("read_file", "Read a text file.", parameters),
+        ToolDescription("list_dir", "List.", parameters),
+    ]
     prefix = [*render.system("low", date(2026, 1, 1), has_tools=True), *render.developer("Be brief.", tools)]
     prompts = [[*prefix, *render.user("Read README.md"), *ASSISTANT_START]]
     model = loader.load(None).model
@@ -313,5 +318,5 @@ def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
         return mx.argmax(logprobs, axis=-1)
 
     free = generate(model, None, prompts, sampler=greedy, max_tokens=60)
-    assert all(ids[-1] in encoding.STOP_IDS for ids in free)
+    assert all(ids[-1] in vocabulary.STOP_IDS for ids in free)
     assert generate(model, grammar_of(tools), prompts, sampler=greedy, max_tokens=60) == free

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded, Parser, Stopped, TextDelta
 from tests.support.harmony_outputs import Outcome, assert_history_is_well_formed, ids, is_shown, run
@@ -63,7 +64,7 @@ def test_a_call_is_on_analysis_or_commentary_and_its_tool_does_not_name_the_chan
 
 
 def test_well_formed_messages_are_kept_as_sampled_with_any_spelling_of_their_tokens() -> None:
-    split = [*ids("<|channel|>final<|message|>"), *ids("Hel"), *ids("lo"), encoding.RETURN]
+    split = [*ids("<|channel|>final<|message|>"), *ids("Hel"), *ids("lo"), vocabulary.RETURN]
     assert split != ids("<|channel|>final<|message|>Hello<|return|>")
     (message,) = run(split).ended
     assert message.tokens == (*render.ASSISTANT_START, *split)
@@ -106,7 +107,7 @@ def test_malformed_output_does_not_stay_in_the_history(written: str, kept: str) 
 def test_a_role_in_other_tokens_does_not_stay_in_the_history() -> None:
     role = [*ids("assist"), *ids("ant")]
     assert len(role) == 2
-    outcome = run([encoding.START, *role, *ids("<|channel|>final<|message|>Hi<|return|>")])
+    outcome = run([vocabulary.START, *role, *ids("<|channel|>final<|message|>Hi<|return|>")])
     assert outcome.ended[0].tokens == tuple(ids("<|start|>assistant<|channel|>final<|message|>Hi<|return|>"))
 
 
@@ -164,7 +165,7 @@ def test_noise_without_end_costs_neither_memory_nor_what_follows(noise: str, bef
 
 def raw(content: bytes) -> list[int]:
     """Ids of single bytes."""
-    table = encoding.token_bytes()
+    table = vocabulary.token_bytes()
     return [table.index(bytes([byte])) for byte in content]
 
 
@@ -182,7 +183,7 @@ def raw(content: bytes) -> list[int]:
         (b"\xed\xa0\x80.\xff", "\ufffd.\ufffd"),
     ],
 )
-@pytest.mark.parametrize("end", [encoding.RETURN, encoding.START, None])
+@pytest.mark.parametrize("end", [vocabulary.RETURN, vocabulary.START, None])
 def test_a_broken_character_is_one_replacement_and_nothing_else_is_lost(
     content: bytes, text: str, end: int | None
 ) -> None:
@@ -191,10 +192,10 @@ def test_a_broken_character_is_one_replacement_and_nothing_else_is_lost(
 
 
 @settings(max_examples=200, deadline=None, database=None)
-@given(st.lists(st.integers(0, encoding.FIRST_SPECIAL_ID - 1), max_size=30))
+@given(st.lists(st.integers(0, vocabulary.FIRST_SPECIAL_ID - 1), max_size=30))
 def test_any_ordinary_ids_are_shown_as_their_bytes_say(tokens: list[int]) -> None:
-    content = b"".join(encoding.token_bytes()[token] for token in tokens)
-    shown = run([*render.FINAL_START, *tokens, encoding.RETURN]).shown
+    content = b"".join(vocabulary.token_bytes()[token] for token in tokens)
+    shown = run([*render.FINAL_START, *tokens, vocabulary.RETURN]).shown
     try:
         assert shown == content.decode()
     except UnicodeDecodeError:
@@ -204,18 +205,18 @@ def test_any_ordinary_ids_are_shown_as_their_bytes_say(tokens: list[int]) -> Non
 
 
 def test_broken_characters_of_two_messages_are_two_replacements() -> None:
-    broken = [encoding.CHANNEL, *ids("commentary"), encoding.MESSAGE, *raw(b"\x80"), encoding.END]
+    broken = [vocabulary.CHANNEL, *ids("commentary"), vocabulary.MESSAGE, *raw(b"\x80"), vocabulary.END]
     assert run([*broken, *render.ASSISTANT_START, *broken]).shown == "\ufffd\ufffd"
 
 
-@pytest.mark.parametrize("token", [-1, -(10**6), encoding.VOCABULARY_SIZE, 2**40])
+@pytest.mark.parametrize("token", [-1, -(10**6), vocabulary.VOCABULARY_SIZE, 2**40])
 def test_ids_outside_the_vocabulary_say_nothing(token: int) -> None:
-    assert run([token, *render.FINAL_START, token, *ids("Hi"), token, encoding.RETURN, token]).shown == "Hi"
+    assert run([token, *render.FINAL_START, token, *ids("Hi"), token, vocabulary.RETURN, token]).shown == "Hi"
 
 
 def test_repetition_ends_the_message_and_keeps_one_of_it() -> None:
     said = "Let me think. " + "I am sorry, I can't. " * 400
-    outcome = run([*render.FINAL_START, *ids(said), encoding.RETURN])
+    outcome = run([*render.FINAL_START, *ids(said), vocabulary.RETURN])
     assert told(outcome)[1:] == [("stopped", "repetition")]
     (message,) = outcome.ended
     assert not message.complete
@@ -225,7 +226,7 @@ def test_repetition_ends_the_message_and_keeps_one_of_it() -> None:
 
 
 def test_nothing_comes_after_a_repetition_and_the_setting_turns_it_off() -> None:
-    tokens = [*render.FINAL_START, *ids("no no no " * 500), encoding.RETURN]
+    tokens = [*render.FINAL_START, *ids("no no no " * 500), vocabulary.RETURN]
     stopping, lenient = Parser(), Parser(stop_repetition=False)
     assert [event for token in tokens for event in stopping.feed(token)][-1] == Stopped("repetition")
     last = [event for token in tokens for event in lenient.feed(token)][-1]

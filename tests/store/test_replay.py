@@ -109,7 +109,7 @@ def test_a_replay_shows_what_the_live_stream_showed(
 
 
 async def stored_and_replayed(stream: list[dict[str, Any]], commits: set[int], folder: Path) -> list[dict[str, Any]]:
-    """Record a stream, written in parts, and return what a fresh store replays."""
+    """Journal a stream, written in parts, and return what a fresh store replays."""
     store = Store(folder)
     session = store.create("/project")
     for number, update in enumerate(stream):

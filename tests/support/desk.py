@@ -14,15 +14,15 @@ from typing import Any, cast
 
 import orjson
 
-from gptoss_acp.conversation.journal import Record
+from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.editor import Client
+from gptoss_acp.protocol.editor import Editor
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import METHOD_NOT_FOUND, Connection, RpcError
 from gptoss_acp.settings import Mode
 from gptoss_acp.store.store import Store
 from gptoss_acp.tools.permissions import Permissions
-from gptoss_acp.tools.runner import Toolbox
+from gptoss_acp.tools.runner import Runner
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace
 
@@ -32,9 +32,9 @@ def _store() -> Store:
     return Store()
 
 
-def new_record() -> Record:
+def new_journal() -> Journal:
     """Return the record of a new session, in the store of all tests."""
-    return Record(_store().create("/work"))
+    return Journal(_store().create("/work"))
 
 
 class Peer:
@@ -82,16 +82,16 @@ class Desk:
             "outcome": {"outcome": "selected", "optionId": self.answer}
         }
         connection = cast(Connection, self.peer)
-        self.client = Client(connection, "session", capabilities or Capabilities())
-        self.workspace = Workspace(Roots(cwd, additional), self.client)
+        self.face = Editor(connection, "session", capabilities or Capabilities())
+        self.workspace = Workspace(Roots(cwd, additional), self.face)
         self.permissions = Permissions(mode)
-        self.toolbox = Toolbox(self.workspace, self.permissions, Updates(connection, "session", lambda _: None))
+        self.runner = Runner(self.workspace, self.permissions, Updates(connection, "session", lambda _: None))
 
     async def call(self, tool: str, arguments: Any = None, /, **named: Any) -> str:
         """Call a tool as the model does, with `arguments` or `named` ones, and return its result."""
         given = named if arguments is None else arguments
         text = given if isinstance(given, str) else json.dumps(given)
-        return await self.toolbox.announce(f"functions.{tool}").run(text)
+        return await self.runner.announce(f"functions.{tool}").run(text)
 
     async def patch(self, *lines: str) -> str:
         """Call apply_patch with the lines between the patch's first and last."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from openai_harmony import Message, Role, StreamableParser
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 
@@ -90,7 +91,7 @@ def oracle(tokens: list[int]) -> tuple[str, list[Said]]:
     parser, shown = StreamableParser(encoding.load(), Role.ASSISTANT), ""
     for token in tokens:
         parser.process(token)
-        delta = parser.last_content_delta if token < encoding.FIRST_SPECIAL_ID else None
+        delta = parser.last_content_delta if token < vocabulary.FIRST_SPECIAL_ID else None
         if delta and parser.current_channel in {"final", "commentary"} and not parser.current_recipient:
             shown += delta
     return shown, [as_said(message) for message in parser.messages]
@@ -123,7 +124,7 @@ def _message(channel: str, text: str, recipient: str | None = None) -> list[int]
 
 def _channel_first(tokens: list[int]) -> list[int]:
     """Put the recipient behind the channel, as the model samples it."""
-    recipient, channel = tokens[2 : tokens.index(encoding.CHANNEL)], tokens.index(encoding.CHANNEL)
+    recipient, channel = tokens[2 : tokens.index(vocabulary.CHANNEL)], tokens.index(vocabulary.CHANNEL)
     name_end = tokens.index(220, channel)  # the blank before <|constrain|>
     return tokens[:2] + tokens[channel:name_end] + recipient + tokens[name_end:]
 
@@ -147,14 +148,14 @@ _messages = st.one_of(
 def well_formed(draw: st.DrawFn) -> list[int]:
     """What a model samples after `<|start|>assistant` when nothing goes wrong."""
     tokens = [token for message in draw(st.lists(_messages, min_size=1, max_size=4)) for token in message]
-    if tokens[-1] == encoding.END:
-        tokens[-1] = encoding.RETURN
+    if tokens[-1] == vocabulary.END:
+        tokens[-1] = vocabulary.RETURN
     return tokens[2:]
 
 
-_controls = st.sampled_from([encoding.START, encoding.CHANNEL, encoding.MESSAGE, encoding.CONSTRAIN, encoding.END,
-                             encoding.RETURN, encoding.CALL])  # fmt: skip
-_any_control = _controls | st.integers(encoding.FIRST_SPECIAL_ID, encoding.VOCABULARY_SIZE)
+_controls = st.sampled_from([vocabulary.START, vocabulary.CHANNEL, vocabulary.MESSAGE, vocabulary.CONSTRAIN, vocabulary.END,
+                             vocabulary.RETURN, vocabulary.CALL])  # fmt: skip
+_any_control = _controls | st.integers(vocabulary.FIRST_SPECIAL_ID, vocabulary.VOCABULARY_SIZE)
 _words = st.sampled_from([" to", "=", " json", "code", " user", "assistant", "hello", ":", "?", "{", "}", " functions"])
 
 
@@ -186,8 +187,8 @@ noise = st.lists(
         st.sampled_from(["final", "analysis", "comment", "ary", "assistant", " to", "=", "functions", ".x"]).map(
             lambda text: encoding.encode_text(text)[0]
         ),
-        st.integers(0, encoding.FIRST_SPECIAL_ID - 1),
-        st.integers(encoding.FIRST_SPECIAL_ID, encoding.VOCABULARY_SIZE),
+        st.integers(0, vocabulary.FIRST_SPECIAL_ID - 1),
+        st.integers(vocabulary.FIRST_SPECIAL_ID, vocabulary.VOCABULARY_SIZE),
         st.integers(-2, 2**33),
     ),
     max_size=40,
@@ -215,7 +216,7 @@ def check_mutated(tokens: list[int], intact: list[int]) -> None:
 
 def check_noise(tokens: list[int]) -> None:
     outcome = run(tokens)
-    ordinary = [token for token in tokens if 0 <= token < encoding.FIRST_SPECIAL_ID]
+    ordinary = [token for token in tokens if 0 <= token < vocabulary.FIRST_SPECIAL_ID]
     for special in encoding.load().special_tokens_set:
         assert special not in outcome.shown or special in encoding.decode_text(ordinary)
     assert_history_is_well_formed(outcome.ended)

@@ -15,24 +15,26 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.models import gpt_oss
 
+from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 from gptoss_acp.harmony.header_grammar import HeaderGrammar
-from gptoss_acp.harmony.render import ASSISTANT_START, FunctionTool
+from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.tool_description import ToolDescription
 
 CONTROL_IDS = (
-    encoding.RETURN,
-    encoding.CONSTRAIN,
-    encoding.CHANNEL,
-    encoding.START,
-    encoding.END,
-    encoding.MESSAGE,
-    encoding.CALL,
+    vocabulary.RETURN,
+    vocabulary.CONSTRAIN,
+    vocabulary.CHANNEL,
+    vocabulary.START,
+    vocabulary.END,
+    vocabulary.MESSAGE,
+    vocabulary.CALL,
 )
 LOUD_TEXTS = (" to", '"', "}", "]")
 """What begins a recipient and ends JSON, so that there are calls and they are complete."""
 
 TOOLS = (
-    FunctionTool(
+    ToolDescription(
         "read_file",
         "Read a file.",
         {
@@ -42,8 +44,8 @@ TOOLS = (
             "additionalProperties": False,
         },
     ),
-    FunctionTool("read", "Read the clock.", {"type": "object", "properties": {}, "additionalProperties": False}),
-    FunctionTool(
+    ToolDescription("read", "Read the clock.", {"type": "object", "properties": {}, "additionalProperties": False}),
+    ToolDescription(
         "plan",
         "Set a state.",
         {
@@ -53,7 +55,7 @@ TOOLS = (
             "additionalProperties": False,
         },
     ),
-    FunctionTool("apply_patch", "Change files.", {"type": "string"}),
+    ToolDescription("apply_patch", "Change files.", {"type": "string"}),
 )
 
 
@@ -74,7 +76,7 @@ class RandomGptOss(gpt_oss.Model):  # type: ignore[misc] # mlx-lm has no types
                 head_dim=32,
             )
         )
-        loudness = mx.zeros(encoding.VOCABULARY_SIZE)
+        loudness = mx.zeros(vocabulary.VOCABULARY_SIZE)
         loudness[mx.array(CONTROL_IDS)] = 14.0
         loudness[mx.array([encoding.encode_text(text) for text in LOUD_TEXTS])] = 14.0
         self._loudness = loudness  # (vocabulary,)
@@ -120,7 +122,7 @@ def generate(
     max_tokens: int,
 ) -> list[list[int]]:
     """Generate after all `prompts` in one batch, by the grammar if there is one."""
-    stops = [[encoding.RETURN], [encoding.CALL]]
+    stops = [[vocabulary.RETURN], [vocabulary.CALL]]
     batch = BatchGenerator(model, max_tokens=max_tokens, stop_tokens=stops, sampler=sampler)
     processors = [[grammar.processor(prompt)] if grammar else [] for prompt in prompts]
     uids = batch.insert(list(prompts), logits_processors=processors)
@@ -141,8 +143,8 @@ def read(sampled: Sequence[int]) -> Iterator[Written]:
     for token in sampled:
         if content is None:
             header.append(token)
-            content = [] if token == encoding.MESSAGE else None
-        elif token < encoding.FIRST_SPECIAL_ID:
+            content = [] if token == vocabulary.MESSAGE else None
+        elif token < vocabulary.FIRST_SPECIAL_ID:
             content.append(token)
         else:
             yield Written(encoding.load().decode(header), tuple(content), token)
@@ -156,10 +158,10 @@ def is_well_formed(message: Written, *, first: bool) -> bool:
     json_type = r"(?: ?<\|constrain\|>json)?"
     recipient = r" to=\S+"
     shapes = {
-        r"<\|channel\|>(?:analysis|commentary)": encoding.END,
-        r"<\|channel\|>final": encoding.RETURN,
-        rf"<\|channel\|>(?:analysis|commentary){recipient}{json_type}": encoding.CALL,
-        rf"{recipient}<\|channel\|>(?:analysis|commentary){json_type}": encoding.CALL,
+        r"<\|channel\|>(?:analysis|commentary)": vocabulary.END,
+        r"<\|channel\|>final": vocabulary.RETURN,
+        rf"<\|channel\|>(?:analysis|commentary){recipient}{json_type}": vocabulary.CALL,
+        rf"{recipient}<\|channel\|>(?:analysis|commentary){json_type}": vocabulary.CALL,
     }
     start = "" if first else r"<\|start\|>assistant"
     return any(
@@ -168,7 +170,7 @@ def is_well_formed(message: Written, *, first: bool) -> bool:
     )
 
 
-def satisfies_schema(message: Written, tools: Sequence[FunctionTool]) -> bool:
+def satisfies_schema(message: Written, tools: Sequence[ToolDescription]) -> bool:
     """Whether the arguments of a call are JSON as its tool wants it; free text always is."""
     parameters = next(tool.parameters for tool in tools if f"functions.{tool.name}" == message.recipient)
     if parameters["type"] == "string":

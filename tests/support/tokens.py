@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 
 from gptoss_acp.harmony import encoding
-from gptoss_acp.harmony.encoding import CALL, CHANNEL, END, MESSAGE, RETURN
 from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.vocabulary import CALL, CHANNEL, END, MESSAGE, RETURN
 
 
 def thought(text: str) -> list[int]:

@@ -7,9 +7,8 @@ from typing import get_args
 
 import pytest
 
-from gptoss_acp.settings import Mode
+from gptoss_acp.settings import MODES, Mode, as_mode
 from gptoss_acp.tools.permissions import (
-    MODES,
     Action,
     Allowed,
     Ask,
@@ -19,7 +18,6 @@ from gptoss_acp.tools.permissions import (
     Refused,
     Run,
     Use,
-    as_mode,
     remembered_program,
 )
 from tests.support.desk import Desk

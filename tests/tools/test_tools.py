@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp import tools
+from gptoss_acp import tool_description, tools
 from gptoss_acp.errors import ToolError
 from gptoss_acp.harmony import render
 from gptoss_acp.protocol.editor import TurnCancelledError
 from gptoss_acp.text import LONGEST_RESULT
 from gptoss_acp.tools.call import STREAM_SECONDS
-from gptoss_acp.tools.runner import Toolbox
+from gptoss_acp.tools.runner import Runner
 from gptoss_acp.workspace import files
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
@@ -28,7 +28,7 @@ from tests.support.places import REPOSITORY
 
 def test_the_descriptions_are_those_that_the_bundled_model_was_trained_on() -> None:
     trained = json.loads((REPOSITORY / "tests" / "support" / "trained_tools.json").read_text("utf-8"))
-    expected = [render.FunctionTool(**tool) for tool in trained]
+    expected = [tool_description.ToolDescription(**tool) for tool in trained]
     assert tools.descriptions() == expected
     assert render.developer("x", tools.descriptions()) == render.developer("x", expected)
 
@@ -326,7 +326,7 @@ async def test_a_command_answers_with_its_code_and_output(tmp_path: Path) -> Non
 
 
 async def test_container_exec_is_the_shell(tmp_path: Path) -> None:
-    call = Desk(tmp_path).toolbox.announce("container.exec")
+    call = Desk(tmp_path).runner.announce("container.exec")
     assert await call.run('{"command": ["echo", "hi"]}') == "Exit code: 0\nOutput:\nhi\n"
 
 
@@ -435,7 +435,7 @@ async def test_an_unknown_tool_is_answered_with_those_there_are(tmp_path: Path) 
     desk = Desk(tmp_path)
     names = "read_file, list_dir, search, apply_patch, shell, update_plan"
     assert await desk.call("browse", "{}") == f"Error: there is no tool functions.browse. The tools are: {names}."
-    none = Toolbox(desk.workspace, desk.permissions, desk.toolbox._updates, tools=())
+    none = Runner(desk.workspace, desk.permissions, desk.runner._updates, tools=())
     result = await none.announce("functions.read_file").run("{}")
     assert result == "Error: there is no tool functions.read_file. No tools are available."
 
@@ -463,7 +463,7 @@ async def test_a_tool_that_breaks_is_a_result_without_a_traceback(
 async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x\n")
     desk = Desk(tmp_path)
-    call = desk.toolbox.announce("functions.read_file")
+    call = desk.runner.announce("functions.read_file")
     (pending,) = desk.peer.updates
     assert {name: pending[name] for name in ("title", "kind", "status")} == {
         "title": "Read a file",
@@ -492,7 +492,7 @@ async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) 
 async def test_results_shrink_with_the_context(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x" * 1500 + "\n" + "y" * 1500)
     desk = Desk(tmp_path)
-    desk.toolbox.limit_results(1200)
+    desk.runner.limit_results(1200)
     assert len(await desk.call("read_file", path="a")) < 1300
     assert len(await desk.call("shell", command=["cat", "a"])) < 1300
 

@@ -173,7 +173,7 @@ async def test_a_cancel_in_the_middle_of_the_editors_write_leaves_nothing_change
     await asyncio.wait([call])
     assert call.cancelled()
     assert list(desk.cwd.iterdir()) == []
-    assert desk.toolbox.changes == []
+    assert desk.runner.changes == []
 
 
 async def test_a_cancel_is_not_lost_where_the_editor_saves_what_is_no_text(desk: Desk) -> None:
@@ -203,7 +203,7 @@ async def test_what_the_editor_formats_as_it_saves_is_what_was_changed(desk: Des
 
     desk.peer.answers["fs/write_text_file"] = formatted
     assert "Success" in await desk.patch("*** Update File: a", "-x=1", "+x=2")
-    assert [(change.before, change.after) for change in desk.toolbox.changes] == [("x=1\n", "x = 2\n")]
+    assert [(change.before, change.after) for change in desk.runner.changes] == [("x=1\n", "x = 2\n")]
 
 
 async def test_unsaved_changes_are_not_written_behind_the_editors_back(tmp_path: Path) -> None:

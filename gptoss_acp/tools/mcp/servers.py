@@ -13,13 +13,13 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.harmony.render import FunctionTool, tool_of_others
 from gptoss_acp.text import clip, clip_line, json_size
+from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.registry import Tool
@@ -52,12 +52,18 @@ _LONGEST_PREFIX = 30
 _LONGEST_NAME = 64
 
 
-class Servers:
-    """The MCP servers of one session; each is connected from now on until it is stopped."""
+Tellable = Callable[[ToolDescription], ToolDescription]
 
-    def __init__(self, configurations: Sequence[Configuration], cwd: Path) -> None:
+
+class Servers:
+    """The MCP servers of one session; each is connected from now on until it is stopped.
+
+    `tellable` returns a tool's description as the model can be told it.
+    """
+
+    def __init__(self, configurations: Sequence[Configuration], cwd: Path, tellable: Tellable) -> None:
         prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
-        self._servers = [_Server(*each, cwd) for each in zip(configurations, prefixes, strict=True)]
+        self._servers = [_Server(*each, cwd, tellable) for each in zip(configurations, prefixes, strict=True)]
         self._began = time.monotonic()
 
     def tools(self) -> list[Tool]:
@@ -88,13 +94,14 @@ class Servers:
 class _Server:
     """One server, from its start to its end in one task, as the SDK demands."""
 
-    def __init__(self, configuration: Configuration, prefix: str, cwd: Path) -> None:
+    def __init__(self, configuration: Configuration, prefix: str, cwd: Path, tellable: Tellable) -> None:
         self.tools: list[Tool] = []
         self.problems: list[str] = []
         self.settled = asyncio.Event()
         self._configuration = configuration
         self._name = clip_line(configuration.name, 100)
         self._prefix = prefix
+        self._tellable = tellable
         self._connection: Connection | None = None
         self._living = asyncio.create_task(self._live(cwd))
 
@@ -132,7 +139,7 @@ class _Server:
         room = LONGEST_DESCRIPTIONS
         for index, (tool, name) in enumerate(zip(tools, names, strict=True)):
             description = clip(tool.description or "", _LONGEST_DESCRIPTION)
-            told = tool_of_others(name, description, plain(tool.input_schema))
+            told = self._tellable(ToolDescription(name, description, plain(tool.input_schema)))
             room -= len(told.description) + json_size(told.parameters)
             if room < 0:
                 left_out = f"{len(tools) - index} of the {len(tools)} tools of the MCP server {self._name}"
@@ -140,7 +147,7 @@ class _Server:
                 return
             yield self._tool(tool, told)
 
-    def _tool(self, tool: types.Tool, told: FunctionTool) -> Tool:
+    def _tool(self, tool: types.Tool, told: ToolDescription) -> Tool:
         hints = tool.annotations
         reads_only = hints is not None and hints.read_only_hint is True
         destroys = hints is not None and hints.destructive_hint is True and not reads_only

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from acp.schema import EnvVariable, HttpHeader, HttpMcpServer, McpServerStdio, SseMcpServer
 
+from gptoss_acp import vocabulary
 from gptoss_acp.engine.api import Trace
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding, render
@@ -27,11 +28,12 @@ from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Mode, Settings
 from gptoss_acp.text import LONGEST_RESULT
+from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.mcp.servers import CONNECT_SECONDS, Servers, _distinct
 from gptoss_acp.tools.registry import CODING_TOOLS
-from gptoss_acp.tools.runner import Toolbox
-from tests.support.desk import Desk, new_record
+from gptoss_acp.tools.runner import Runner
+from tests.support.desk import Desk, new_journal
 from tests.support.places import REPOSITORY
 from tests.support.tokens import final, text_of, tool_call
 from tests.support.waiting import settled
@@ -72,13 +74,13 @@ def listening(folder: Path, kind: str) -> Iterator[tuple[HttpMcpServer | SseMcpS
 
 
 class McpDesk(Desk):
-    """A desk whose toolbox has the tools of `servers` too."""
+    """A desk whose runner has the tools of `servers` too."""
 
     def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject-once") -> None:
         super().__init__(cwd, mode, answer=answer)
         self.servers = servers
-        updates = Updates(self.client._connection, "session", lambda _: None)
-        self.toolbox = Toolbox(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
+        updates = Updates(self.face._connection, "session", lambda _: None)
+        self.runner = Runner(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +88,7 @@ async def ready(
     cwd: Path, *configurations: Any, mode: Mode = "full-access", answer: str = "x"
 ) -> AsyncIterator[McpDesk]:
     """Connect to the servers, and let go of them at the end."""
-    servers = Servers(configurations, cwd)
+    servers = Servers(configurations, cwd, render.tellable)
     try:
         await servers.settled(PATIENT)
         yield McpDesk(cwd, servers, mode, answer)
@@ -195,7 +197,7 @@ async def test_one_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_a_prompt_waits_for_servers_only_so_long(tmp_path: Path) -> None:
-    servers = Servers([shell("exec sleep 60")], tmp_path)
+    servers = Servers([shell("exec sleep 60")], tmp_path, render.tellable)
     began = time.monotonic()
     await servers.settled(0.3)
     await servers.settled(0.3)
@@ -211,7 +213,7 @@ def test_the_sdk_which_is_slow_to_import_is_left_alone_without_servers() -> None
 
 
 async def test_no_servers_are_waited_for_at_once(tmp_path: Path) -> None:
-    servers = Servers([], tmp_path)
+    servers = Servers([], tmp_path, render.tellable)
     await servers.settled(0.0)
     await servers.settled()
     assert servers.tools() == []
@@ -289,9 +291,9 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
     session = Session(
         desk.workspace,
         ScriptedEngine(tmp_path / "script"),
-        Updates(desk.client._connection, "session", lambda _: None),
+        Updates(desk.face._connection, "session", lambda _: None),
         Settings(max_turn_requests=1, titles="off"),
-        new_record(),
+        new_journal(),
         trace=cast(Trace, SimpleNamespace(prompt=lambda tokens: told.append(text_of(tokens)), token=lambda _: None)),
         mcp_servers=[program(tmp_path)],
     )
@@ -354,7 +356,7 @@ async def test_the_question_says_what_is_called_and_always_covers_that_tool_alon
 
 async def test_names_are_safe_distinct_and_stay_the_same(tmp_path: Path) -> None:
     given = ["a", "a", "a__b", "ä ö", "", "x" * 200, "a-2", "a_"]
-    servers = Servers([shell("exec sleep 60", name) for name in given], tmp_path)
+    servers = Servers([shell("exec sleep 60", name) for name in given], tmp_path, render.tellable)
     prefixes = [server._prefix for server in servers._servers]
     servers.stop()
     assert prefixes == ["a", "a-2", "a_b", "mcp", "tool", "x" * 30, "a-2-2", "a-3"]
@@ -392,19 +394,19 @@ ODD: dict[str, Any] = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_schema_breaks_neither_the_prompt_nor_the_grammar(odd: str) -> None:
-    tool = render.tool_of_others("odd", "<|end|> \ud800", plain(ODD[odd]))
+    tool = render.tellable(ToolDescription("odd", "<|end|> \ud800", plain(ODD[odd])))
     prompt = render.developer("x", [tool])
-    assert [token for token in prompt if token >= encoding.FIRST_SPECIAL_ID] == [
-        encoding.START,
-        encoding.MESSAGE,
-        encoding.END,
+    assert [token for token in prompt if token >= vocabulary.FIRST_SPECIAL_ID] == [
+        vocabulary.START,
+        vocabulary.MESSAGE,
+        vocabulary.END,
     ]
     assert "type odd = " in encoding.load().decode(prompt)
     header = [
         *render.ASSISTANT_START,
-        encoding.CHANNEL,
+        vocabulary.CHANNEL,
         *encoding.encode_text("commentary to=functions.odd"),
-        encoding.MESSAGE,
+        vocabulary.MESSAGE,
         *encoding.encode_text("{"),
     ]
     grammar_of([tool]).processor(header)
@@ -421,7 +423,7 @@ def test_the_model_sees_what_references_and_choices_stand_for() -> None:
         },
         "$defs": {"Item": item},
     }
-    tool = render.tool_of_others("t", "", plain(schema))
+    tool = render.tellable(ToolDescription("t", "", plain(schema)))
     shown = "".join(encoding.load().decode(render.developer("", [tool])).split())
     assert "items?:{x?:number,more?:any,}[]" in shown
     assert "name?:|string|any" in shown

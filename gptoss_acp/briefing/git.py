@@ -1,0 +1,48 @@
+"""What git's own files say of a folder: its repository, and the branch that is checked out.
+
+Runs no git. Never waits and never fails: what can't be read is not there. Knows nothing about prompts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.workspace import files
+
+_ON_BRANCH = re.compile(r"ref: refs/heads/([^\s.]\S{0,249})\n?")
+
+
+def branch(folder: Path) -> str | None:
+    """Return the branch that is checked out in `folder`; None outside a repository, and where no branch is."""
+    found = repository(folder)
+    match = _ON_BRANCH.fullmatch(found[1]) if found else None
+    return match[1] if match and match[1].isprintable() else None
+
+
+def repository(folder: Path) -> tuple[Path, str] | None:
+    """Return the root of the repository that holds `folder`, and its HEAD.
+
+    As for git, one further up counts only if it is the user's own: anybody can leave one in a shared folder.
+    """
+    for root in (folder, *folder.parents):
+        try:
+            head = _head(root / ".git")
+            own = (root / ".git").stat().st_uid == os.getuid()
+        except (OSError, ToolError):
+            continue
+        return (root, head) if own or root == folder else None
+    return None
+
+
+def _head(git: Path) -> str:
+    # In a worktree and in a submodule .git is a file that says where the repository is (git, gitrepository-layout).
+    if git.is_file():
+        git = git.parent / _read(git).removeprefix("gitdir:").strip()
+    return _read(git / "HEAD")
+
+
+def _read(file: Path) -> str:
+    return files.read_text(Path(os.path.realpath(file)))

@@ -1,0 +1,54 @@
+"""Without a command: the agent itself, for the editor that has started it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from gptoss_acp import server
+from gptoss_acp.settings import Settings
+from gptoss_acp.trace import Trace
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.api import Engine
+
+
+def run(chosen: Settings, _: argparse.Namespace) -> None:
+    server.run(chosen, make_engine, _trace(chosen))
+
+
+def make_engine(chosen: Settings) -> Engine:
+    """Return the engine that `chosen` asks for; nothing is loaded yet."""
+    from gptoss_acp.engine.api import EngineOptions
+    from gptoss_acp.engine.mlx_engine import MlxEngine
+    from gptoss_acp.engine.scripted import ScriptedEngine
+    from gptoss_acp.vocabulary import CALL, STOP_IDS
+
+    if chosen.script is not None:
+        return ScriptedEngine(chosen.script, chosen.context_length)
+    options = EngineOptions(
+        stop_tokens=STOP_IDS,
+        branch_tokens=(CALL,),
+        context_length=chosen.context_length,
+        memory_gb=chosen.memory_gb,
+        wired_gb=chosen.wired_gb,
+        disk_gb=chosen.disk_gb,
+        idle_minutes=chosen.idle_minutes,
+    )
+    return MlxEngine(chosen.model, options)
+
+
+def _trace(chosen: Settings) -> Trace | None:
+    if chosen.trace is None:
+        return None
+    try:
+        return Trace(chosen.trace, _text_of)
+    except OSError as error:
+        sys.exit(f"gptoss-acp: --trace can't be written: {error}")
+
+
+def _text_of(token: int) -> str:
+    encoding = importlib.import_module("gptoss_acp.harmony.encoding")
+    return str(encoding.load().decode([token]))

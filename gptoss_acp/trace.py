@@ -1,0 +1,26 @@
+"""The debugging record of `--trace`: every line and every token. The only place that shows reasoning.
+
+Knows a file. Knows nothing about what a line or a token means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class Trace:
+    """A file that everything is written to, each token with what `decode` makes of it."""
+
+    def __init__(self, path: Path, decode: Callable[[int], str]) -> None:
+        self._decode = decode
+        self._file = path.expanduser().open("a", encoding="utf-8", buffering=1)
+
+    def line(self, direction: str, line: bytes) -> None:
+        self._file.write(f"{direction} {line.decode(errors='replace')}\n")
+
+    def prompt(self, tokens: Sequence[int]) -> None:
+        self._file.write(f"prompt {' '.join(map(str, tokens))}\n")
+
+    def token(self, token: int) -> None:
+        self._file.write(f"token {token} {self._decode(token)!r}\n")
