@@ -60,6 +60,11 @@ class RpcError(Exception):
         self.data = data
 
 
+def invalid_params(field: str, problem: str) -> RpcError:
+    """Return the answer to a request with one wrong field."""
+    return RpcError(INVALID_PARAMS, "Invalid params", [{"field": field, "problem": problem}])
+
+
 class PeerGoneError(RpcError):
     """The peer has closed the connection before it answered a request of ours."""
 

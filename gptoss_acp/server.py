@@ -20,8 +20,8 @@ from types import FrameType
 
 from platformdirs import user_state_path
 
-from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Engine
+from gptoss_acp.handshake import Handshake
 from gptoss_acp.rpc import Connection
 from gptoss_acp.settings import Settings
 from gptoss_acp.trace import Trace
@@ -93,22 +93,22 @@ def _log_file() -> Path:
 
 
 async def _serve(settings: Settings, engine: Engine, trace: Trace | None, read_fd: int, write_fd: int) -> None:
-    agent = Agent(engine, settings, trace)
+    handshake = Handshake(engine, settings, trace)
     connection = Connection(
         read_fd,
         write_fd,
-        requests=agent.requests,
-        notifications=agent.notifications,
+        requests=handshake.requests,
+        notifications=handshake.notifications,
         trace=trace.line if trace else None,
     )
-    agent.attach(connection)
+    handshake.attach(connection)
     connection.start()
     reason = await _end_of_life(connection, write_fd)
     log.info("ending: %s", reason)
-    agent.shut_down()
+    handshake.shut_down()
     await connection.finish(SHUTDOWN_SECONDS)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(agent.let_go(), STORING_SECONDS)
+        await asyncio.wait_for(handshake.let_go(), STORING_SECONDS)
     engine.close()
     logging.shutdown()
     # The engine's thread may be deep in a prefill chunk; nobody is left to wait for it.

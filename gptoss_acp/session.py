@@ -18,16 +18,17 @@ from gptoss_acp import tools
 from gptoss_acp.briefing import agents_md, developer_message
 from gptoss_acp.conversation import ask_model, slash_commands
 from gptoss_acp.conversation.compaction import Compactor
-from gptoss_acp.conversation.journal import Heard, Journal
+from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.model import ChosenModel
 from gptoss_acp.conversation.slash_commands import Commands, Given
 from gptoss_acp.conversation.undo import Undo
-from gptoss_acp.engine.api import Engine, EngineError, Sampling, Trace
+from gptoss_acp.engine.api import Engine, Sampling, Trace
 from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
-from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
+from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.mcp import servers
 from gptoss_acp.tools.permissions import Permissions
@@ -67,6 +68,7 @@ class Session:
         cwd = workspace.roots.cwd
         self._instructions = developer_message.compose(cwd, has_tools=True) + agents_md.notes(cwd)
         self._today = datetime.now().astimezone().date()
+        self._background: set[asyncio.Task[None]] = set()
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
         self._servers = servers.Servers(mcp_servers, cwd, tellable)
         self._tools: list[Tool] = list(CODING_TOOLS)
@@ -81,6 +83,7 @@ class Session:
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
+        self._hearing = asyncio.Lock()
         self._title_is_provisional = False
         self._naming: asyncio.Task[None] | None = None
 
@@ -106,7 +109,8 @@ class Session:
         text = slash_commands.meant(text)
         command = slash_commands.read(text)
         if command is None:
-            self.journal.hear(Heard(text, attached) if attached else Heard(text))
+            async with self._hearing:  # a long text takes its time, and no later one overtakes it
+                await unharmed(self.journal.hear(text, attached))
         async with self._turns:
             self._note_prompts()
             try:
@@ -126,7 +130,25 @@ class Session:
                 if problem := self.journal.take_problem():
                     self.updates.message_chunk(str(uuid.uuid4()), problem)
 
-    async def prepare(self) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], failure: str) -> asyncio.Task[None]:
+        """Have `work` done beside the turns; it ends with the session. If it fails, the log says `failure`."""
+
+        async def finish() -> None:
+            try:
+                await work
+            except Exception:
+                log.warning(failure, exc_info=True)
+
+        task = asyncio.create_task(finish())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def prepare(self) -> None:
+        """Get ready for the first prompt, in the background."""
+        self.spawn(self._prepare(), "the model is not loaded; the next prompt will say why")
+
+    async def _prepare(self) -> None:
         """Load the model, and let it read the system and developer messages before the first prompt comes."""
         if not self._turns.locked():
             await self._model.load()
@@ -138,15 +160,16 @@ class Session:
     def stop(self) -> None:
         """Stop all that runs for the session, which is over."""
         self.cancel()
-        self._stop_naming()
+        for task in self._background:
+            task.cancel()
         self._servers.stop()
 
     async def close(self) -> None:
         """Stop, and free the session for other processes once all of it is on the disk."""
         self.stop()
         async with self._turns:
-            if self._naming is not None:
-                await asyncio.wait([self._naming])
+            if self._background:
+                await asyncio.wait(self._background)
             await self.journal.close()
 
     def cancel(self) -> None:
@@ -157,6 +180,10 @@ class Session:
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""
         self.updates.commands(slash_commands.advertised())
+
+    @property
+    def id(self) -> str:
+        return self.journal.id
 
     @property
     def mode(self) -> Mode:
@@ -181,6 +208,8 @@ class Session:
     def set_model(self, engine: Engine) -> None:
         """Let another model go on with the conversation, from the next turn on."""
         self._model.choose(engine)
+        if not self._turns.locked():
+            self._model.settle()
         self.journal.set_config(model=engine.model_name)
 
     def set_context(self, choice: str) -> None:
@@ -196,7 +225,7 @@ class Session:
         """Return every config option with its current value, in ACP's form."""
         model = self._model
         return config_options.config_options(
-            self.mode, model.model_name, self.models, self.effort, model.longest_context
+            self.mode, model.chosen_name, self.models, self.effort, model.longest_context
         )
 
     def _write_prefix(self) -> None:
@@ -217,26 +246,13 @@ class Session:
         while self._unnoted:
             self.journal.asked(self._unnoted.pop(0))
 
-    async def _hear(self) -> None:
-        # What was said in prompts that were cancelled before they began is heard with this one.
-        unheard = self.journal.unheard
-        while unheard:
-            heard = unheard[0]
-            try:
-                attached = await heard.attached()
-            except Exception:
-                log.exception("what a prompt mentions could not be read")
-                attached = ""
-            self._ledger.add_user(heard.text + attached)
-            unheard.pop(0)
-
     async def _converse(self) -> Outcome:
         await self._servers.settled(servers.PATIENCE_SECONDS)
         self._take_tools()
         for problem in self._servers.take_problems():
             # A paragraph of its own, for some clients show one message right behind another.
             self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
-        await self._hear()
+        await self.journal.take_in()
         identifier = str(uuid.uuid4())
         before_changes = functools.partial(self.journal.before_changes, identifier)
         runner = Runner(self.workspace, self._permissions, self.updates, self._tools, before_changes)
@@ -260,14 +276,10 @@ class Session:
     def _name_soon(self) -> None:
         """Let the model find a better title than the prompt, unless it has more important things to do."""
         if self._title_is_provisional and self._settings.titles == "on":
-            self._naming = asyncio.create_task(self._name())
+            self._naming = self.spawn(self._name(), "the session keeps its title")
 
     async def _name(self) -> None:
-        try:
-            title = await ask_model.title(self._model, self._ledger, self._sampling, self._trace)
-        except EngineError as error:
-            log.warning("the session keeps its title: %s", error)
-            return
+        title = await ask_model.title(self._model, self._ledger, self._sampling, self._trace)
         self._title_is_provisional = False
         if title:
             self.updates.title(title)

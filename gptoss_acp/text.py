@@ -50,6 +50,11 @@ def clip_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def as_sentence(problem: str) -> str:
+    """Return what a message says with a capital letter and a full stop."""
+    return f"{problem[:1].upper()}{problem[1:]}."
+
+
 def fit(value: Any, size: int) -> Any:
     """Return a JSON value whose strings are cut so far that it takes about `size` bytes as JSON."""
     limit = size

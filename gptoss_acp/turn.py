@@ -21,7 +21,7 @@ from gptoss_acp.engine.api import Constrain, Figures, Model, PromptTooLongError,
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
 from gptoss_acp.vocabulary import STOP_IDS
@@ -105,6 +105,7 @@ class Turn:
         finally:
             self._settle_call()
             self.ledger.end_turn()
+            self._show_used(self.ledger.length)
             self.engine.read_ahead(self.ledger.tokens())
         return self.outcome
 
@@ -232,7 +233,9 @@ class Turn:
 
     def _show_progress(self, figures: Figures) -> None:
         self._last_progress = time.perf_counter()
-        used = figures.prompt_tokens + figures.generated_tokens
-        if used != self._used:
-            self._used = used
-            self.updates.usage(used, self.engine.context_length)
+        self._show_used(figures.prompt_tokens + figures.generated_tokens)
+
+    def _show_used(self, tokens: int) -> None:
+        if tokens != self._used and self.engine.context_length:
+            self._used = tokens
+            self.updates.usage(tokens, self.engine.context_length)

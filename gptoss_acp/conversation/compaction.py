@@ -17,7 +17,8 @@ from gptoss_acp.conversation import ask_model
 from gptoss_acp.engine.api import EngineError, Model, Sampling, Trace, Usage
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.ledger import Entry, Ledger, size
-from gptoss_acp.protocol.updates import CompactionStatus, Updates
+from gptoss_acp.protocol.shapes import CompactionStatus
+from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import clip, fit
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,8 @@ Knows what belongs together and when it must be safe. Knows nothing about how it
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,11 +15,13 @@ from typing import Any
 
 from gptoss_acp import ledger
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.protocol.updates import Update
+from gptoss_acp.protocol.shapes import Update, UserMessageChunk
 from gptoss_acp.store.recording import StoredSession
 from gptoss_acp.store.tables import Undo
-from gptoss_acp.text import fit
+from gptoss_acp.text import as_sentence, fit
 from gptoss_acp.workspace.files import Change
+
+log = logging.getLogger(__name__)
 
 _LONGEST_BLOCK = 40_000
 
@@ -28,23 +32,23 @@ async def _nothing() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the model will be told: a text, and what `attached` then reads to come after it."""
+    """What the model will be told: a user's message, and what `attached` then reads to come after it."""
 
-    text: str
-    attached: Callable[[], Awaitable[str]] = _nothing
+    entry: ledger.Entry
+    attached: Callable[[], Awaitable[str]]
 
 
 class Journal:
     """A session's record.
 
-    `shown` is what the client of an earlier process has seen, `undos` what that process did to files. `unheard` is what
-    the user has said, and the ledger does not hold yet; `unsafe` whether more has happened since the last commit.
+    `shown` is what the client of an earlier process has seen, `undos` what that process did to files. `unsafe`: whether
+    more has happened since the last commit.
     """
 
     def __init__(self, stored: StoredSession, shown: Sequence[Update] = (), undos: Sequence[Undo] = ()) -> None:
         self.ledger = Ledger(entries=list(stored.entries))
         self.ledger.mend(_texts(shown))
-        self.unheard: list[Heard] = []
+        self._unheard: list[Heard] = []
         self.made_changes = _made_changes(undos)
         self.unsafe = False
         self._stored = stored
@@ -62,9 +66,28 @@ class Journal:
         """What the session was set to."""
         return self._stored.info.config
 
-    def hear(self, heard: Heard) -> None:
-        """Note what the model is to be told with the next prompt."""
-        self.unheard.append(heard)
+    async def hear(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> None:
+        """Note what the model is to be told with the next prompt: `text`, and what `attached` reads then."""
+        # Encoding takes some 40 ms for 100,000 characters.
+        self._unheard.append(Heard(await asyncio.to_thread(ledger.user, text), attached or _nothing))
+
+    async def take_in(self) -> None:
+        """Put into the ledger what the user has said, also in prompts that were cancelled before they began."""
+        while self._unheard:
+            heard = self._unheard[0]
+            try:
+                attached = await heard.attached()
+            except Exception:
+                log.exception("what a prompt mentions could not be read")
+                attached = ""
+            whole = await asyncio.to_thread(ledger.user, heard.entry.text + attached) if attached else heard.entry
+            self.ledger.entries.append(whole)
+            self._unheard.pop(0)
+
+    def forget_all(self) -> None:
+        """Forget the conversation, and what the model was still to be told."""
+        self.ledger.entries = []
+        self._unheard.clear()
 
     def update(self, update: Update) -> None:
         """Note what the client has been sent."""
@@ -74,8 +97,13 @@ class Journal:
         """Note a prompt, which the client shows already; what is too long for a line but no text is cut."""
         identifier = str(uuid.uuid4())
         for block in blocks:
-            content = block if block["type"] == "text" else fit(dict(block), _LONGEST_BLOCK)
-            self.update({"sessionUpdate": "user_message_chunk", "messageId": identifier, "content": content})
+            content = dict(block) if block["type"] == "text" else fit(dict(block), _LONGEST_BLOCK)
+            chunk: UserMessageChunk = {
+                "sessionUpdate": "user_message_chunk",
+                "messageId": identifier,
+                "content": content,
+            }
+            self.update(chunk)
 
     def takes_title(self, title: str) -> bool:
         """Whether the session gets `title`, because it had none."""
@@ -134,12 +162,8 @@ class Journal:
         self._stored.drop_undo(turn)
 
     def _keep(self) -> None:
-        said = [ledger.user(heard.text) for heard in self.unheard]
+        said = [heard.entry for heard in self._unheard]
         self._stored.keep([*self.ledger.entries, *self._begun, *said])
-
-
-def as_sentence(problem: str) -> str:
-    return f"{problem[:1].upper()}{problem[1:]}."
 
 
 def _texts(updates: Sequence[Update]) -> dict[str, str]:

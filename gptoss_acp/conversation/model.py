@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Constrain, Engine, Generation, LoadProgress, Model, PromptTooLongError, Sampling
-from gptoss_acp.protocol.updates import Updates, text_content
+from gptoss_acp.protocol.shapes import ToolCallStatus, text_content
+from gptoss_acp.protocol.updates import Updates
 
 UNSEEN_SECONDS = 1.0
 """What takes no longer is not worth a word."""
@@ -22,7 +23,7 @@ PROGRESS_SECONDS = 0.5
 
 
 class ChosenModel:
-    """What a session generates with, an `engine.api.Model`. Another engine takes its place with the next `load`."""
+    """What a session generates with, an `engine.api.Model`. Another takes its place when nothing is generated."""
 
     def __init__(self, engine: Engine, longest_context: int | None = None) -> None:
         self.longest_context = longest_context
@@ -30,12 +31,21 @@ class ChosenModel:
         self._chosen = engine
 
     def choose(self, engine: Engine) -> None:
-        """Generate with `engine` from the next turn on."""
+        """Let `engine` be the next to generate."""
         self._chosen = engine
+
+    def settle(self) -> None:
+        """Go on with the engine that was chosen last; nothing may be generating."""
+        self._engine = self._chosen
+
+    @property
+    def chosen_name(self) -> str:
+        """The name of the model that was chosen last, which a running turn may not be using yet."""
+        return self._chosen.model_name
 
     @property
     def model_name(self) -> str:
-        return self._chosen.model_name
+        return self._engine.model_name
 
     @property
     def context_length(self) -> int:
@@ -51,7 +61,7 @@ class ChosenModel:
         return self._engine.load_progress
 
     async def load(self) -> None:
-        self._engine = self._chosen
+        self.settle()
         await self._engine.load()
 
     def generate(
@@ -89,7 +99,8 @@ async def load(engine: Model, updates: Updates) -> None:
 async def _show(loading: asyncio.Future[None], engine: Model, updates: Updates) -> None:
     identifier = str(uuid.uuid4())
     started = time.monotonic() - UNSEEN_SECONDS
-    status, text = "failed", "Cancelled."
+    status: ToolCallStatus = "failed"
+    text = "Cancelled."
     updates.tool_call(identifier, f"Loading {checkpoints.short_name(engine.model_name)}", "other", "in_progress")
     try:
         ended = False

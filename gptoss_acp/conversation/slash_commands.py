@@ -16,6 +16,7 @@ from gptoss_acp.conversation.compaction import CompactionError, Compactor
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.engine.api import Usage
+from gptoss_acp.protocol.shapes import AvailableCommand
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
 
 _LONGEST_ARGUMENT = 2_000
@@ -52,13 +53,14 @@ class Given:
     argument: str
 
 
-def advertised() -> list[dict[str, Any]]:
-    """Return every command in ACP's form, `AvailableCommand`."""
-    return [
-        {"name": command.name, "description": command.description}
-        | ({"input": {"hint": command.hint}} if command.hint else {})
-        for command in COMMANDS
-    ]
+def advertised() -> list[AvailableCommand]:
+    """Return every command in ACP's form."""
+    return [_advertised(command) for command in COMMANDS]
+
+
+def _advertised(command: Command) -> AvailableCommand:
+    shown: AvailableCommand = {"name": command.name, "description": command.description}
+    return {**shown, "input": {"hint": command.hint}} if command.hint else shown
 
 
 def read(prompt: str) -> Given | None:
@@ -142,8 +144,7 @@ class Commands:
 
     def _clear(self) -> str:
         compactor = self.compactor
-        compactor.ledger.entries = []
-        self.journal.unheard.clear()
+        self.journal.forget_all()
         if context := compactor.engine.context_length:
             compactor.updates.usage(compactor.ledger.length, context)
         return "The conversation is cleared: the model remembers nothing of it. Files stay as they are."

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptoss_acp.conversation.journal import Heard, Journal
+from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import clip_line
@@ -68,7 +68,7 @@ class Undo:
         self._forget(turn)
         # The model takes its changes for made until it is told.
         names = self._names(change.path for change in changes)
-        self._journal.hear(Heard(f"I have taken back your last changes to these files: {names}"))
+        await self._journal.hear(f"I have taken back your last changes to these files: {names}")
         return result
 
     def _remember(self, turn: str, changes: Sequence[Change]) -> None:

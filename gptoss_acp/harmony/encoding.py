@@ -33,6 +33,12 @@ def load() -> HarmonyEncoding:
     return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
 
 
+def warm_up() -> None:
+    """Load what is loaded once; it takes about a second."""
+    load()
+    vocabulary.token_bytes()
+
+
 def encode_text(text: str) -> list[int]:
     """Encode as ordinary text: `<|end|>` in it is seven characters, never the control token."""
     tokens: list[int] = load().encode(text, disallowed_special=())

@@ -1,7 +1,6 @@
-"""What the client can be asked to do: ACP's requests from agent to client, of one session.
+"""A client on the wire as a session's face: ACP's notifications and requests from agent to client.
 
-Knows the shapes of `fs/*`, `terminal/*` and `session/request_permission`, and which of them the client has declared.
-Knows nothing about modes, roots or tools.
+Knows `session/update`, `session/request_permission`, `fs/*` and `terminal/*`. Knows nothing about modes or tools.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import Any
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
 from gptoss_acp.rpc import Connection, RpcError
 from gptoss_acp.shielding import unharmed
 
@@ -27,12 +28,8 @@ _FILE_SECONDS = 20.0
 _END_SECONDS = 1.0
 
 
-class TurnCancelledError(Exception):
-    """The user has cancelled the turn by way of the permission request (ACP, tool-calls, `cancelled` outcome)."""
-
-
 class Editor:
-    """The client of one session. Where it fails, or answers otherwise than agreed, every method raises ToolError."""
+    """A client of ours on the wire, as the face of one session."""
 
     def __init__(self, connection: Connection, session_id: str, capabilities: Capabilities) -> None:
         self._connection = connection
@@ -40,24 +37,36 @@ class Editor:
         self._cleaning: set[asyncio.Task[Any]] = set()
         self.capabilities = capabilities
 
-    async def read_text_file(self, path: Path) -> str:
-        """Return a file as the editor has it, with what is not saved yet."""
-        return str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))
+    def update(self, update: Update) -> None:
+        if update["sessionUpdate"] in ("user_message_chunk", "agent_message_chunk") and "text" in update["content"]:
+            content = update["content"]
 
-    async def write_text_file(self, path: Path, text: str) -> None:
-        await self._request("fs/write_text_file", _FILE_SECONDS, path=str(path), content=text)
+            def frame(joined: str) -> dict[str, Any]:
+                return self._params(update={**update, "content": {**content, "text": joined}})
 
-    async def request_permission(self, tool_call: Mapping[str, Any], options: Sequence[Mapping[str, str]]) -> str:
-        """Return the id of the option that the user chose.
+            self._connection.notify_text("session/update", update["messageId"], content["text"], frame)
+        else:
+            self._connection.notify("session/update", self._params(update=update))
 
-        Raises:
-            TurnCancelledError: the user cancelled the turn instead.
-            ToolError: the client can't ask.
-        """
+    @property
+    def congested(self) -> bool:
+        return self._connection.congested
+
+    async def drain(self) -> None:
+        if self._connection.congested:
+            await self._connection.drain()
+
+    async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
         outcome = await self._field("outcome", dict, "session/request_permission", toolCall=tool_call, options=options)
         if outcome.get("outcome") == "cancelled":
             raise TurnCancelledError
         return str(outcome.get("optionId"))
+
+    async def read_text_file(self, path: Path) -> str:
+        return str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))
+
+    async def write_text_file(self, path: Path, text: str) -> None:
+        await self._request("fs/write_text_file", _FILE_SECONDS, path=str(path), content=text)
 
     async def run_in_terminal(
         self,
@@ -68,11 +77,6 @@ class Editor:
         on_terminal: Callable[[str], None],
         on_output: Callable[[str], None],
     ) -> int:
-        """Run a program in a terminal of the editor; return its exit code, 128 where a signal ended it.
-
-        `on_output` gets its output at the end, the last LONGEST_OUTPUT bytes of it. Cancelling kills the program and
-        gives the terminal back first.
-        """
         create = self._field(
             *("terminalId", str, "terminal/create"),
             command=command[0],
@@ -127,8 +131,11 @@ class Editor:
     async def _request(self, method: str, seconds: float | None = None, **params: Any) -> Any:
         try:
             async with asyncio.timeout(seconds):
-                return await self._connection.request(method, {"sessionId": self._session_id, **params})
+                return await self._connection.request(method, self._params(**params))
         except RpcError as error:
             raise ToolError(f"the editor refused {method}: {error.message[:500]}") from None
         except TimeoutError:
             raise ToolError(f"the editor did not answer {method}") from None
+
+    def _params(self, **params: Any) -> dict[str, Any]:
+        return {"sessionId": self._session_id, **params}

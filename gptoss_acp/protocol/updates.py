@@ -1,71 +1,50 @@
-"""What a client is told while a turn runs: ACP's `session/update` notifications of one session.
+"""What a session says while it lives, one method a kind of update, each noted before it is shown.
 
-Knows the shape of updates. Knows nothing about Harmony, so only what is handed to it can be shown.
+Knows when an update has which shape. Knows nothing about Harmony, so only what is handed to it can be shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Unpack
 
-from gptoss_acp.rpc import Connection
-
-METHOD = "session/update"
-
-Update = dict[str, Any]
-CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]
+from gptoss_acp.protocol import shapes
+from gptoss_acp.protocol.face import Face
+from gptoss_acp.protocol.shapes import CompactionStatus, ToolCallFields, ToolCallStatus, Update
 
 
 class Updates:
-    """The updates of one session.
+    """The updates of one session; `note` is told each that `face` is shown."""
 
-    `record` notes each that is sent. `shows_compaction`: the client has declared ACP's draft `compaction_update`.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        session_id: str,
-        record: Callable[[Update], None],
-        *,
-        shows_compaction: bool = False,
-    ) -> None:
-        self._connection = connection
-        self._session_id = session_id
-        self._record = record
-        self._shows_compaction = shows_compaction
+    def __init__(self, face: Face, note: Callable[[Update], None]) -> None:
+        self._face = face
+        self._note = note
 
     def message_chunk(self, message_id: str, text: str) -> None:
         """Stream a piece of the agent's message `message_id`."""
-        content = {"type": "text", "text": text}
-        update = {"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": content}
-        self._record(update)
-        self._send_text(update)
+        self._tell({"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": shapes.text(text)})
 
-    async def replay(self, updates: Sequence[Update]) -> None:
-        """Send what was recorded; drafts only to a client that knows them."""
+    async def replay(self, updates: Iterable[Update]) -> None:
+        """Show what was noted; drafts only to a client that knows them."""
         for update in updates:
-            match update["sessionUpdate"]:
-                case "user_message_chunk" | "agent_message_chunk" if update["content"]["type"] == "text":
-                    self._send_text(update)
-                case "compaction_update":
-                    # One that has not ended has changed nothing.
-                    if self._shows_compaction and update["status"] != "in_progress":
-                        self._send(update)
-                case _:
-                    self._send(update)
+            # A compaction that has not ended has changed nothing.
+            if update["sessionUpdate"] != "compaction_update" or (
+                self._shows_compaction and update["status"] != "in_progress"
+            ):
+                self._face.update(update)
             await self.drain()
 
     def title(self, title: str) -> None:
         """Say what the session is about."""
         self._tell({"sessionUpdate": "session_info_update", "title": title})
 
-    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
+    def tool_call(self, identifier: str, title: str, kind: str, status: ToolCallStatus = "pending") -> None:
         """Say that a tool call has begun; `pending` while its arguments are still to come."""
-        update = {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind}
-        self._tell({**update, "status": status})
+        self._tell(
+            {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind, "status": status}
+        )
 
-    def tool_call_update(self, identifier: str, **fields: Any) -> None:
+    def tool_call_update(self, identifier: str, **fields: Unpack[ToolCallFields]) -> None:
         """Say what has changed about a tool call, in ACP's own field names."""
         self._tell({"sessionUpdate": "tool_call_update", "toolCallId": identifier, **fields})
 
@@ -77,12 +56,7 @@ class Updates:
         `text`: the summary where it is completed, the reason where it has failed. `before`, `after`: tokens.
         """
         if self._shows_compaction:
-            update: Update = {"sessionUpdate": "compaction_update", "compactionId": identifier}
-            if status == "completed":
-                update["summary"] = [{"type": "text", "text": text}]
-            elif status == "failed":
-                update["error"] = text
-            self._tell({**update, "status": status})
+            self._tell(_compaction(identifier, status, text))
         elif status == "in_progress":
             self.tool_call(identifier, "Compacting the conversation", "think", status)
         else:
@@ -90,15 +64,15 @@ class Updates:
             self.tool_call_update(
                 identifier,
                 status="completed" if status == "completed" else "failed",
-                content=[text_content(told)],
+                content=[shapes.text_content(told)],
                 rawOutput={"tokensBefore": before, "tokensAfter": after},
             )
 
-    def commands(self, commands: Sequence[dict[str, Any]]) -> None:
+    def commands(self, commands: Sequence[shapes.AvailableCommand]) -> None:
         """Say which slash commands there are."""
         self._tell({"sessionUpdate": "available_commands_update", "availableCommands": commands})
 
-    def plan(self, entries: list[dict[str, str]]) -> None:
+    def plan(self, entries: Sequence[shapes.PlanEntry]) -> None:
         """Show a plan in place of the one before."""
         self._tell({"sessionUpdate": "plan", "entries": entries})
 
@@ -106,7 +80,7 @@ class Updates:
         """Say that the session's mode is another, to clients that know legacy modes."""
         self._tell({"sessionUpdate": "current_mode_update", "currentModeId": mode})
 
-    def config_options(self, options: list[dict[str, Any]]) -> None:
+    def config_options(self, options: Sequence[dict[str, Any]]) -> None:
         """Say what the config options are now."""
         self._tell({"sessionUpdate": "config_option_update", "configOptions": options})
 
@@ -117,32 +91,29 @@ class Updates:
     @property
     def congested(self) -> bool:
         """Whether the client does not read."""
-        return self._connection.congested
+        return self._face.congested
 
     async def drain(self) -> None:
         """Wait while the client does not read."""
-        if self._connection.congested:
-            await self._connection.drain()
+        await self._face.drain()
+
+    @property
+    def _shows_compaction(self) -> bool:
+        return self._face.capabilities.compaction
 
     def _tell(self, update: Update) -> None:
-        self._record(update)
-        self._send(update)
-
-    def _send(self, update: Update) -> None:
-        self._connection.notify(METHOD, self._frame(update))
-
-    def _send_text(self, update: Update) -> None:
-        content = update["content"]
-
-        def frame(joined: str) -> dict[str, Any]:
-            return self._frame({**update, "content": {**content, "text": joined}})
-
-        self._connection.notify_text(METHOD, update["messageId"], content["text"], frame)
-
-    def _frame(self, update: Update) -> dict[str, Any]:
-        return {"sessionId": self._session_id, "update": update}
+        self._note(update)
+        self._face.update(update)
 
 
-def text_content(text: str) -> dict[str, Any]:
-    """Return a text as a tool call shows it, ACP's `ToolCallContent`."""
-    return {"type": "content", "content": {"type": "text", "text": text}}
+def _compaction(identifier: str, status: CompactionStatus, text: str) -> shapes.Compaction:
+    update: shapes.Compaction = {
+        "sessionUpdate": "compaction_update",
+        "compactionId": identifier,
+        "status": status,
+    }
+    if status == "completed":
+        update["summary"] = [shapes.text(text)]
+    elif status == "failed":
+        update["error"] = text
+    return update

@@ -12,10 +12,20 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.updates import Updates, text_content
+from gptoss_acp.protocol.shapes import (
+    Content,
+    Location,
+    PermissionOption,
+    PlanEntry,
+    ToolCallContent,
+    ToolCallFields,
+    ToolCallState,
+    text_content,
+)
+from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
 from gptoss_acp.workspace import diffs, files
@@ -62,7 +72,7 @@ class Call:
     raw_input: Any = None
     changes: list[Change] = field(default_factory=list)
     before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None
-    _content: list[dict[str, Any]] = field(default_factory=list)
+    _content: Sequence[ToolCallContent] = field(default_factory=list)
     _running: bool = False
     _ended: bool = False
 
@@ -137,11 +147,12 @@ class Call:
 
     # What the editor shows
 
-    def describe(self, title: str, *, kind: str | None = None, locations: Sequence[dict[str, Any]] = ()) -> None:
+    def describe(self, title: str, *, kind: str | None = None, locations: Sequence[Location] = ()) -> None:
         """Say what the call is about, now that it is known."""
         self.title = clip_line(title, _LONGEST_TITLE)
         self.kind = kind or self.kind
-        self.show(title=self.title, kind=self.kind, **({"locations": list(locations)} if locations else {}))
+        fields: ToolCallFields = {"title": self.title, "kind": self.kind}
+        self.show(**({**fields, "locations": locations} if locations else fields))
 
     def describe_command(self, line: str, workdir: str) -> None:
         """Show a command in full, however long: the user decides on what they see."""
@@ -153,14 +164,14 @@ class Call:
             self._content = [_text(f"{fence}sh\n{line}\n{fence}")]
             self.show(content=self._content)
 
-    def location(self, real: Path, line: int | None = None) -> dict[str, Any]:
-        return {"path": str(real), **({"line": line} if line is not None else {})}
+    def location(self, real: Path, line: int | None = None) -> Location:
+        return {"path": str(real)} if line is None else {"path": str(real), "line": line}
 
-    def show(self, **fields: Any) -> None:
+    def show(self, **fields: Unpack[ToolCallFields]) -> None:
         """Update the tool call in the editor."""
         self.updates.tool_call_update(self.identifier, **fields)
 
-    def show_plan(self, entries: Sequence[dict[str, str]]) -> None:
+    def show_plan(self, entries: Sequence[PlanEntry]) -> None:
         self.updates.plan(fit(list(entries), _LONGEST_FIELD))
 
     def started(self, arguments: Any) -> None:
@@ -173,11 +184,12 @@ class Call:
         if self._ended:
             return
         self._ended = True
-        fields: dict[str, Any] = {"status": "failed" if result.failed else "completed"}
+        fields: ToolCallFields = {"status": "failed" if result.failed else "completed"}
         if not self._content or (result.failed and result.raw is None):
             fields["content"] = [*self._content, _text(result.text)]
         raw = {"result": result.text} if result.raw is None else result.raw
-        self.show(**fields, rawOutput=fit(raw, _LONGEST_FIELD))
+        fields["rawOutput"] = fit(raw, _LONGEST_FIELD)
+        self.show(**fields)
 
     def show_output(self, text: str) -> None:
         """Show a running command's output, unless its terminal does."""
@@ -203,7 +215,7 @@ class Call:
             self.show(status="in_progress")
 
     async def _ask(self, ask: Ask) -> None:
-        tool_call: dict[str, Any] = {
+        tool_call: ToolCallState = {
             "toolCallId": self.identifier,
             "title": self.title,
             "kind": self.kind,
@@ -212,12 +224,12 @@ class Call:
         }
         if self._content:
             tool_call["content"] = self._content
-        options = [
+        options: list[PermissionOption] = [
             {"optionId": "allow-once", "name": "Allow once", "kind": "allow_once"},
             {"optionId": "allow-always", "name": clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
             {"optionId": "reject-once", "name": "Reject", "kind": "reject_once"},
         ]
-        chosen = await self.workspace.face.request_permission(tool_call, options)
+        chosen = await self.workspace.face.ask(tool_call, options)
         if chosen == "allow-always":
             self.permissions.grant(ask)
         elif chosen != "allow-once":
@@ -251,5 +263,5 @@ class _Stream:
         self._call.show_output(str(self._shown))
 
 
-def _text(text: str) -> dict[str, Any]:
+def _text(text: str) -> Content:
     return text_content(fit(text, _LONGEST_FIELD))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import LONGEST_RESULT, clip
 from gptoss_acp.tools.call import Call, Result

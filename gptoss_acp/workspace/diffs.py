@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
 
+from gptoss_acp.protocol.shapes import Diff, Location
 from gptoss_acp.text import fit, json_size
 from gptoss_acp.workspace.files import Change
 
@@ -18,7 +18,7 @@ _LARGEST = 24_000
 _CONTEXT = 3
 
 
-def contents(changes: Sequence[Change]) -> list[dict[str, Any]]:
+def contents(changes: Sequence[Change]) -> list[Diff]:
     """Return a diff for each change; where they are too large, only the lines around what changes, or some of them."""
     shown = [_diff(change, change.before, change.after) for change in changes]
     if json_size(shown) > _LARGEST:
@@ -27,20 +27,22 @@ def contents(changes: Sequence[Change]) -> list[dict[str, Any]]:
         shown.pop()
     share = _LARGEST // (2 * len(shown)) - 200 if shown else 0
     if json_size(shown) > _LARGEST:
-        shown = [diff | {side: diff[side] and fit(diff[side], share) for side in _SIDES} for diff in shown]
+        shown = [_clipped(diff, share) for diff in shown]
     return shown
 
 
-_SIDES = ("oldText", "newText")
-
-
-def locations(changes: Sequence[Change]) -> list[dict[str, Any]]:
+def locations(changes: Sequence[Change]) -> list[Location]:
     """Return where each change begins."""
     return [{"path": str(change.path), "line": _first_line(change)} for change in changes[:20]]
 
 
-def _diff(change: Change, before: str | None, after: str | None) -> dict[str, Any]:
+def _diff(change: Change, before: str | None, after: str | None) -> Diff:
     return {"type": "diff", "path": str(change.path), "oldText": before, "newText": after or ""}
+
+
+def _clipped(diff: Diff, share: int) -> Diff:
+    old, new = diff["oldText"], diff["newText"]
+    return {**diff, "oldText": old and fit(old, share), "newText": fit(new, share)}
 
 
 def _first_line(change: Change) -> int:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.editor import LONGEST_WRITE, Editor
+from gptoss_acp.protocol.editor import LONGEST_WRITE
+from gptoss_acp.protocol.face import Face
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import files, paths, process
@@ -29,7 +30,7 @@ _TERMINAL_VARIABLES = {"PAGER": "cat", "GIT_PAGER": "cat"}
 class Workspace:
     """The roots of a session and how to work in them."""
 
-    def __init__(self, roots: paths.Roots, face: Editor) -> None:
+    def __init__(self, roots: paths.Roots, face: Face) -> None:
         self.roots = roots
         self.face = face
         self._worked: list[tuple[int, int]] = []

@@ -1,0 +1,204 @@
+"""Which sessions are open: begun, opened again, copied, found, closed.
+
+Knows what a session is made of. Knows nothing about ACP's requests, tokens or MLX.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import cast
+from weakref import WeakValueDictionary
+
+from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.engine import checkpoints
+from gptoss_acp.engine.api import Engine, EngineError, Trace
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.editor import Editor
+from gptoss_acp.protocol.params import Folders
+from gptoss_acp.protocol.shapes import Update
+from gptoss_acp.protocol.updates import Updates
+from gptoss_acp.rpc import Connection
+from gptoss_acp.session import Session
+from gptoss_acp.settings import Settings
+from gptoss_acp.shielding import unharmed
+from gptoss_acp.store.failures import DamagedError, UnknownSessionError
+from gptoss_acp.store.recording import StoredSession
+from gptoss_acp.store.store import Store
+from gptoss_acp.tools.mcp.servers import Configuration
+from gptoss_acp.workspace.paths import Roots
+from gptoss_acp.workspace.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+class OpenSessions:
+    """Every session of one client, and the stored ones. Every method that waits may raise StoreError.
+
+    `client` is what the client can do, as it declared last; sessions that are opened from then on go by it.
+    """
+
+    def __init__(
+        self, store: Store, engine: Engine, settings: Settings, connection: Connection, trace: Trace | None = None
+    ) -> None:
+        self.store = store
+        self.client = Capabilities()
+        self._engine = engine
+        self._settings = settings
+        self._connection = connection
+        self._trace = trace
+        self._sessions: dict[str, Session] = {}
+        self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._untold: str | None = None
+        self._tidying: asyncio.Task[None] | None = None
+
+    def find(self, session_id: str) -> Session:
+        """Return an open session.
+
+        Raises:
+            UnknownSessionError: none of this id is open.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise UnknownSessionError(f"there is no session {session_id[:100]}")
+        return session
+
+    async def begin(self, folders: Folders, servers: Sequence[Configuration]) -> Session:
+        """Open a new session."""
+        config = {"mode": self._settings.mode, "effort": self._settings.effort}
+        stored = self.store.create(folders.cwd, folders.additional, config)
+        async with _freed_on_failure(stored):
+            journal = Journal(stored)
+            await journal.commit()
+            return await self._open(journal, folders, servers)
+
+    async def reopen(
+        self, session_id: str, folders: Folders, servers: Sequence[Configuration]
+    ) -> tuple[Session, list[Update]]:
+        """Open a stored session, and return all that it has shown so far; if it is open here, that ends first.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            SessionInUseError: another process has it open.
+        """
+        async with self._alone_with(session_id):
+            await self._close(session_id)
+            stored = await self.store.open(session_id)
+            stored.change(cwd=folders.cwd, additional=folders.additional)
+            return await self._resume(stored, folders, servers)
+
+    async def fork(self, session_id: str, folders: Folders, servers: Sequence[Configuration]) -> Session:
+        """Open a copy of a session, which may be open itself.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        stored = await self.store.fork(session_id, folders.cwd, folders.additional)
+        session, _ = await self._resume(stored, folders, servers)
+        return session
+
+    async def close(self, session_id: str) -> None:
+        """Close a session if it is open."""
+        async with self._alone_with(session_id):
+            await self._close(session_id)
+
+    async def delete(self, session_id: str) -> None:
+        """Close a session if it is open, and delete what is stored of it, if anything.
+
+        Raises:
+            SessionInUseError: another process has it open.
+        """
+        async with self._alone_with(session_id):
+            await self._close(session_id)
+            with contextlib.suppress(UnknownSessionError):
+                await self.store.delete(session_id)
+
+    def tidy(self) -> None:
+        """Delete what has been kept for long enough, in the background."""
+        self._tidying = asyncio.create_task(self._tidy())
+
+    def take_problem(self) -> str | None:
+        """Return what the user is to be told, once, about the stored sessions."""
+        untold, self._untold = self._untold, None
+        return untold
+
+    def stop(self) -> None:
+        """Stop all that runs in any session."""
+        for session in self._sessions.values():
+            session.stop()
+
+    async def let_go(self) -> None:
+        """Return when all of every session is on the disk."""
+        await self.store.close()
+
+    async def _resume(
+        self, stored: StoredSession, folders: Folders, servers: Sequence[Configuration]
+    ) -> tuple[Session, list[Update]]:
+        async with _freed_on_failure(stored):
+            shown = cast("list[Update]", await stored.updates())
+            journal = Journal(stored, shown, await stored.undos())
+            await journal.commit()
+            return await self._open(journal, folders, servers), shown
+
+    async def _open(self, journal: Journal, folders: Folders, servers: Sequence[Configuration]) -> Session:
+        editor = Editor(self._connection, journal.id, self.client)
+        session = Session(
+            Workspace(Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional]), editor),
+            await self._engine_for(journal),
+            Updates(editor, journal.update),
+            self._settings,
+            journal,
+            models=await self._models(),
+            trace=self._trace,
+            mcp_servers=servers,
+        )
+        self._sessions[journal.id] = session
+        return session
+
+    async def _models(self) -> list[str]:
+        """Return what a session can choose from."""
+        return [self._engine.model_name, *await asyncio.to_thread(checkpoints.on_this_machine), checkpoints.BUNDLED]
+
+    async def _engine_for(self, journal: Journal) -> Engine:
+        """Return the engine of the model that a session has chosen, or ours if that is not on this machine any more."""
+        chosen = self._engine.other(journal.config.get("model", self._engine.model_name))
+        if chosen is self._engine:
+            return chosen
+        try:
+            await chosen.check_available()
+        except EngineError as error:
+            journal.note_problem(f"{error} The conversation goes on with {self._engine.model_name}")
+            return self._engine
+        return chosen
+
+    async def _close(self, session_id: str) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            await unharmed(session.close())
+
+    @contextlib.asynccontextmanager
+    async def _alone_with(self, session_id: str) -> AsyncIterator[None]:
+        """Of several that open or close the same session, let one after the other do so."""
+        lock = self._ids.setdefault(session_id, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def _tidy(self) -> None:
+        try:
+            await self.store.keep_for(self._settings.keep_days)
+        except DamagedError as error:
+            self._untold = str(error)
+        except Exception:
+            log.warning("old sessions are not deleted", exc_info=True)
+
+
+@contextlib.asynccontextmanager
+async def _freed_on_failure(stored: StoredSession) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await stored.close()
+        raise

@@ -1,0 +1,182 @@
+"""The shapes of what a client is told, by ACP's own field names (`session/update`).
+
+Knows the Agent Client Protocol's schema. Knows nothing about when a thing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+ToolCallStatus = Literal["pending", "in_progress", "completed", "failed"]
+CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]
+
+
+class Text(TypedDict):
+    """A text as a content block."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Content(TypedDict):
+    """A text as a tool call shows it."""
+
+    type: Literal["content"]
+    content: Text
+
+
+class Diff(TypedDict):
+    """What becomes of a file; `oldText` is None where it is new."""
+
+    type: Literal["diff"]
+    path: str
+    oldText: str | None
+    newText: str
+
+
+class Terminal(TypedDict):
+    """A terminal of the editor's, by its id."""
+
+    type: Literal["terminal"]
+    terminalId: str
+
+
+ToolCallContent = Content | Diff | Terminal
+
+
+class Location(TypedDict):
+    """A place in a file; lines count from 1."""
+
+    path: str
+    line: NotRequired[int]
+
+
+class PlanEntry(TypedDict):
+    content: str
+    priority: str
+    status: str
+
+
+class PermissionOption(TypedDict):
+    optionId: str
+    name: str
+    kind: Literal["allow_once", "allow_always", "reject_once", "reject_always"]
+
+
+class CommandInput(TypedDict):
+    hint: str
+
+
+class AvailableCommand(TypedDict):
+    name: str
+    description: str
+    input: NotRequired[CommandInput]
+
+
+class ToolCallFields(TypedDict, total=False):
+    """What may change about a tool call."""
+
+    title: str
+    kind: str
+    status: ToolCallStatus
+    content: Sequence[ToolCallContent]
+    locations: Sequence[Location]
+    rawInput: Any
+    rawOutput: Any
+
+
+class ToolCallState(ToolCallFields):
+    """A tool call as a question about it shows it."""
+
+    toolCallId: str
+
+
+class UserMessageChunk(TypedDict):
+    """A piece of what the user has said, as the client sent it."""
+
+    sessionUpdate: Literal["user_message_chunk"]
+    messageId: str
+    content: dict[str, Any]
+
+
+class AgentMessageChunk(TypedDict):
+    sessionUpdate: Literal["agent_message_chunk"]
+    messageId: str
+    content: Text
+
+
+class ToolCall(ToolCallState):
+    sessionUpdate: Literal["tool_call"]
+
+
+class ToolCallUpdate(ToolCallState):
+    sessionUpdate: Literal["tool_call_update"]
+
+
+class Plan(TypedDict):
+    sessionUpdate: Literal["plan"]
+    entries: Sequence[PlanEntry]
+
+
+class SessionInfo(TypedDict):
+    sessionUpdate: Literal["session_info_update"]
+    title: str
+
+
+class Usage(TypedDict):
+    """Tokens of the context in use, and how many there are."""
+
+    sessionUpdate: Literal["usage_update"]
+    used: int
+    size: int
+
+
+class CurrentMode(TypedDict):
+    sessionUpdate: Literal["current_mode_update"]
+    currentModeId: str
+
+
+class ConfigOptions(TypedDict):
+    sessionUpdate: Literal["config_option_update"]
+    configOptions: Sequence[dict[str, Any]]
+
+
+class AvailableCommands(TypedDict):
+    sessionUpdate: Literal["available_commands_update"]
+    availableCommands: Sequence[AvailableCommand]
+
+
+class Compaction(TypedDict):
+    """A draft of ACP's, for clients that have declared it."""
+
+    sessionUpdate: Literal["compaction_update"]
+    compactionId: str
+    status: CompactionStatus
+    summary: NotRequired[Sequence[Text]]
+    error: NotRequired[str]
+
+
+Update = (
+    UserMessageChunk
+    | AgentMessageChunk
+    | ToolCall
+    | ToolCallUpdate
+    | Plan
+    | SessionInfo
+    | Usage
+    | CurrentMode
+    | ConfigOptions
+    | AvailableCommands
+    | Compaction
+)
+
+
+def text(said: str) -> Text:
+    """Return a text as a content block."""
+    return {"type": "text", "text": said}
+
+
+def text_content(said: str) -> Content:
+    """Return a text as a tool call shows it."""
+    return {"type": "content", "content": text(said)}
