@@ -1,3 +1,5 @@
+"""The ledger: what stays of a turn, and that its ids are those that openai-harmony would render."""
+
 from __future__ import annotations
 
 from datetime import date
@@ -350,7 +352,13 @@ def test_what_openai_harmony_refuses_to_render_is_made_renderable() -> None:
     assert text_of(ledger).count("half \ufffd of a pair") >= 4
 
 
-@pytest.mark.parametrize("name", ["", "two words", "a\nb", "to=user", "a:b", "é", "x" * 101])
-def test_a_tool_whose_name_cannot_stand_in_a_header_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="a tool can't be called"):
-        tool_description.ToolDescription(name, "", {})
+def test_unanswered_messages_are_those_after_which_nobody_spoke() -> None:
+    ledger = Ledger()
+    assert ledger.unanswered == []
+    user, assistant, summary = Entry("user", (1,), ""), Entry("assistant", (1,), ""), Entry("summary", (1,), "")
+    ledger.entries = [user, assistant, summary, Entry("user", (1, 2), ""), Entry("user", (1, 2, 3), "")]
+    assert [len(message.tokens) for message in ledger.unanswered] == [2, 3]
+    ledger.drop_unanswered()
+    assert [message.role for message in ledger.entries] == ["user", "assistant", "summary"]
+    ledger.drop_unanswered()
+    assert len(ledger.entries) == 3

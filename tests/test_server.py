@@ -1,4 +1,4 @@
-"""The life of the process, room by room: private stdio, the log file, the trace."""
+"""The life of the process, room by room: private stdio, the log file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_acp import server, vocabulary
-from gptoss_acp.harmony import encoding
-from gptoss_acp.trace import Trace
+from gptoss_acp import server
 from tests.support.agent_process import private_environment
 
 # Takes stdio, prints by every way there is, reads what a child may read, and speaks on the private descriptor.
@@ -144,24 +142,6 @@ def test_a_large_log_is_put_aside(root_logger: logging.Logger, tmp_path: Path) -
     assert file.stat().st_size < server.LARGEST_LOG
     (old,) = tmp_path.rglob("*.old")
     assert old.stat().st_size > server.LARGEST_LOG
-
-
-def test_the_trace_has_lines_and_tokens_and_survives_odd_bytes(tmp_path: Path) -> None:
-    trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
-    trace.line("<-", b"\xff")
-    trace.line("->", '{"text":"☃"}'.encode())
-    trace.token(vocabulary.RETURN)
-    trace.token(encoding.encode_text(" notes")[0])
-    lines = (tmp_path / "trace").read_text("utf-8").splitlines()
-    assert lines == ["<- \ufffd", '-> {"text":"☃"}', "token 200002 '<|return|>'", "token 12870 ' notes'"]
-
-
-def test_the_trace_takes_part_of_a_character(tmp_path: Path) -> None:
-    trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
-    for token in (pieces := encoding.encode_text("🫠")):
-        trace.token(token)
-    assert len(pieces) > 1
-    assert len((tmp_path / "trace").read_text("utf-8").splitlines()) == len(pieces)
 
 
 def test_serving_imports_nothing_slow_before_the_first_answer() -> None:

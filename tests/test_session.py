@@ -4,117 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
+from gptoss_acp.engine.api import EngineError, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
-from gptoss_acp.protocol.updates import Updates
-from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
 from gptoss_acp.vocabulary import RETURN
 from gptoss_acp.workspace import process
 from tests.support.desk import Desk, new_journal
+from tests.support.fake_engine import FakeEngine, RecordingUpdates
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
 
 SLOW_STOP = 3.0
 """Longer than any test takes to look at what happens before the engine has stopped."""
-
-
-class FakeEngine:
-    """Generates nothing by itself: the test puts tokens into `generations`.
-
-    A generation that is closed ends `stops_after` seconds later, unless the test ends it before.
-    """
-
-    model_name = "fake"
-    context_length = 4096
-    memory_bytes = 0
-    load_progress = LoadProgress()
-
-    def __init__(self) -> None:
-        self.generations: list[Generation] = []
-        self.load_failure: EngineError | None = None
-        self.stops_after = 0.0
-
-    def other(self, model_name: str) -> FakeEngine:
-        raise AssertionError(model_name)
-
-    def start(self) -> None: ...
-
-    async def check_available(self) -> None: ...
-
-    async def download(self) -> None: ...
-
-    async def load(self) -> None:
-        if self.load_failure is not None:
-            raise self.load_failure
-
-    def generate(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
-    ) -> Generation:
-        def close() -> None:
-            asyncio.get_running_loop().call_later(self.stops_after, generation.end)
-
-        generation = Generation(list(prompt), sampling, on_close=close)
-        generation.begin()
-        self.generations.append(generation)
-        return generation
-
-    def read_ahead(self, prefix: Sequence[int]) -> None: ...
-
-    def close(self) -> None: ...
-
-    async def generation(self, number: int) -> Generation:
-        """Wait for generation `number`, counted from 0, to be asked for."""
-        await settled(lambda: len(self.generations) > number)
-        return self.generations[number]
-
-    def prompt_text(self, number: int) -> str:
-        return text_of(self.generations[number].prompt)
-
-
-class RecordingUpdates(Updates):
-    """Keeps what a client would be told."""
-
-    def __init__(self) -> None:
-        self._shows_compaction = False
-        self.chunks: list[tuple[str, str]] = []
-        self.usages: list[tuple[int, int]] = []
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.titles: list[str] = []
-
-    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
-        self.calls.append((identifier, {"title": title, "kind": kind, "status": status}))
-
-    def tool_call_update(self, identifier: str, **fields: Any) -> None:
-        self.calls.append((identifier, fields))
-
-    def message_chunk(self, message_id: str, text: str) -> None:
-        self.chunks.append((message_id, text))
-
-    def title(self, title: str) -> None:
-        self.titles.append(title)
-
-    def usage(self, used: int, size: int) -> None:
-        self.usages.append((used, size))
-
-    async def drain(self) -> None: ...
-
-    @property
-    def text(self) -> str:
-        return "".join(text for _, text in self.chunks)
 
 
 class Stage:
@@ -536,32 +446,6 @@ async def test_a_client_that_does_not_read_stops_the_engine(tmp_path: Path) -> N
     await asyncio.sleep(0.05)
     assert generation.figures.generated_tokens <= Generation.HIGH_WATER
     assert [token async for token in generation] == tokens
-
-
-async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
-    sent: list[Any] = []
-
-    class Recorder(Connection):
-        def __init__(self) -> None: ...
-
-        def notify(self, method: str, params: dict[str, Any]) -> None:
-            sent.append((method, params))
-
-        def notify_text(self, method: str, key: str, text: str, frame: Callable[[str], dict[str, Any]]) -> None:
-            sent.append((method, frame(text)))
-
-    recorded: list[Any] = []
-    updates = Updates(Recorder(), "the-session", recorded.append)
-    updates.message_chunk("the-message", "Hi")
-    updates.usage(10, 100)
-    content = {"type": "text", "text": "Hi"}
-    chunk = {"sessionUpdate": "agent_message_chunk", "messageId": "the-message", "content": content}
-    usage = {"sessionUpdate": "usage_update", "used": 10, "size": 100}
-    assert sent == [
-        ("session/update", {"sessionId": "the-session", "update": chunk}),
-        ("session/update", {"sessionId": "the-session", "update": usage}),
-    ]
-    assert recorded == [chunk, usage]
 
 
 # Titles

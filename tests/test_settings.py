@@ -8,12 +8,12 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from gptoss_acp import settings
-from gptoss_acp.settings import Settings
+from gptoss_acp.settings import MODES, Mode, Settings, as_mode
 
 
 def parse(*arguments: str) -> Settings:
@@ -132,3 +132,9 @@ def test_help_and_version_work_without_an_editor(tmp_path: Path) -> None:
         )
         assert expected in done.stdout
         assert done.stderr == ""
+
+
+def test_every_mode_is_described_and_no_other_exists() -> None:
+    assert tuple(MODES) == get_args(Mode)
+    assert as_mode("ask") == "ask"
+    assert as_mode("yolo") is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gptoss_acp.conversation.compaction import CompactionError, clip_tokens, shortened, summary_prompt
 from gptoss_acp.harmony import encoding, render
-from gptoss_acp.ledger import Entry, Ledger, Role, size
+from gptoss_acp.ledger import Entry, Role, size
 from tests.support.tokens import text_of
 
 SUMMARY = Entry("summary", (0,) * 10, "summary")
@@ -115,14 +115,3 @@ def test_a_clipped_result_has_no_more_tokens_than_it_may(text: str, most: int) -
         assert clipped == text
     else:
         assert "left out" in clipped
-
-
-def test_unanswered_messages_are_those_after_which_nobody_spoke() -> None:
-    ledger = Ledger()
-    assert ledger.unanswered == []
-    ledger.entries = [entry("user", 1), entry("assistant", 1), SUMMARY, entry("user", 2), entry("user", 3)]
-    assert [len(message.tokens) for message in ledger.unanswered] == [2, 3]
-    ledger.drop_unanswered()
-    assert [message.role for message in ledger.entries] == ["user", "assistant", "summary"]
-    ledger.drop_unanswered()
-    assert len(ledger.entries) == 3

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.support.cancelling import cancel_when, next_prompt_works
 from tests.support.editor import Answer, Editor, Open, opened
 from tests.support.tokens import final, tool_call
 
 SLEEP = '{"command": ["sh", "-c", "echo $$ > pid; echo begun; exec sleep 60"]}'
 PATCH = "*** Begin Patch\n*** Add File: a\n" + "".join(f"+{number}\n" for number in range(300)) + "*** End Patch"
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
-
-
-async def cancel_when(
-    editor: Editor, session: Open, begun: Callable[[], Any], how: Callable[[], Any] | None = None
-) -> float:
-    """Cancel the turn once `begun` holds, and return how many seconds it took to answer `cancelled`."""
-    turn = asyncio.create_task(session.prompt())
-    await editor.until(begun)
-    at = time.monotonic()
-    await (how() if how else session.cancel())
-    assert await turn == "cancelled"
-    took = time.monotonic() - at
-    count = len(editor.updates)
-    await asyncio.sleep(0.2)
-    assert len(editor.updates) == count, "an update after the turn's answer"
-    assert [call["status"] for call in editor.calls()] == ["failed"]
-    return took
-
-
-async def next_prompt_works(editor: Editor, session: Open) -> None:
-    assert await session.prompt() == "end_turn"
-    await editor.until(lambda: "Fine." in editor.text())
 
 
 def children(session: Open) -> list[psutil.Process]:

@@ -11,9 +11,9 @@ from acp import RequestError
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation import slash_commands
-from tests.conftest import Spawner
 from tests.support.agent_process import prompts_in
 from tests.support.editor import Editor, Open, opened
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, text_of, tool_call
 
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])

@@ -15,9 +15,9 @@ from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation.compaction import INTRODUCTION
 from gptoss_acp.harmony.encoding import encode_text
 from gptoss_acp.vocabulary import RETURN
-from tests.conftest import Spawner
 from tests.support.agent_process import prompts_in
 from tests.support.editor import Editor, Open, opened
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 
 CONTEXT = 6000

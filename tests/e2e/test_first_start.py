@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import EXIT_SECONDS, AgentProcess
 from tests.support.hub import NAME, Hub
+from tests.support.spawner import Spawner
 
 METHOD = "prepare-model"
 SECONDS = 120

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import EXIT_SECONDS, AgentProcess, private_environment, prompt_params, request
 from tests.support.conformance import Message
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers
 
 ENDLESS = final(numbers(5000))

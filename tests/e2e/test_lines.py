@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import AgentProcess, line_of, prompt_params, request
+from tests.support.spawner import Spawner
 from tests.support.tokens import final
 
 HELLO = final("Hello.")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import AgentProcess
+from tests.support.spawner import Spawner
 from tests.support.waiting import settled
 
 HELD = "generation_config.json"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_cancel_tools import cancel_when, next_prompt_works
+from tests.support.cancelling import cancel_when, next_prompt_works
 from tests.support.editor import Editor, Open, opened
+from tests.support.mcp_desk import PATIENT, program, running, shell
 from tests.support.tokens import final, text_of, tool_call
 from tests.support.waiting import settled
-from tests.tools.mcp.test_servers import PATIENT, program, running, shell
 
 ADD = tool_call("functions.test__add", '{"a": 1, "b": 2}')
 

@@ -12,8 +12,8 @@ import pytest
 
 from gptoss_acp.agent import Agent
 from gptoss_acp.settings import Settings
-from tests.conftest import Spawner
 from tests.support.agent_process import AgentProcess
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers
 
 ENDLESS = final(numbers(20_000))

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from gptoss_acp.vocabulary import CHANNEL, MESSAGE, RETURN
-from tests.conftest import Spawner
 from tests.support.agent_process import EXIT_SECONDS, AgentProcess
+from tests.support.spawner import Spawner
 from tests.support.tokens import text_of
 
 COUNT = "Count to 20"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from gptoss_acp.vocabulary import RETURN
-from tests.conftest import Spawner
 from tests.support.harmony_outputs import ids
 from tests.support.recovery_table import RECOVERED
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, message
 
 AFTER_CALL = "I have read it."

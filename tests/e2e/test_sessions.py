@@ -14,9 +14,9 @@ from gptoss_acp import vocabulary
 from gptoss_acp.engine import snapshot_files
 from gptoss_acp.harmony import encoding
 from gptoss_acp.ledger import INTERRUPTED
-from tests.conftest import Spawner
 from tests.support.client_view import view
 from tests.support.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
 FREE = ["--mode", "full-access"]

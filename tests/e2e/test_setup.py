@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import AgentProcess, private_environment
 from tests.support.hub import NAME, Hub
 from tests.support.places import REPOSITORY
+from tests.support.spawner import Spawner
 
 SECONDS = 300
 PROGRAM = (sys.executable, "-m", "gptoss_acp")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import line_of, prompt_params, request
 from tests.support.conformance import Conversation
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers
 
 HELLO = final("Hello.")

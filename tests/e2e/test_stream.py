@@ -13,8 +13,8 @@ import acp
 import pytest
 from acp import schema
 
-from tests.conftest import Spawner
 from tests.support.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Spawner
 from tests.support.agent_process import AgentProcess
 from tests.support.replaying import opened
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, text_of
 
 NAME = "someone/gpt-oss-small"

@@ -1,3 +1,5 @@
+"""What a model samples, read as it is meant: every message and call, however malformed, and no markup."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""A runaway is found, and what is repeated in earnest is left alone."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The arguments of a call, read as the model means them, or refused with where and why."""
+
 from __future__ import annotations
 
 import json

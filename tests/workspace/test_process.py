@@ -16,6 +16,7 @@ import pytest
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import process
+from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
 
 
@@ -104,7 +105,7 @@ def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> 
     program = f"""
 import asyncio, os
 from pathlib import Path
-from gptoss_acp.tools import process
+from gptoss_acp.workspace import process
 from tests.support.places import REPOSITORY
 asyncio.run(process.run(["bash", "-c", "echo $$ > pid; sleep 60"], Path({str(tmp_path)!r}), dict(os.environ), print))
 """
@@ -163,3 +164,35 @@ async def test_closing_the_lines_of_a_helper_ends_it(tmp_path: Path) -> None:
     assert alive(number)
     await lines.aclose()
     assert not alive(number)
+
+
+# The environment
+
+
+async def test_a_command_finds_the_users_environment_less_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPTOSS_ACP_MODEL", "x")
+    monkeypatch.setenv("TIKTOKEN_ENCODINGS_BASE", "x")
+    monkeypatch.setenv("MY_OWN", "y")
+    result = await Desk(tmp_path).call("shell", command=["env"])
+    assert "MY_OWN=y" in result
+    assert "GPTOSS_ACP" not in result
+    assert "TIKTOKEN" not in result
+
+
+async def test_from_a_desktop_the_path_is_that_of_the_login_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text(f'#!/bin/sh\necho noise\nPATH={tmp_path}/tools:$PATH exec "$4"\n')
+    shell.chmod(0o755)
+    tool = tmp_path / "tools/my-tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho found\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("SHELL", str(shell))
+    for name in ("SHLVL", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    desk = Desk(tmp_path)
+    assert await desk.call("shell", command=["my-tool"]) == "Exit code: 0\nOutput:\nfound\n"
+    monkeypatch.setenv("TERM", "xterm")
+    assert await desk.call("shell", command=["my-tool"]) == "Error: my-tool: command not found."

@@ -1,9 +1,8 @@
-"""The editor's files and terminals: which version of a file counts, and what is given back whatever happens."""
+"""The editor's files: which version of a file counts, and that nothing is lost where it has one too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from gptoss_acp.rpc import RpcError
 from tests.support.desk import Desk
 
 FILES = Capabilities(read=True, write=True)
-TERMINAL = Capabilities(terminal=True)
 
 
 class Buffers:
@@ -226,114 +224,3 @@ async def test_special_files_are_not_asked_of_the_editor(desk: Desk) -> None:
     Buffers(desk)
     assert "no regular file" in await desk.call("read_file", path="/dev/zero")
     assert desk.peer.methods() == []
-
-
-# Terminals
-
-
-class Terminals:
-    """The editor's side of a terminal whose program ends when `ended` is set."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.ended = asyncio.Event()
-        self.waiting = asyncio.Event()
-        self.created = asyncio.Event()
-        self.created.set()
-        answers: dict[str, Callable[[Any], Any]] = {
-            "terminal/create": self._create,
-            "terminal/wait_for_exit": self._wait,
-            "terminal/output": lambda _: {"output": "shown\n", "truncated": False},
-            "terminal/kill": lambda _: self.ended.set(),
-            "terminal/release": lambda _: None,
-        }
-        desk.peer.answers |= answers
-        self.code: int | None = 0
-
-    async def _create(self, _: Any) -> Any:
-        self.waiting.set()
-        await self.created.wait()
-        return {"terminalId": "t1"}
-
-    async def _wait(self, _: Any) -> Any:
-        self.waiting.set()
-        await self.ended.wait()
-        return {"exitCode": self.code, "signal": None}
-
-
-async def test_a_command_runs_in_the_editors_terminal_and_is_shown_there(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    terminals = Terminals(desk)
-    terminals.ended.set()
-    terminals.code = 2
-    assert await desk.call("shell", command=["make", "test"]) == "Exit code: 2\nOutput:\nshown\n"
-    assert desk.peer.methods() == [f"terminal/{name}" for name in ("create", "wait_for_exit", "output", "release")]
-    created = desk.peer.asked[0][1]
-    assert (created["command"], created["args"], created["cwd"]) == ("make", ["test"], str(tmp_path))
-    assert {"name": "PAGER", "value": "cat"} in created["env"]
-    assert any(update.get("content") == [{"type": "terminal", "terminalId": "t1"}] for update in desk.peer.updates)
-    assert "content" not in desk.last
-
-
-async def test_a_program_that_a_signal_ended_has_no_code_of_its_own(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    terminals = Terminals(desk)
-    terminals.ended.set()
-    terminals.code = None
-    assert await desk.call("shell", command=["x"]) == "Exit code: 128\nOutput:\nshown\n"
-
-
-async def test_a_terminal_that_takes_too_long_is_killed_read_and_given_back(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    Terminals(desk)
-    result = await desk.call("shell", command=["sleep", "60"], timeout_ms=50)
-    assert result.startswith("Error: timed out after 0.05 seconds; the command was stopped. Output so far:\nshown")
-    assert desk.peer.methods()[-3:] == ["terminal/kill", "terminal/output", "terminal/release"]
-
-
-async def test_cancelling_kills_the_terminal_and_gives_it_back_before_it_returns(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    terminals = Terminals(desk)
-    call = asyncio.create_task(desk.call("shell", command=["sleep", "60"]))
-    await asyncio.sleep(0.05)
-    call.cancel()
-    await asyncio.wait([call])
-    assert call.cancelled()
-    assert terminals.ended.is_set()
-    assert desk.peer.methods()[-3:] == ["terminal/kill", "terminal/output", "terminal/release"]
-    assert desk.last["status"] == "failed"
-
-
-async def test_a_terminal_that_comes_after_the_cancel_is_given_back(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    terminals = Terminals(desk)
-    terminals.created.clear()
-    call = asyncio.create_task(desk.call("shell", command=["sleep", "60"]))
-    await terminals.waiting.wait()
-    call.cancel()
-    await asyncio.wait([call])
-    assert call.cancelled()
-    terminals.created.set()
-    await asyncio.sleep(0.05)
-    assert desk.peer.methods()[1:] == ["terminal/kill", "terminal/output", "terminal/release"]
-
-
-async def test_a_terminal_that_can_not_be_had_is_an_error_not_a_local_run(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, capabilities=TERMINAL)
-    result = await desk.call("shell", command=["touch", "a"])
-    assert result == "Error: the editor refused terminal/create: Method not found."
-    assert not (tmp_path / "a").exists()
-
-
-@pytest.mark.parametrize(
-    "params",
-    [
-        None,
-        [],
-        {},
-        {"clientCapabilities": 3},
-        {"clientCapabilities": {"fs": [], "terminal": "yes"}},
-        {"clientCapabilities": {"fs": {"readTextFile": 1}}},
-    ],
-)
-def test_what_is_not_declared_is_not_used(params: object) -> None:
-    assert Capabilities.declared(params) == Capabilities()

@@ -1,0 +1,72 @@
+"""Taking back what a turn has done to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss_acp.conversation.undo import taken_back
+from gptoss_acp.workspace.files import Change
+from tests.support.desk import Desk
+
+PLACES = [Path("/w/a"), Path("/w/b"), Path("/w/c")]
+
+Files = dict[Path, str]
+contents = st.none() | st.sampled_from(["1", "2", "3"])
+steps = st.lists(st.tuples(st.sampled_from(PLACES), contents), max_size=12)
+
+
+def play(files: Files, change: Change) -> None:
+    assert files.get(change.path) == change.before
+    if change.after is None:
+        files.pop(change.path, None)
+    else:
+        files[change.path] = change.after
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.dictionaries(st.sampled_from(PLACES), st.sampled_from(["1", "2"])), steps)
+def test_taking_back_any_changes_gives_the_files_as_they_were(
+    start: Files, taken: list[tuple[Path, str | None]]
+) -> None:
+    files, changes = dict(start), []
+    for path, after in taken:
+        changes.append(Change(path, files.get(path), after))
+        play(files, changes[-1])
+    back = taken_back(changes)
+    assert len({change.path for change in back}) == len(back)
+    assert all(change.before != change.after for change in back)
+    for change in back:
+        play(files, change)
+    assert files == start
+
+
+def test_a_file_that_went_comes_back_with_the_mode_it_had_first() -> None:
+    script, other = PLACES[:2]
+    changes = [
+        Change(script, "1", "2"),
+        Change(script, "2", None, mode=0o755),
+        Change(script, None, "3"),
+        Change(script, "3", None, mode=0o600),
+        Change(other, None, "1"),
+    ]
+    assert taken_back(changes) == [Change(script, None, "1", mode=0o755), Change(other, "1", None)]
+
+
+async def test_a_deleted_script_can_be_run_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    script = tmp_path / "run"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    await desk.patch("*** Delete File: run")
+    await desk.workspace.commit(taken_back(desk.runner.changes))
+    assert script.read_text() == "#!/bin/sh\n"
+    assert script.stat().st_mode & 0o777 == 0o755
+
+
+async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ask", answer="reject-once")
+    await desk.patch("*** Add File: a", "+1")
+    assert desk.runner.changes == []

@@ -1,0 +1,94 @@
+"""MCP servers for tests, as an editor configures them, and a desk that has their tools.
+
+Knows how `mcp_server.py` is started. Knows nothing about what its tools do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from acp.schema import EnvVariable, HttpHeader, HttpMcpServer, McpServerStdio, SseMcpServer
+
+from gptoss_acp.harmony import render
+from gptoss_acp.protocol.updates import Updates
+from gptoss_acp.settings import Mode
+from gptoss_acp.tools.mcp.servers import Servers
+from gptoss_acp.tools.registry import CODING_TOOLS
+from gptoss_acp.tools.runner import Runner
+from tests.support.desk import Desk
+from tests.support.places import REPOSITORY
+
+PROGRAM = REPOSITORY / "tests" / "support" / "mcp_server.py"
+PATIENT = 60
+"""Seconds: a server of Python takes long to start on a busy machine."""
+
+
+def program(folder: Path, kind: str = "stdio", name: str = "test") -> McpServerStdio:
+    variable = EnvVariable(name="MCP_TEST_KEY", value="secret")
+    return McpServerStdio(name=name, command=sys.executable, args=[str(PROGRAM), kind, str(folder)], env=[variable])
+
+
+def shell(script: str, name: str = "broken") -> McpServerStdio:
+    return McpServerStdio(name=name, command="sh", args=["-c", script], env=[])
+
+
+@contextlib.contextmanager
+def listening(folder: Path, kind: str) -> Iterator[tuple[HttpMcpServer | SseMcpServer, subprocess.Popen[bytes]]]:
+    """Run the server on a port of its own."""
+    process = subprocess.Popen([sys.executable, str(PROGRAM), kind, str(folder)])
+    try:
+        deadline = time.monotonic() + PATIENT
+        while not (folder / "port").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        address = f"http://127.0.0.1:{(folder / 'port').read_text()}"
+        headers = [HttpHeader(name="X-Key", value="secret")]
+        if kind == "sse":
+            yield SseMcpServer(type="sse", name="test", url=f"{address}/sse", headers=headers), process
+        else:
+            yield HttpMcpServer(type="http", name="test", url=f"{address}/mcp", headers=headers), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class McpDesk(Desk):
+    """A desk whose runner has the tools of `servers` too."""
+
+    def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject-once") -> None:
+        super().__init__(cwd, mode, answer=answer)
+        self.servers = servers
+        updates = Updates(self.face._connection, "session", lambda _: None)
+        self.runner = Runner(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
+
+
+@contextlib.asynccontextmanager
+async def ready(
+    cwd: Path, *configurations: Any, mode: Mode = "full-access", answer: str = "x"
+) -> AsyncIterator[McpDesk]:
+    """Connect to the servers, and let go of them at the end."""
+    servers = Servers(configurations, cwd, render.tellable)
+    try:
+        await servers.settled(PATIENT)
+        yield McpDesk(cwd, servers, mode, answer)
+    finally:
+        servers.stop()
+        await asyncio.gather(*(server._living for server in servers._servers), return_exceptions=True)
+
+
+def names(servers: Servers) -> list[str]:
+    return [tool.name for tool in servers.tools()]
+
+
+def running(folder: Path, name: str = "pid") -> bool:
+    number = int((folder / name).read_text())
+    return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
