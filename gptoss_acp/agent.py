@@ -36,9 +36,7 @@ from gptoss_acp.protocol.params import McpServer
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
-from gptoss_acp.store.store import Store
-from gptoss_acp.store.tables import CursorError, Info, as_time
+from gptoss_acp.store import CursorError, Info, SessionInUseError, Store, StoreError, UnknownSessionError, as_time
 from gptoss_acp.text import as_sentence, json_size
 from gptoss_acp.turn import Outcome
 

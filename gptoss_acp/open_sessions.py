@@ -25,9 +25,7 @@ from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.shielding import unharmed
-from gptoss_acp.store.failures import DamagedError, UnknownSessionError
-from gptoss_acp.store.recording import StoredSession
-from gptoss_acp.store.store import Store
+from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
 from gptoss_acp.tools.mcp.servers import Configuration
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace

@@ -19,10 +19,7 @@ from typing import Any
 from benchmark.figures import BenchError, Figure, table
 
 from gptoss_acp.ledger import Entry, Role
-from gptoss_acp.store import tables
-from gptoss_acp.store.archive import Archive
-from gptoss_acp.store.store import Store
-from gptoss_acp.store.tables import Info
+from gptoss_acp.store import Archive, Info, Store, tables
 
 LONG = 500
 """Messages of the session that is loaded."""

@@ -11,15 +11,11 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gptoss_acp.settings import Settings
-from gptoss_acp.store import tables
-from gptoss_acp.store.archive import Archive
-from gptoss_acp.store.failures import StoreError
-from gptoss_acp.store.replay import Update
-from gptoss_acp.store.tables import Info, as_time
+from gptoss_acp.store import Archive, Info, StoreError, Update, as_time
 
 _SPEAKERS = {"user_message_chunk": "User", "agent_message_chunk": "Agent"}
 _MARKS = {"completed": "x", "in_progress": "~"}
@@ -60,7 +56,7 @@ def _list(archive: Archive) -> None:
 
 def _show(archive: Archive, session_id: str) -> None:
     info = archive.info(session_id)
-    entries, tokens = archive.read(session_id, tables.count)
+    entries, tokens = archive.size(session_id)
     facts = {
         "session": info.id,
         "title": info.title or "-",
@@ -117,7 +113,7 @@ def _line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def document(info: Info, updates: list[Update]) -> str:
+def document(info: Info, updates: Sequence[Update]) -> str:
     """Return the whole conversation, with its tool calls, diffs and plan."""
     return "\n\n".join([*_head(info), *_body(updates)]) + "\n"
 
@@ -133,7 +129,7 @@ def _head(info: Info) -> Iterator[str]:
     yield "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 
 
-def _body(updates: list[Update]) -> Iterator[str]:
+def _body(updates: Sequence[Update]) -> Iterator[str]:
     speaker = None
     for update in updates:
         kind = update["sessionUpdate"]
@@ -151,7 +147,7 @@ def _body(updates: list[Update]) -> Iterator[str]:
             yield "\n".join(f"- [{_MARKS.get(entry['status'], ' ')}] {entry['content']}" for entry in update["entries"])
 
 
-def _piece(piece: dict[str, Any]) -> str:
+def _piece(piece: Mapping[str, Any]) -> str:
     """Return a piece of a tool call's content."""
     if piece["type"] == "diff":
         old, new = (piece.get("oldText") or ""), piece["newText"]
@@ -161,7 +157,7 @@ def _piece(piece: dict[str, Any]) -> str:
     return _fenced(content["text"]) if content.get("type") == "text" else _block(content)
 
 
-def _block(content: dict[str, Any]) -> str:
+def _block(content: Mapping[str, Any]) -> str:
     """Return a content block: text as it is, embedded text fenced, anything else by its name."""
     match content:
         case {"type": "text", "text": text}:

@@ -16,8 +16,7 @@ from typing import Any
 from gptoss_acp import ledger
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.protocol.shapes import Update, UserMessageChunk
-from gptoss_acp.store.recording import StoredSession
-from gptoss_acp.store.tables import Undo
+from gptoss_acp.store import StoredSession, Undo
 from gptoss_acp.text import as_sentence, fit
 from gptoss_acp.workspace.files import Change
 

@@ -10,13 +10,12 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gptoss_acp.store import tables
 from gptoss_acp.store.database import Database, advice, default_folder
 from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
 from gptoss_acp.store.locks import HeldError, Lock, clear
-from gptoss_acp.store.replay import Update
 from gptoss_acp.store.tables import Info, Page
 
 _Read = TypeVar("_Read")
@@ -44,9 +43,13 @@ class Archive:
         """Raises UnknownSessionError where there is no such session."""
         return self.read(session_id, tables.info)
 
-    def updates(self, session_id: str) -> list[Update]:
+    def updates(self, session_id: str) -> list[dict[str, Any]]:
         """Return what a replay sends. Raises UnknownSessionError where there is no such session."""
         return self.read(session_id, tables.updates)
+
+    def size(self, session_id: str) -> tuple[int, int]:
+        """Return how many entries a session has, and how many tokens. Raises UnknownSessionError as `info` does."""
+        return self.read(session_id, tables.size)
 
     def read(self, session_id: str, query: Callable[..., _Read]) -> _Read:
         """Return what `query` of `tables` says of a session. Raises UnknownSessionError where there is no such one."""

@@ -11,6 +11,10 @@ class DamagedError(StoreError):
     """The database was damaged; it has been set aside, and the next use starts a new one."""
 
 
+class CursorError(ValueError):
+    """A cursor that no page has given."""
+
+
 class UnknownSessionError(StoreError):
     """There is no such session."""
 

@@ -86,7 +86,7 @@ class StoredSession:
         with self._noting() as pending:
             self.info = pending.info = replace(self.info, **fields)
 
-    async def updates(self) -> list[Update]:
+    async def updates(self) -> list[dict[str, Any]]:
         """Return what a replay sends, in order.
 
         Raises:

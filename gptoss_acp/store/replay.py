@@ -7,9 +7,11 @@ about where they are kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-Update = dict[str, Any]
+Update = Mapping[str, Any]
+"""An update as JSON; what comes back from the disk is a `dict`."""
 
 _CHUNKS = {"user_message_chunk", "agent_message_chunk"}
 _CALLS = {"tool_call", "tool_call_update"}
@@ -38,6 +40,16 @@ def ends_state(update: Update) -> bool:
     return bool(update["sessionUpdate"] == "plan_removed")
 
 
+def sets_title(update: Update) -> bool:
+    return "title" in update and update["sessionUpdate"] == "session_info_update"
+
+
+def title(update: Update) -> str | None:
+    """Return the session's title, as an update that sets it says."""
+    text: str | None = update["title"]
+    return text
+
+
 def call(update: Update) -> str | None:
     """Return the id of the tool call that this update is about; it changes that one wherever it stands."""
     return str(update["toolCallId"]) if update["sessionUpdate"] in _CALLS else None
@@ -54,7 +66,7 @@ def merge(earlier: Update, update: Update) -> Update | None:
     return _merge_texts(earlier, update)
 
 
-def replayed(update: Update) -> Update:
+def replayed(update: dict[str, Any]) -> dict[str, Any]:
     """Return what is sent for a kept update in a later process, where no terminal exists and no call runs any more."""
     if call(update) is None:
         return update
@@ -88,7 +100,7 @@ def _but_text(update: Update) -> Update | None:
     return {**update, "content": {**update["content"], "text": ""}}
 
 
-def _lasting(item: dict[str, Any], output: Any) -> list[dict[str, Any]]:
+def _lasting(item: Mapping[str, Any], output: Any) -> list[Mapping[str, Any]]:
     """Return what stays of a tool call's content: of a terminal what it had shown, if the call's output says so."""
     if item.get("type") != "terminal":
         return [item]

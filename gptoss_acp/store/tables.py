@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import replay
+from gptoss_acp.store.failures import CursorError
 from gptoss_acp.store.replay import Update
 
 if TYPE_CHECKING:
@@ -62,10 +63,6 @@ class Page:
 
     sessions: list[Info]
     cursor: str | None
-
-
-class CursorError(ValueError):
-    """A cursor that no page has given."""
 
 
 # Sessions
@@ -175,7 +172,7 @@ def entries(connection: sqlite3.Connection, session: int) -> list[Entry]:
     ]
 
 
-def count(connection: sqlite3.Connection, session: int) -> tuple[int, int]:
+def size(connection: sqlite3.Connection, session: int) -> tuple[int, int]:
     """Return how many entries a session has, and how many tokens."""
     row = connection.execute(
         "SELECT count(*), total(length(tokens)) FROM entries WHERE session = ?", (session,)
@@ -201,7 +198,7 @@ def add_updates(connection: sqlite3.Connection, session: int, updates: Iterable[
         connection.execute("UPDATE sessions SET updated = ? WHERE number = ?", (now(), session))
 
 
-def updates(connection: sqlite3.Connection, session: int) -> list[Update]:
+def updates(connection: sqlite3.Connection, session: int) -> list[dict[str, Any]]:
     """Return the updates that a replay sends, in order."""
     placed = connection.execute("SELECT body FROM updates WHERE session = ? ORDER BY number", (session,))
     states = connection.execute("SELECT body FROM states WHERE session = ? ORDER BY number", (session,))
@@ -236,8 +233,8 @@ def _set_state(connection: sqlite3.Connection, session: int, name: str, update: 
         "INSERT INTO states (session, name, body) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
         (session, name, _json(merged)),
     )
-    if "title" in update:
-        connection.execute("UPDATE sessions SET title = ? WHERE number = ?", (update["title"], session))
+    if replay.sets_title(update):
+        connection.execute("UPDATE sessions SET title = ? WHERE number = ?", (replay.title(update), session))
 
 
 # File changes to undo

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gptoss_acp.ledger import Entry
-from gptoss_acp.store.store import Store
+from gptoss_acp.store import Store
 from tests.support.agent_process import COMMAND
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,8 +11,8 @@ from acp import schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_acp.store import Store
 from gptoss_acp.store.replay import replayed
-from gptoss_acp.store.store import Store
 from tests.support.client_view import view
 
 TEXT = st.text(max_size=5)

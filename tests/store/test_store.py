@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 
 from gptoss_acp.ledger import Entry
-from gptoss_acp.store import database, schema, tables
-from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
+from gptoss_acp.store import (
+    CursorError,
+    SessionInUseError,
+    Store,
+    StoreError,
+    Undo,
+    UnknownSessionError,
+    database,
+    schema,
+    tables,
+)
 from gptoss_acp.store.locks import HeldError, Lock
-from gptoss_acp.store.store import Store
-from gptoss_acp.store.tables import CursorError, Undo
 from tests.support.store_process import message
 from tests.support.waiting import settled
 

@@ -14,10 +14,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.store import database
-from gptoss_acp.store.failures import SessionInUseError, StoreError
-from gptoss_acp.store.recording import StoredSession
-from gptoss_acp.store.store import Store
+from gptoss_acp.store import SessionInUseError, Store, StoredSession, StoreError, database
 from tests.support.places import REPOSITORY
 from tests.support.store_process import call, entry, message
 

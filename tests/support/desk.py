@@ -20,7 +20,7 @@ from gptoss_acp.protocol.editor import Editor
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import METHOD_NOT_FOUND, Connection, RpcError
 from gptoss_acp.settings import Mode
-from gptoss_acp.store.store import Store
+from gptoss_acp.store import Store
 from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.workspace.paths import Roots

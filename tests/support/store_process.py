@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gptoss_acp.ledger import Entry
-from gptoss_acp.store.store import Store
+from gptoss_acp.store import Store
 
 
 def message(number: int) -> dict[str, Any]:
