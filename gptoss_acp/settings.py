@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -25,11 +26,19 @@ MODES: dict[Mode, tuple[str, str]] = {
 
 ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
+LEAST_CONTEXT = 1_000
+"""Tokens; what the model is told before a conversation takes most of that."""
+
 
 def _flag(
-    kind: type, description: str, choices: tuple[str, ...] | None = None, *, hidden: bool = False
+    kind: type,
+    description: str,
+    choices: tuple[str, ...] | None = None,
+    *,
+    between: tuple[float, float] = (-math.inf, math.inf),
+    hidden: bool = False,
 ) -> dict[str, Any]:
-    return {"kind": kind, "help": description, "choices": choices, "hidden": hidden}
+    return {"kind": kind, "help": description, "choices": choices, "between": between, "hidden": hidden}
 
 
 @dataclass(frozen=True)
@@ -49,37 +58,59 @@ class Settings:
         metadata=_flag(str, "what the agent may do without asking, until the editor chooses", get_args(Mode)),
     )
     temperature: float | None = field(
-        default=None, metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own")
+        default=None,
+        metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own", between=(0, 10)),
     )
     top_p: float | None = field(
-        default=None, metadata=_flag(float, "sample from the likeliest tokens of this mass; default: the model's own")
+        default=None,
+        metadata=_flag(
+            float, "sample from the likeliest tokens of this mass; default: the model's own", between=(0, 1)
+        ),
     )
-    seed: int | None = field(default=None, metadata=_flag(int, "makes sampling repeatable"))
+    seed: int | None = field(default=None, metadata=_flag(int, "makes sampling repeatable", between=(0, 2**63 - 1)))
     max_tokens: int | None = field(
-        default=None, metadata=_flag(int, "most tokens of one model call; default: what the context holds")
+        default=None,
+        metadata=_flag(int, "most tokens of one model call; default: what the context holds", between=(1, math.inf)),
     )
     context_length: int | None = field(
-        default=None, metadata=_flag(int, "most tokens of a conversation; default: the model's own")
+        default=None,
+        metadata=_flag(
+            int, "most tokens of a conversation; default: the model's own", between=(LEAST_CONTEXT, math.inf)
+        ),
     )
     memory_gb: float | None = field(
         default=None,
-        metadata=_flag(float, "GB of memory for contexts, beside the model; default: most of the machine's"),
+        metadata=_flag(
+            float, "GB of memory for contexts, beside the model; default: most of the machine's", between=(0.01, 10_000)
+        ),
     )
     wired_gb: float | None = field(
         default=None,
         metadata=_flag(
-            float, "GB that a Mac may not page out while the model is loaded, 0 for none; default: about the model"
+            float,
+            "GB that a Mac may not page out while the model is loaded, 0 for none; default: about the model",
+            between=(0, 10_000),
         ),
     )
     disk_gb: float = field(
-        default=8.0, metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none")
+        default=8.0,
+        metadata=_flag(float, "GB of disk for contexts that survive a restart; 0 keeps none", between=(0, 100_000)),
     )
-    idle_minutes: float = field(default=30.0, metadata=_flag(float, "minutes after which an idle model is unloaded"))
+    idle_minutes: float = field(
+        default=30.0,
+        metadata=_flag(
+            float, "minutes after which an idle model is unloaded; inf for never", between=(0.001, math.inf)
+        ),
+    )
     keep_days: float = field(
         default=90.0,
-        metadata=_flag(float, "days that a session is kept after its last use; with 0 until the next start"),
+        metadata=_flag(
+            float, "days that a session is kept after its last use; with 0 until the next start", between=(0, 36_500)
+        ),
     )
-    max_turn_requests: int = field(default=50, metadata=_flag(int, "most model calls in one turn"))
+    max_turn_requests: int = field(
+        default=50, metadata=_flag(int, "most model calls in one turn", between=(1, math.inf))
+    )
     stop_repetition: Switch = field(
         default="on", metadata=_flag(str, "end a message that says the same thing over and over", ("on", "off"))
     )
@@ -103,18 +134,13 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value}")
-        for name in ("max_tokens", "context_length", "max_turn_requests", "memory_gb", "idle_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be more than 0, not {value}")
-        for name in ("disk_gb", "keep_days", "wired_gb"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name} cannot be less than 0, as {value} is")
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            low, high = setting.metadata["between"]
+            # A number that is none is not between anything.
+            if isinstance(value, int | float) and not low <= value <= high:
+                bounds = f"between {low:,g} and {high:,g}" if high < math.inf else f"{low:,g} or more"
+                raise ValueError(f"{setting.name} must be {bounds}, not {value}")
 
 
 def as_effort(name: str) -> Effort | None:
