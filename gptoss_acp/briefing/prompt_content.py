@@ -7,6 +7,7 @@ content blocks. Knows nothing about sessions or tokens.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Sequence
@@ -112,10 +113,16 @@ class _Place:
             with paths.explained(self.shown):
                 lines = await list_dir.entries(self.real)
         else:
-            whole = await workspace.read(self.real)
-            lines = whole.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
-            if self.lines and not (lines := lines[self.lines[0] - 1 : self.lines[1]]):
-                raise ToolError(f"{self.shown} has fewer lines")
+            lines = await asyncio.to_thread(self._lines, await workspace.read(self.real))
+        return await asyncio.to_thread(self._described, lines, limit)
+
+    def _lines(self, whole: str) -> list[str]:
+        lines = whole.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
+        if self.lines and not (lines := lines[self.lines[0] - 1 : self.lines[1]]):
+            raise ToolError(f"{self.shown} has fewer lines")
+        return lines
+
+    def _described(self, lines: list[str], limit: int) -> str:
         content = "\n".join(lines)
         if len(content) <= limit:
             return _fenced(self.name, content or "(empty)")

@@ -103,8 +103,8 @@ class Call:
 
     async def edit(self, changes: Sequence[Change]) -> None:
         """Show what would change, and make every change or none."""
-        self._content = diffs.contents(changes)
-        self.show(locations=diffs.locations(changes), content=self._content)
+        self._content = await asyncio.to_thread(diffs.contents, changes)
+        self.show(locations=await asyncio.to_thread(diffs.locations, changes), content=self._content)
         await self._permit(self._editing([change.path for change in changes]))
         # Noted while the files are there: what is deleted now may be wanted back as it was.
         changes = [

@@ -41,11 +41,14 @@ async def entries(folder: Path, depth: int = 1) -> list[str]:
     Raises:
         OSError: it can't be read.
     """
-    found = _entries(folder, "", depth, Ignored.around(folder))
-    names = await asyncio.to_thread(lambda: list(islice(found, MOST_ENTRIES + 1)))
+    names = await asyncio.to_thread(_first_entries, folder, depth)
     if len(names) > MOST_ENTRIES:
         names[MOST_ENTRIES:] = ["(more entries left out; list one of the folders)"]
     return names
+
+
+def _first_entries(folder: Path, depth: int) -> list[str]:
+    return list(islice(_entries(folder, "", depth, Ignored.around(folder)), MOST_ENTRIES + 1))
 
 
 def _entries(folder: Path, prefix: str, depth: int, ignored: Ignored) -> Iterator[str]:

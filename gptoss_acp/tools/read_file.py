@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pydantic import Field
 
 from gptoss_acp.errors import ToolError
@@ -25,6 +27,10 @@ async def read_file(arguments: ReadFile, call: Call) -> str:
     shown = call.workspace.roots.shown(real)
     call.describe(f"Read {shown}", locations=[call.location(real, arguments.offset)])
     text = await call.read(arguments.path)
+    return await asyncio.to_thread(_numbered, text, arguments, shown, call.longest_output - 200)
+
+
+def _numbered(text: str, arguments: ReadFile, shown: str, room: int) -> str:
     lines = text.removeprefix("\ufeff").removesuffix("\n").split("\n") if text else []
     if not lines:
         return "(empty file)"
@@ -32,7 +38,6 @@ async def read_file(arguments: ReadFile, call: Call) -> str:
     if start >= len(lines):
         raise ToolError(f"{shown} has only {len(lines)} lines")
     numbered: list[str] = []
-    room = call.longest_output - 200
     for number, line in enumerate(lines[start : start + min(arguments.limit, MOST_LINES)], start + 1):
         text = clip(line.removesuffix("\r"), LONGEST_LINE)
         numbered.append(f"L{number}: {text}")

@@ -101,10 +101,9 @@ class Workspace:
             return await process.run(command, cwd, await process.environment(), on_output)
 
     async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
-        self._refuse_unsaved(on_disk)
-        files.commit(on_disk)
-        made = list(on_disk)
+        made: list[Change] = []
         try:
+            await unharmed(asyncio.to_thread(self._write_on_disk, on_disk, made))
             for change in changes:
                 if change not in on_disk:
                     await unharmed(self._write_through_editor(change, made))
@@ -115,6 +114,14 @@ class Workspace:
                     files.commit([change.reversed()])
             raise
         return made
+
+    def _write_on_disk(self, changes: Sequence[Change], made: list[Change]) -> None:
+        for change in changes:
+            with paths.explained(self.roots.shown(change.path)):
+                if change.before is not None and _read_disk(change.path) != change.before:
+                    raise ToolError("it has changes in the editor that are not saved; the user must save them first")
+        files.commit(changes)
+        made += changes
 
     async def _write_through_editor(self, change: Change, made: list[Change]) -> None:
         assert change.after is not None
@@ -134,12 +141,6 @@ class Workspace:
             and change.mode is None
             and json_size(change.after) <= LONGEST_WRITE
         )
-
-    def _refuse_unsaved(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            with paths.explained(self.roots.shown(change.path)):
-                if change.before is not None and _read_disk(change.path) != change.before:
-                    raise ToolError("it has changes in the editor that are not saved; the user must save them first")
 
     def _disk_is_newer(self, real: Path, on_disk: str, in_editor: str) -> bool:
         """Whether the disk's version counts: it is the editor's too, or one of our commands wrote it meanwhile.
