@@ -182,7 +182,8 @@ async def _say_hello(console: Console, engine: Engine) -> None:
 
 def _show_editor(console: Console, model: str) -> None:
     program = Path(sys.executable).with_name("gptoss-acp")
-    command, arguments = (str(program), []) if program.exists() else (sys.executable, ["-m", "gptoss_acp"])
+    # Without -P what lies in the project would be imported: the editor starts us there.
+    command, arguments = (str(program), []) if program.exists() else (sys.executable, ["-P", "-m", "gptoss_acp"])
     if model != Settings.model:
         arguments = [*arguments, "--model", model]
     server = {"gpt-oss": {"command": command, "args": arguments, "env": {}}}
