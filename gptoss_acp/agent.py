@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.harmony import encoding
 from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.protocol import authentication, config_options, params
-from gptoss_acp.protocol.params import McpServer
+from gptoss_acp.protocol.params import Folders, McpServer
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
@@ -80,9 +81,7 @@ class Agent:
         self.notifications: Mapping[str, Handler] = {"session/cancel": self._typed(CancelNotification, self.cancel)}
 
     async def new_session(self, request: NewSessionRequest, servers: Sequence[McpServer]) -> Answer:
-        folders = params.folders(request)
-        await asyncio.to_thread(params.require_there, folders)
-        session = await self.sessions.begin(folders, servers)
+        session = await self.sessions.begin(await _there(params.folders(request)), servers)
         return self._opened(session, {"sessionId": session.id})
 
     async def load_session(self, request: LoadSessionRequest, servers: Sequence[McpServer]) -> Answer:
@@ -95,7 +94,7 @@ class Agent:
         return self._opened(session, {})
 
     async def fork_session(self, request: ForkSessionRequest, servers: Sequence[McpServer]) -> Answer:
-        session = await self.sessions.fork(request.session_id, params.folders(request), servers)
+        session = await self.sessions.fork(request.session_id, await _there(params.folders(request)), servers)
         return self._opened(session, {"sessionId": session.id})
 
     async def list_sessions(self, request: ListSessionsRequest) -> Answer:
@@ -208,6 +207,13 @@ class Agent:
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
         except EngineError as error:
             raise RpcError(INTERNAL_ERROR, str(error)) from error
+
+
+async def _there(folders: Folders) -> Folders:
+    """Return `folders` if there is something to work in; an older session may be opened without, to be read."""
+    if not await asyncio.to_thread(os.path.isdir, folders.cwd):
+        raise invalid_params("cwd", f"there is no folder {folders.cwd[:1000]}")
+    return folders
 
 
 def _described(infos: Sequence[Info]) -> list[Answer]:

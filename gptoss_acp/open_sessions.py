@@ -18,7 +18,7 @@ from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Engine, EngineError, Trace
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.editor import Editor
-from gptoss_acp.protocol.params import Folders
+from gptoss_acp.protocol.params import Folders, McpServer
 from gptoss_acp.protocol.shapes import Update
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
@@ -26,7 +26,6 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
-from gptoss_acp.tools.mcp.servers import Configuration
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace
 
@@ -64,7 +63,7 @@ class OpenSessions:
             raise UnknownSessionError(f"there is no session {session_id[:100]}")
         return session
 
-    async def begin(self, folders: Folders, servers: Sequence[Configuration]) -> Session:
+    async def begin(self, folders: Folders, servers: Sequence[McpServer]) -> Session:
         """Open a new session."""
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
         stored = self.store.create(folders.cwd, folders.additional, config)
@@ -74,7 +73,7 @@ class OpenSessions:
             return await self._open(journal, folders, servers)
 
     async def reopen(
-        self, session_id: str, folders: Folders, servers: Sequence[Configuration]
+        self, session_id: str, folders: Folders, servers: Sequence[McpServer]
     ) -> tuple[Session, list[Update]]:
         """Open a stored session, and return all that it has shown so far; if it is open here, that ends first.
 
@@ -88,7 +87,7 @@ class OpenSessions:
             stored.change(cwd=folders.cwd, additional=folders.additional)
             return await self._resume(stored, folders, servers)
 
-    async def fork(self, session_id: str, folders: Folders, servers: Sequence[Configuration]) -> Session:
+    async def fork(self, session_id: str, folders: Folders, servers: Sequence[McpServer]) -> Session:
         """Open a copy of a session, which may be open itself.
 
         Raises:
@@ -133,7 +132,7 @@ class OpenSessions:
         await self.store.close()
 
     async def _resume(
-        self, stored: StoredSession, folders: Folders, servers: Sequence[Configuration]
+        self, stored: StoredSession, folders: Folders, servers: Sequence[McpServer]
     ) -> tuple[Session, list[Update]]:
         async with _freed_on_failure(stored):
             shown = cast("list[Update]", await stored.updates())
@@ -141,7 +140,7 @@ class OpenSessions:
             await journal.commit()
             return await self._open(journal, folders, servers), shown
 
-    async def _open(self, journal: Journal, folders: Folders, servers: Sequence[Configuration]) -> Session:
+    async def _open(self, journal: Journal, folders: Folders, servers: Sequence[McpServer]) -> Session:
         editor = Editor(self._connection, journal.id, self.client)
         session = Session(
             Workspace(Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional]), editor),

@@ -26,6 +26,7 @@ from gptoss_acp.engine.api import Engine, Sampling, Trace
 from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
 from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.protocol.params import McpServer
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
 from gptoss_acp.shielding import unharmed
@@ -56,7 +57,7 @@ class Session:
         *,
         models: Sequence[str] = (),
         trace: Trace | None = None,
-        mcp_servers: Sequence[servers.Configuration] = (),
+        mcp_servers: Sequence[McpServer] = (),
     ) -> None:
         self._model = ChosenModel(engine, config_options.as_length(journal.config.get("context", "")))
         self.models = list(dict.fromkeys([engine.model_name, *models]))

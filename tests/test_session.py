@@ -172,8 +172,9 @@ async def test_usage_counts_every_model_call_of_the_turn() -> None:
     assert outcome.first_token_seconds is not None
     assert outcome.first_visible_seconds is not None
     assert outcome.first_token_seconds <= outcome.first_visible_seconds
-    last = (prompts[1] + len(calls[1]), stage.engine.context_length)
-    assert stage.updates.usages[-1] == last
+    generated = (prompts[1] + len(calls[1]), stage.engine.context_length)
+    kept = (stage.session.journal.ledger.length, stage.engine.context_length)
+    assert stage.updates.usages[-2:] == [generated, kept]
 
 
 async def test_the_trace_sees_every_prompt_and_every_token_reasoning_too() -> None:
@@ -489,6 +490,44 @@ async def test_closing_a_session_stops_the_search_for_a_title() -> None:
     await asyncio.wait_for(stage.session.close(), 5)
     assert generation._ended
     assert stage.updates.titles == ["Hi"]
+
+
+async def test_closing_a_session_ends_the_work_in_its_background() -> None:
+    stage = Stage()
+    loading = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def load_for_ever() -> None:
+        loading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    stage.engine.load = load_for_ever  # type: ignore[method-assign]
+    stage.session.prepare()
+    await loading.wait()
+    await asyncio.wait_for(stage.session.close(), 5)
+    assert ended.is_set()
+
+
+async def test_status_counts_what_the_client_was_told_last() -> None:
+    stage = Stage()
+    await stage.converse("Go", said(thought("hm well"), final("Done.")))
+    used, size = stage.updates.usages[-1]
+    await stage.session.prompt("/status")
+    assert f"Context: {used:,} of {size:,} tokens used" in stage.updates.text
+
+
+async def test_after_a_switch_the_status_is_of_the_model_that_answers_next() -> None:
+    stage = Stage()
+    await stage.converse("Go", final("Done."))
+    other = FakeEngine()
+    other.model_name, other.context_length = "other", 0
+    stage.session.set_model(other)
+    await stage.session.prompt("/status")
+    assert "Model: other, not loaded yet" in stage.updates.text
+    assert "4,096" not in stage.updates.text
 
 
 @pytest.mark.parametrize("answer", [[RETURN], titled(' "" '), tool_call("functions.x", "{}")])

@@ -68,13 +68,6 @@ def folders(request: NewSessionRequest | LoadSessionRequest | ResumeSessionReque
     return Folders(os.path.normpath(absolute("cwd", request.cwd)), additional)
 
 
-def require_there(given: Folders) -> None:
-    """Return if the folders exist. An older session may be opened without, so that it can be read."""
-    for field, path in (("cwd", given.cwd), *(("additionalDirectories", path) for path in given.additional)):
-        if not os.path.isdir(path):  # noqa: PTH112 (Path's raises where the name is too long)
-            raise invalid_params(field, f"there is no folder {path[:1000]}")
-
-
 def mode(field: str, name: str) -> Mode:
     known = as_mode(name)
     if known is None:

@@ -17,9 +17,9 @@ from typing import Any, cast
 from benchmark.client import DIRECTORY, AgentProcess
 from benchmark.figures import BenchError
 from gptoss_acp import vocabulary
-from gptoss_acp.agent import Agent
 from gptoss_acp.engine.api import Constrain, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
+from gptoss_acp.handshake import Handshake
 from gptoss_acp.harmony import encoding
 from gptoss_acp.rpc import Connection
 from gptoss_acp.settings import Settings
@@ -95,8 +95,9 @@ class _NoClient:
 
 
 async def _prompt(engine: ScriptedEngine, text: str) -> None:
-    agent = Agent(engine, Settings(model="tiny", titles="off"))
-    agent.attach(cast(Connection, _NoClient()))
-    await agent.initialize({"protocolVersion": 1})
-    session = await agent.new_session({"cwd": str(DIRECTORY)})
-    await agent.prompt({**session, "prompt": [{"type": "text", "text": text}]})
+    handshake = Handshake(engine, Settings(model="tiny", titles="off"))
+    handshake.attach(cast("Connection", _NoClient()))
+    ask = handshake.requests
+    await ask["initialize"]({"protocolVersion": 1})
+    session = await ask["session/new"]({"cwd": str(DIRECTORY)})
+    await ask["session/prompt"]({"sessionId": session["sessionId"], "prompt": [{"type": "text", "text": text}]})

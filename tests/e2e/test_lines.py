@@ -138,6 +138,8 @@ def test_cancel_before_initialize_or_of_no_session_is_ignored(fresh: AgentProces
     ("method", "params", "wrong"),
     [
         ("session/new", {"cwd": "relative/path", "mcpServers": []}, ["cwd"]),
+        ("session/new", {"cwd": "/no/such/folder", "mcpServers": []}, ["cwd"]),
+        ("session/new", {"cwd": "/etc/passwd", "mcpServers": []}, ["cwd"]),
         ("session/new", {"cwd": "/", "mcpServers": 5}, ["mcpServers"]),
         ("session/new", {"cwd": "/", "mcpServers": [{"name": "a", "command": "b"}, {"name": 5}]}, SECOND_SERVER),
         ("session/new", {"cwd": "/", "mcpServers": ["x"]}, ["mcpServers.0.command", "mcpServers.0.name"]),

@@ -6,13 +6,16 @@ A method that is added to the agent belongs into `METHODS`; a test says so if it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gptoss_acp.agent import Agent
+from gptoss_acp.handshake import SESSION_NOTIFICATIONS, SESSION_REQUESTS, Handshake
+from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.settings import Settings
 from tests.support.agent_process import AgentProcess
+from tests.support.fake_engine import FakeEngine
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers
 
@@ -126,8 +129,14 @@ def wrong_fields(error: Any) -> set[str]:
 
 
 def test_every_method_of_the_agent_is_in_the_table() -> None:
-    agent = Agent(None, Settings())  # type: ignore[arg-type]
-    assert {method.name for method in METHODS} == set(agent.requests)
+    handshake = Handshake(FakeEngine(), Settings())
+    assert {method.name for method in METHODS} == set(handshake.requests)
+
+
+def test_what_the_handshake_leaves_to_the_agent_is_what_that_answers() -> None:
+    agent = Agent(FakeEngine(), cast(OpenSessions, None))
+    assert set(SESSION_REQUESTS) == set(agent.requests)
+    assert set(SESSION_NOTIFICATIONS) == set(agent.notifications)
 
 
 @pytest.mark.parametrize("method", AFTER_INITIALIZE, ids=str)

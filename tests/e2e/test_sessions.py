@@ -88,6 +88,17 @@ def test_a_session_that_said_nothing_is_there_once_it_is_answered(spawn: Spawner
     assert second.result(second.prompt(session, "Hi"))["stopReason"] == "end_turn"
 
 
+def test_of_two_loads_of_a_session_at_once_one_waits_for_the_other(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("Hello."))
+    live = Live(agent, agent.open())
+    assert live.say("Hi") == "end_turn"
+    load = {"sessionId": live.session, "cwd": str(agent.home), "mcpServers": []}
+    for method in ("session/load", "session/resume"):
+        asked = [agent.ask(method, load) for _ in range(3)]
+        assert all("modes" in agent.result(identifier) for identifier in asked)
+    assert agent.result(agent.prompt(live.session, "And now?"))["stopReason"] == "end_turn"
+
+
 def test_what_is_long_is_replayed_in_short_lines(spawn: Spawner) -> None:
     first = spawn.scripted(
         patch("*** Add File: a", *["+" + 90 * "\\"] * 500),

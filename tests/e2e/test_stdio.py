@@ -91,10 +91,11 @@ def test_nonblocking_pipes_are_as_good_as_others(spawn: Spawner) -> None:
 
 PRINTING = """
 import argparse, ctypes, os, subprocess, sys
-from gptoss_acp import cli, server, settings
+from gptoss_acp import server, settings
+from gptoss_acp.cli import serve
 
 def make_engine(chosen):
-    engine = cli.make_engine(chosen)
+    engine = serve.make_engine(chosen)
     load = engine.load
     async def load_and_print(**options):
         print("Python says hello", flush=True)
@@ -121,3 +122,13 @@ def test_whatever_prints_inside_the_agent_reaches_stderr_and_not_the_wire(spawn:
     assert agent.end() == 0
     for speaker in ("Python", "descriptor 1", "C", "a child"):
         assert f"{speaker} says hello\n" in agent.stderr
+
+
+@pytest.mark.parametrize("place", [".", "missing/trace"])
+def test_a_trace_that_can_not_be_written_ends_the_start_with_one_line(place: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gptoss_acp", "--trace", str(tmp_path / place)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gptoss-acp: --trace can't be written:")

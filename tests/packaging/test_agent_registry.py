@@ -71,7 +71,7 @@ def test_the_entry_names_this_version_of_this_package(entry: dict[str, Any]) -> 
     assert entry["distribution"]["uvx"]["package"] == f"{project['name']}=={__version__}"
     assert entry["license"] == project["license"]
     # uvx runs the program that has the package's name, and that without arguments is the agent.
-    assert project["scripts"][project["name"]] == "gptoss_acp.cli:main"
+    assert project["scripts"][project["name"]] == "gptoss_acp.cli.main:main"
 
 
 def test_the_icon_is_16_by_16_and_takes_the_themes_colour() -> None:

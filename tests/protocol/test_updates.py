@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.editor import Editor
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
 
@@ -22,7 +24,7 @@ async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
             sent.append((method, frame(text)))
 
     recorded: list[Any] = []
-    updates = Updates(Recorder(), "the-session", recorded.append)
+    updates = Updates(Editor(Recorder(), "the-session", Capabilities()), recorded.append)
     updates.message_chunk("the-message", "Hi")
     updates.usage(10, 100)
     content = {"type": "text", "text": "Hi"}

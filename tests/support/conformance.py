@@ -91,11 +91,7 @@ class Conversation:
         if message["method"] == "initialize":
             self._capabilities = _declared(params)
         if message["method"] == "session/load" and isinstance(params.get("sessionId"), str):
-            self._calls.pop(params["sessionId"], None)
-            self._last_messages.pop(params["sessionId"], None)
-            self._ended_messages = {
-                (session, of) for session, of in self._ended_messages if session != params["sessionId"]
-            }
+            self._forget(params["sessionId"])
 
     def agent_said(self, line: bytes) -> Message:
         """Return the message in a line of the agent's, or fail."""
@@ -132,6 +128,8 @@ class Conversation:
                 self._sessions.add(str(message["result"].get("sessionId") or session))
             elif method in CLOSING:
                 self._sessions.discard(str(session))
+        if asked["method"] in {"session/prompt", "session/load"} and self._is_pending("session/load", session):
+            self._forget(str(session))  # what came until now came before the replay
         if asked["method"] == "session/prompt" and not self._is_busy(session):
             unfinished = {call for call, status in self._calls.get(session or "", {}).items() if status not in FINAL}
             assert not unfinished, f"tool calls that outlive their turn: {unfinished}"
@@ -173,6 +171,12 @@ class Conversation:
             self._chunk(session, update["messageId"])
         elif kind != "plan":
             self._call(session, update)
+
+    def _forget(self, session: str) -> None:
+        """A replay begins: it may say again what was said."""
+        self._calls.pop(session, None)
+        self._last_messages.pop(session, None)
+        self._ended_messages = {(of, message) for of, message in self._ended_messages if of != session}
 
     def _chunk(self, session: str, identifier: str) -> None:
         last = self._last_messages.get(session)

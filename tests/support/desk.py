@@ -85,7 +85,7 @@ class Desk:
         self.face = Editor(connection, "session", capabilities or Capabilities())
         self.workspace = Workspace(Roots(cwd, additional), self.face)
         self.permissions = Permissions(mode)
-        self.runner = Runner(self.workspace, self.permissions, Updates(connection, "session", lambda _: None))
+        self.runner = Runner(self.workspace, self.permissions, Updates(self.face, lambda _: None))
 
     async def call(self, tool: str, arguments: Any = None, /, **named: Any) -> str:
         """Call a tool as the model does, with `arguments` or `named` ones, and return its result."""

@@ -1,15 +1,19 @@
-"""An engine that says what the test puts in, and updates that the test can look at.
+"""An engine that says what the test puts in, and a face that the test can look at.
 
-Knows the engine's interface and the updates'. Knows nothing about sessions.
+Knows the interfaces of both. Knows nothing about sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
 from gptoss_acp.protocol.updates import Updates
 from tests.support.tokens import text_of
 from tests.support.waiting import settled
@@ -72,32 +76,62 @@ class FakeEngine:
         return text_of(self.generations[number].prompt)
 
 
+class RecordingFace:
+    """Keeps what it is shown. Nobody answers it, and it has neither files nor terminals."""
+
+    capabilities = Capabilities()
+    congested = False
+
+    def __init__(self) -> None:
+        self.shown: list[Update] = []
+
+    def update(self, update: Update) -> None:
+        self.shown.append(update)
+
+    async def drain(self) -> None: ...
+
+    async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
+        raise ToolError("nobody is there to be asked")
+
+    async def read_text_file(self, path: Path) -> str:
+        raise AssertionError(path)
+
+    async def write_text_file(self, path: Path, text: str) -> None:
+        raise AssertionError(path)
+
+    async def run_in_terminal(self, command: Sequence[str], *_: Any, **__: Any) -> int:
+        raise AssertionError(command)
+
+
 class RecordingUpdates(Updates):
     """Keeps what a client would be told."""
 
     def __init__(self) -> None:
-        self._shows_compaction = False
-        self.chunks: list[tuple[str, str]] = []
-        self.usages: list[tuple[int, int]] = []
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.titles: list[str] = []
+        self._shown = RecordingFace()
+        super().__init__(self._shown, lambda _: None)
 
-    def tool_call(self, identifier: str, title: str, kind: str, status: str = "pending") -> None:
-        self.calls.append((identifier, {"title": title, "kind": kind, "status": status}))
+    def _of(self, *kinds: str) -> list[Any]:
+        return [update for update in self._shown.shown if update["sessionUpdate"] in kinds]
 
-    def tool_call_update(self, identifier: str, **fields: Any) -> None:
-        self.calls.append((identifier, fields))
+    @property
+    def chunks(self) -> list[tuple[str, str]]:
+        return [(chunk["messageId"], chunk["content"]["text"]) for chunk in self._of("agent_message_chunk")]
 
-    def message_chunk(self, message_id: str, text: str) -> None:
-        self.chunks.append((message_id, text))
+    @property
+    def usages(self) -> list[tuple[int, int]]:
+        return [(usage["used"], usage["size"]) for usage in self._of("usage_update")]
 
-    def title(self, title: str) -> None:
-        self.titles.append(title)
+    @property
+    def calls(self) -> list[tuple[str, dict[str, Any]]]:
+        known = {"sessionUpdate", "toolCallId"}
+        return [
+            (call["toolCallId"], {name: value for name, value in call.items() if name not in known})
+            for call in self._of("tool_call", "tool_call_update")
+        ]
 
-    def usage(self, used: int, size: int) -> None:
-        self.usages.append((used, size))
-
-    async def drain(self) -> None: ...
+    @property
+    def titles(self) -> list[str]:
+        return [info["title"] for info in self._of("session_info_update")]
 
     @property
     def text(self) -> str:

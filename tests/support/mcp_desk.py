@@ -67,7 +67,7 @@ class McpDesk(Desk):
     def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject-once") -> None:
         super().__init__(cwd, mode, answer=answer)
         self.servers = servers
-        updates = Updates(self.face._connection, "session", lambda _: None)
+        updates = Updates(self.face, lambda _: None)
         self.runner = Runner(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
 
 

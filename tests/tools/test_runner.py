@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.workspace import files
 from tests.support.desk import Desk

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.params import McpServer
 from gptoss_acp.text import clip, clip_line, json_size
 from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.call import Call, Result
@@ -25,12 +26,9 @@ from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.registry import Tool
 
 if TYPE_CHECKING:
-    from acp.schema import HttpMcpServer, McpServerStdio, SseMcpServer
     from mcp import types
 
     from gptoss_acp.tools.mcp.connection import Connection
-
-    Configuration = McpServerStdio | HttpMcpServer | SseMcpServer
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class Servers:
     `tellable` returns a tool's description as the model can be told it.
     """
 
-    def __init__(self, configurations: Sequence[Configuration], cwd: Path, tellable: Tellable) -> None:
+    def __init__(self, configurations: Sequence[McpServer], cwd: Path, tellable: Tellable) -> None:
         prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
         self._servers = [_Server(*each, cwd, tellable) for each in zip(configurations, prefixes, strict=True)]
         self._began = time.monotonic()
@@ -94,7 +92,7 @@ class Servers:
 class _Server:
     """One server, from its start to its end in one task, as the SDK demands."""
 
-    def __init__(self, configuration: Configuration, prefix: str, cwd: Path, tellable: Tellable) -> None:
+    def __init__(self, configuration: McpServer, prefix: str, cwd: Path, tellable: Tellable) -> None:
         self.tools: list[Tool] = []
         self.problems: list[str] = []
         self.settled = asyncio.Event()

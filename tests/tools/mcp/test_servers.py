@@ -100,7 +100,7 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
     session = Session(
         desk.workspace,
         ScriptedEngine(tmp_path / "script"),
-        Updates(desk.face._connection, "session", lambda _: None),
+        Updates(desk.face, lambda _: None),
         Settings(max_turn_requests=1, titles="off"),
         new_journal(),
         trace=cast(Trace, SimpleNamespace(prompt=lambda tokens: told.append(text_of(tokens)), token=lambda _: None)),
