@@ -34,6 +34,15 @@ from gptoss_acp.harmony import encoding
 from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.protocol import authentication, config_options, params
 from gptoss_acp.protocol.params import Folders, McpServer
+from gptoss_acp.protocol.requests import (
+    InFolders,
+    Listing,
+    OfSession,
+    OfSessionInFolders,
+    Prompt,
+    SetConfigOption,
+    SetMode,
+)
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
@@ -80,24 +89,24 @@ class Agent:
         }
         self.notifications: Mapping[str, Handler] = {"session/cancel": self._typed(CancelNotification, self.cancel)}
 
-    async def new_session(self, request: NewSessionRequest, servers: Sequence[McpServer]) -> Answer:
+    async def new_session(self, request: InFolders, servers: Sequence[McpServer]) -> Answer:
         session = await self.sessions.begin(await _there(params.folders(request)), servers)
         return self._opened(session, {"sessionId": session.id})
 
-    async def load_session(self, request: LoadSessionRequest, servers: Sequence[McpServer]) -> Answer:
+    async def load_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
         session, shown = await self.sessions.reopen(request.session_id, params.folders(request), servers)
         await session.updates.replay(shown)
         return self._opened(session, {})
 
-    async def resume_session(self, request: ResumeSessionRequest, servers: Sequence[McpServer]) -> Answer:
+    async def resume_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
         session, _ = await self.sessions.reopen(request.session_id, params.folders(request), servers)
         return self._opened(session, {})
 
-    async def fork_session(self, request: ForkSessionRequest, servers: Sequence[McpServer]) -> Answer:
+    async def fork_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
         session = await self.sessions.fork(request.session_id, await _there(params.folders(request)), servers)
         return self._opened(session, {"sessionId": session.id})
 
-    async def list_sessions(self, request: ListSessionsRequest) -> Answer:
+    async def list_sessions(self, request: Listing) -> Answer:
         cwd = request.cwd and str(params.absolute("cwd", request.cwd))
         try:
             page = await self.sessions.store.page(cwd, request.cursor)
@@ -106,16 +115,16 @@ class Agent:
         listed = {"sessions": _described(page.sessions)}
         return listed | ({"nextCursor": page.cursor} if page.cursor else {})
 
-    async def close_session(self, request: CloseSessionRequest) -> Answer:
+    async def close_session(self, request: OfSession) -> Answer:
         self.sessions.find(request.session_id)
         await self.sessions.close(request.session_id)
         return {}
 
-    async def delete_session(self, request: DeleteSessionRequest) -> Answer:
+    async def delete_session(self, request: OfSession) -> Answer:
         await self.sessions.delete(request.session_id)
         return {}
 
-    async def prompt(self, request: PromptRequest) -> Answer:
+    async def prompt(self, request: Prompt) -> Answer:
         session = self.sessions.find(request.session_id)
         text = prompt_content.text(request.prompt, session.workspace.roots)
         attached = partial(prompt_content.attached, request.prompt, session.workspace)
@@ -123,14 +132,14 @@ class Agent:
         session.journal.note_problem(self.sessions.take_problem())
         return prompt_response(await session.prompt(text, attached, blocks))
 
-    async def set_mode(self, request: SetSessionModeRequest) -> Answer:
+    async def set_mode(self, request: SetMode) -> Answer:
         session = self.sessions.find(request.session_id)
         session.set_mode(params.mode("modeId", request.mode_id))
         session.updates.config_options(session.config_options())
         await session.journal.commit()
         return {}
 
-    async def set_config_option(self, request: SetSessionConfigOptionSelectRequest) -> Answer:
+    async def set_config_option(self, request: SetConfigOption) -> Answer:
         session = self.sessions.find(request.session_id)
         match request.config_id:
             case "mode":
@@ -147,7 +156,7 @@ class Agent:
         await session.journal.commit()
         return {"configOptions": session.config_options()}
 
-    async def cancel(self, request: CancelNotification) -> None:
+    async def cancel(self, request: OfSession) -> None:
         self.sessions.find(request.session_id).cancel()
 
     async def _switch(self, session: Session, model: str) -> None:

@@ -11,17 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from acp.schema import (
-    ForkSessionRequest,
-    HttpMcpServer,
-    LoadSessionRequest,
-    McpServerStdio,
-    NewSessionRequest,
-    ResumeSessionRequest,
-    SseMcpServer,
-)
+from acp.schema import HttpMcpServer, McpServerStdio, SseMcpServer
 from pydantic import BaseModel, ValidationError
 
+from gptoss_acp.protocol.requests import InFolders
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError, invalid_params
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
 
@@ -62,7 +55,7 @@ def absolute(field: str, path: str) -> Path:
     return Path(path)
 
 
-def folders(request: NewSessionRequest | LoadSessionRequest | ResumeSessionRequest | ForkSessionRequest) -> Folders:
+def folders(request: InFolders) -> Folders:
     """Return the folders of a session that a request opens."""
     additional = tuple(str(absolute("additionalDirectories", path)) for path in request.additional_directories or ())
     return Folders(os.path.normpath(absolute("cwd", request.cwd)), additional)
