@@ -70,8 +70,13 @@ def test_the_answer_counts_tokens_and_times(spawn: Spawner) -> None:
     assert len(thought("secret plan")) <= usage["thoughtTokens"] < len(HELLO)
     assert usage["totalTokens"] == usage["inputTokens"] + usage["outputTokens"]
     assert 0 <= meta["timeToFirstTokenMs"] <= meta["timeToFirstVisibleTokenMs"]
-    last = agent.updates(session, "usage_update")[-1].message["params"]["update"]
-    assert (last["used"], last["size"]) == (usage["totalTokens"], 131_072)
+    told = [update.message["params"]["update"] for update in agent.updates(session, "usage_update")]
+    assert {update["size"] for update in told} == {131_072}
+    # The last one is what the conversation takes from now on, without the reasoning.
+    assert [update["used"] for update in told[-2:]] == [
+        usage["totalTokens"],
+        usage["totalTokens"] - usage["thoughtTokens"],
+    ]
 
 
 def test_a_session_goes_on_from_prompt_to_prompt(spawn: Spawner) -> None:
