@@ -69,15 +69,13 @@ class Archive:
         """Keep a session for this process.
 
         Raises:
-            SessionInUseError: another has it open.
+            SessionInUseError: another has it open, or this one has already.
         """
         try:
             self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
             return Lock(self._locks / session_id)
         except HeldError as held:
-            raise SessionInUseError(
-                f"the session {session_id} is open already, in process {held.owner}; close it there first"
-            ) from None
+            raise _in_use(session_id, held.owner) from None
         except OSError as error:
             raise StoreError(advice(error, self.database.folder)) from error
 
@@ -113,3 +111,11 @@ def known(number: int | None, session_id: str) -> int:
     if number is None:
         raise UnknownSessionError(f"there is no session {session_id[:100]}")
     return number
+
+
+def _in_use(session_id: str, owner: int | None) -> SessionInUseError:
+    """Return what to say of a session that the process `owner`, None where nobody knows which, has open."""
+    if owner == os.getpid():
+        return SessionInUseError(f"the session {session_id} is open already, in this process; close it first")
+    where = "another process" if owner is None else f"process {owner}"
+    return SessionInUseError(f"the session {session_id} is open already, in {where}; close it there first")

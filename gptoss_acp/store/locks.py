@@ -19,9 +19,9 @@ _POLL_SECONDS = 0.01
 
 
 class HeldError(Exception):
-    """Somebody else holds the lock."""
+    """The lock is held by the process `owner`, which may be this one; None where the file does not say."""
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: int | None) -> None:
         super().__init__(owner)
         self.owner = owner
 
@@ -77,9 +77,9 @@ def _locked(path: Path, patience: float) -> int:
     while True:
         descriptor = _open(path)
         if not _wait(descriptor, patience):
-            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+            owner = os.pread(descriptor, 20, 0)
             os.close(descriptor)
-            raise HeldError(owner)
+            raise HeldError(int(owner) if owner.isdigit() else None)
         if _in_place(descriptor, path):
             return descriptor
         os.close(descriptor)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gptoss_acp.store import CursorError, Store, StoreError, tables
+from gptoss_acp.store import Archive, CursorError, SessionInUseError, Store, StoreError, tables
 from tests.support.store_process import entry, message
 from tests.support.stored_sessions import ids, stored
 
@@ -40,6 +44,43 @@ async def test_a_cursor_that_is_none_is_refused(cursor: str, tmp_path: Path) -> 
 
 
 # What is read and deleted
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Hold a lock's file as another process does, and yield its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield descriptor
+    os.close(descriptor)
+
+
+async def test_a_session_that_another_process_has_is_refused_with_its_name_where_that_is_known(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    session_id = await stored(store)
+    with locked(tmp_path / "locks" / session_id) as lock:
+        for owner, said in (
+            (b"77", "in process 77; close it there first"),
+            (b"", "in another process; close it there"),
+        ):
+            os.truncate(lock, 0)
+            os.pwrite(lock, owner, 0)
+            with pytest.raises(SessionInUseError, match=said):
+                await store.delete(session_id)
+    await store.delete(session_id)
+
+
+async def test_what_is_known_of_a_session_is_read_without_opening_it(tmp_path: Path) -> None:
+    session = Store(tmp_path).create("/project", ["/other"], {"mode": "ask"})
+    session.keep([entry(1), entry(2)])
+    session.record(message(1))
+    await session.commit()
+    archive = Archive(tmp_path)
+    assert archive.info(session.info.id).additional == ("/other",)
+    assert archive.size(session.info.id) == (2, 5)
+    assert archive.updates(session.info.id) == [message(1)]
+    assert archive.matching(session.info.id[:8]) == [session.info.id]
+    assert archive.matching("%") == []
 
 
 async def test_a_deleted_session_leaves_nothing_in_the_file(tmp_path: Path) -> None:
