@@ -38,6 +38,10 @@ _PRAGMAS = (
 )
 
 
+_FAULTS_OF_VALUES = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""What SQLite raises for a value that it can't take, whatever the file is like."""
+
+
 def default_folder() -> Path:
     """Return the folder of the user's sessions."""
     return user_data_path("gptoss-acp") / "sessions"
@@ -59,6 +63,7 @@ class Database:
         Raises:
             DamagedError: the file was damaged, and has been set aside.
             StoreError: the database can't be used.
+            sqlite3.Error: it can't take a value.
         """
         with self._used() as connection:
             connection.execute(f"BEGIN {kind}")
@@ -92,6 +97,8 @@ class Database:
     def _used(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._connected()
+        except _FAULTS_OF_VALUES:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise self._explained(error) from error
 
@@ -108,7 +115,12 @@ class Database:
         with self._alone():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._opened = self.path.stat()
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(
+                self.path,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,  # one at a time uses it, but another one once the first has died
+            )
             try:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version == 0:  # it counts only while there is no table

@@ -2,7 +2,8 @@
 
 What happens is first noted in memory, in microseconds, and written by the worker: twice a second while text streams,
 and at once when somebody waits for it. While the disk is full or can't be written, all stays in memory and is tried
-again, so that the session goes on, and is complete once there is room. Knows nothing about tokens or ACP's methods.
+again, so that the session goes on, and is complete once there is room. What no disk could take is given up, and said.
+Knows nothing about tokens or ACP's methods.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import replay, tables
-from gptoss_acp.store.failures import DamagedError, StoreError
+from gptoss_acp.store.failures import DamagedError, StoreError, UnstorableError, unforeseen
 from gptoss_acp.store.locks import Lock
 from gptoss_acp.store.replay import Update
 from gptoss_acp.store.tables import Info, Undo
@@ -43,7 +45,7 @@ class Opened:
 class StoredSession:
     """A session that this process has open. What is noted here is written soon, and surely when `commit` returns."""
 
-    def __init__(self, worker: Worker, opened: Opened, on_close: Callable[[StoredSession], None]) -> None:
+    def __init__(self, worker: Worker, opened: Opened, on_close: Callable[[], object]) -> None:
         self.info = opened.info
         self.entries = opened.entries
         self._worker = worker
@@ -51,20 +53,16 @@ class StoredSession:
         self._lock = opened.lock
         self._kept: Sequence[Entry] = opened.entries
         self._pending = _Pending()
-        self._pending_guard = threading.Lock()
+        self._guard = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._failing = False
-        self._untold: StoreError | None = None
+        self._untold: list[StoreError] = []
 
     def record(self, update: Update) -> None:
         """Note an update that the client has been sent, and that nobody changes; a replay sends what all come to."""
         with self._noting() as pending:
-            merged = replay.merge(pending.updates[-1], update) if pending.updates else None
-            if merged is None:
-                pending.updates.append(update)
-            else:
-                pending.updates[-1] = merged
+            pending.add(update)
 
     def keep(self, entries: Sequence[Entry]) -> None:
         """Note what the ledger holds now. Only what differs from the last time is written."""
@@ -92,7 +90,7 @@ class StoredSession:
         Raises:
             StoreError: it can't be read.
         """
-        await self._worker.run(self._write)
+        await self.flush()
         return await self._worker.run(self._worker.archive.updates, self.info.id)
 
     async def undos(self) -> list[Undo]:
@@ -101,63 +99,96 @@ class StoredSession:
         Raises:
             StoreError: they can't be read.
         """
-        await self._worker.run(self._write)
+        await self.flush()
         return await self._worker.run(self._worker.archive.read, self.info.id, tables.undos)
+
+    async def flush(self) -> None:
+        """Write what was noted before, as far as that can be; the next commit says what can't."""
+        await self._worker.run(self._write)
 
     async def commit(self) -> str | None:
         """Return when all that was noted before is on the disk.
 
-        If that can't be, return what to tell the user, once; the session goes on, and all is tried again later.
+        If that can't be, return what to tell the user, once; the session goes on, and all is tried again later, but for
+        what could never be stored.
         """
-        await self._worker.run(self._write)
-        return self._news()
+        return await self._done(self._write)
 
     async def close(self) -> str | None:
         """Commit, and free the session for other processes. What is noted from here on is lost."""
+        if not self._closed:
+            self._on_close()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._on_close(self)
-        await asyncio.shield(self._worker.run(self._finish))
-        return self._news()
+        return await asyncio.shield(self._done(self._finish))
 
-    def _news(self) -> str | None:
-        untold, self._untold = self._untold, None
-        return None if untold is None else str(untold)
+    async def _done(self, work: Callable[[], None]) -> str | None:
+        """Return what to tell the user, once `work` is done on the store's thread."""
+        try:
+            await self._worker.run(work)
+        except StoreError as error:
+            self._fail(error)
+        with self._guard:
+            untold, self._untold = self._untold, []
+        return "; ".join(dict.fromkeys(map(str, untold))) or None
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[_Pending]:
         if self._closed:
             yield _Pending()
             return
-        with self._pending_guard:
+        with self._guard:
             yield self._pending
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._checkpoint)
 
     def _checkpoint(self) -> None:
         self._timer = None
-        self._worker.start(self._write)
+        try:
+            self._worker.submit(self._write)
+        except StoreError as error:
+            self._fail(error)
 
     # On the store's thread
 
     def _write(self, *, again: bool = True) -> None:
-        with self._pending_guard:
+        with self._guard:
             batch, self._pending = self._pending, _Pending()
         if not batch:
             return
+        parts = [batch]
         try:
-            self._write_batch(batch)
-        except StoreError as error:
-            with self._pending_guard:
-                self._pending = batch.followed_by(self._pending)
+            while parts:
+                parts[:1] = self._write_or_divide(parts[0])
+        except Exception as error:
+            with self._guard:
+                self._pending = reduce(_Pending.followed_by, (*parts, self._pending))
             self._fail(error)
             if isinstance(error, DamagedError) and again:
                 self._write(again=False)
         else:
             self._failing = False
-            if not isinstance(self._untold, DamagedError):
-                self._untold = None
+            with self._guard:
+                self._untold = [error for error in self._untold if isinstance(error, DamagedError | UnstorableError)]
+
+    def _write_or_divide(self, batch: _Pending) -> list[_Pending]:
+        """Write a batch, or return those to write in its place because something in it can't be stored.
+
+        A single such thing is given up. Raises what is not the fault of what is in the batch.
+        """
+        try:
+            self._write_batch(batch)
+        except StoreError:
+            raise
+        except Exception as error:
+            if parts := batch.divided():
+                return parts
+            self._write_batch(_Pending())  # raises as well where it is not the batch's fault
+            log.exception("a part of a session can't be stored")
+            problem = f"something can't be stored (an unexpected {type(error).__name__}; the log says more)"
+            self._tell(UnstorableError(f"{problem}; it will be missing when the session is loaded"))
+        return []
 
     def _finish(self) -> None:
         self._write()
@@ -187,11 +218,19 @@ class StoredSession:
                     tables.drop_undos(connection, number, undo)
         self._kept = entries
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: Exception) -> None:
         if not self._failing:
-            self._untold = error
-            log.warning("%s", error)
+            told = error if isinstance(error, StoreError) else unforeseen(error)
+            log.warning("%s", told, exc_info=None if told is error else error)
+            self._tell(told)
         self._failing = True
+
+    def _tell(self, error: StoreError) -> None:
+        with self._guard:
+            self._untold.append(error)
+
+
+_Join = Callable[[Update, Update], Update | None]
 
 
 @dataclass(slots=True)
@@ -203,16 +242,39 @@ class _Pending:
     entries: Sequence[Entry] | None = None
     info: Info | None = None
 
+    def add(self, update: Update, join: _Join = replay.join_texts) -> None:
+        """Note an update, as one with the last where they can be joined.
+
+        Only texts are, as long as the disk takes them: of two other updates, one may be what can't be stored.
+        """
+        joined = None
+        if self.updates:
+            with contextlib.suppress(Exception):  # without an update's shape; it is said when it is to be written
+                joined = join(self.updates[-1], update)
+        if joined is None:
+            self.updates.append(update)
+        else:
+            self.updates[-1] = joined
+
     def __bool__(self) -> bool:
         return bool(self.updates or self.undos or self.info) or self.entries is not None
 
     def followed_by(self, later: _Pending) -> _Pending:
-        return _Pending(
-            self.updates + later.updates,
-            self.undos + later.undos,
-            self.entries if later.entries is None else later.entries,
-            later.info or self.info,
-        )
+        entries = self.entries if later.entries is None else later.entries
+        both = _Pending([], self.undos + later.undos, entries, later.info or self.info)
+        for update in (*self.updates, *later.updates):
+            both.add(update, replay.merge)
+        return both
+
+    def divided(self) -> list[_Pending]:
+        """Return a batch for each thing in this one, none where it is a single thing."""
+        parts = [
+            *([_Pending(info=self.info)] if self.info else ()),
+            *(_Pending([update]) for update in self.updates),
+            *(_Pending(undos=[undo]) for undo in self.undos),
+            *([] if self.entries is None else [_Pending(entries=self.entries)]),
+        ]
+        return parts if len(parts) > 1 else []
 
 
 def _common(left: Sequence[Entry], right: Sequence[Entry]) -> int:

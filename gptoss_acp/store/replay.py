@@ -63,7 +63,16 @@ def merge(earlier: Update, update: Update) -> Update | None:
         return {**earlier, **update} if update["sessionUpdate"] == "session_info_update" else update
     if call(update) is not None:
         return _merge_calls(earlier, update) if call(earlier) == call(update) else None
-    return _merge_texts(earlier, update)
+    return join_texts(earlier, update)
+
+
+def join_texts(earlier: Update, update: Update) -> Update | None:
+    """Return two pieces of a message's text as one, None where they are something else."""
+    frame = _but_text(update)
+    if frame is None or frame != _but_text(earlier):
+        return None
+    text = earlier["content"]["text"] + update["content"]["text"]
+    return {**earlier, "content": {**earlier["content"], "text": text}}
 
 
 def replayed(update: dict[str, Any]) -> dict[str, Any]:
@@ -83,14 +92,6 @@ def _merge_calls(earlier: Update, update: Update) -> Update:
         return update
     changed = {name: value for name, value in update.items() if value is not None}
     return {**earlier, **changed, "sessionUpdate": earlier["sessionUpdate"]}
-
-
-def _merge_texts(earlier: Update, update: Update) -> Update | None:
-    frame = _but_text(update)
-    if frame is None or frame != _but_text(earlier):
-        return None
-    text = earlier["content"]["text"] + update["content"]["text"]
-    return {**earlier, "content": {**earlier["content"], "text": text}}
 
 
 def _but_text(update: Update) -> Update | None:

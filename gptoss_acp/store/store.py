@@ -11,6 +11,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.worker = Worker(folder)
-        self._open: set[StoredSession] = set()
+        self._open: dict[str, StoredSession] = {}
 
     def create(self, cwd: str, additional: Sequence[str] = (), config: dict[str, Any] | None = None) -> StoredSession:
         """Return a new session, which is stored at its first commit."""
@@ -53,9 +54,8 @@ class Store:
         Raises:
             UnknownSessionError: there is no such session.
         """
-        for session in list(self._open):
-            if session.info.id == session_id:
-                await session.commit()
+        if session := self._open.get(session_id):
+            await session.flush()
         return await self._opening(_fork, self.worker.archive, session_id, _new(cwd, additional))
 
     async def page(self, cwd: str | None = None, cursor: str | None = None) -> Page:
@@ -79,22 +79,22 @@ class Store:
 
     async def close(self) -> None:
         """Write what is left of every open session, and free them for other processes."""
-        for session in list(self._open):
+        for session in list(self._open.values()):
             await session.close()
         await self.worker.run(self.worker.archive.database.close)
         self.worker.stop()
 
     async def _opening(self, work: Callable[..., Opened], *arguments: Any) -> StoredSession:
-        opening = asyncio.ensure_future(self.worker.run(work, *arguments))
+        opening = self.worker.submit(work, *arguments)
         try:
-            return self._opened(await asyncio.shield(opening))
+            return self._opened(await asyncio.wrap_future(opening))
         except asyncio.CancelledError:
             opening.add_done_callback(_free)  # nobody will close what nobody has got
             raise
 
     def _opened(self, opened: Opened) -> StoredSession:
-        session = StoredSession(self.worker, opened, self._open.discard)
-        self._open.add(session)
+        session = StoredSession(self.worker, opened, lambda: self._open.pop(opened.info.id, None))
+        self._open[opened.info.id] = session
         return session
 
 
@@ -129,6 +129,6 @@ def _fork(archive: Archive, session_id: str, new: Info) -> Opened:
         raise
 
 
-def _free(opening: asyncio.Future[Opened]) -> None:
+def _free(opening: Future[Opened]) -> None:
     if not opening.cancelled() and not opening.exception() and (lock := opening.result().lock):
         lock.release()

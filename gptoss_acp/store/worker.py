@@ -1,19 +1,21 @@
 """The one thread on which stored sessions are read and written.
 
-SQLite has one writer anyway, and a flush to the disk takes milliseconds that the event loop does not have. Knows
-nothing about what is done there.
+SQLite has one writer anyway, and a flush to the disk takes milliseconds that the event loop does not have. Whatever is
+raised there is logged and told to who waits, and the next finds a thread. Knows nothing about what is done there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gptoss_acp.store.archive import Archive
+from gptoss_acp.store.failures import CursorError, StoreError, unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +27,50 @@ class Worker:
 
     def __init__(self, folder: Path | None) -> None:
         self.archive = Archive(folder)
-        self._thread = ThreadPoolExecutor(1, "store")
+        self._pool, self._threads = _new_pool()
+        self._stopped = False
 
     async def run(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Return what `work` does on the store's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        """Return what `work` does on the store's thread.
 
-    def start(self, work: Callable[[], None]) -> None:
-        """Have `work` done on the store's thread, some time."""
-        self._thread.submit(work).add_done_callback(_log_failure)
+        Raises:
+            StoreError: what it raises, or whatever else has gone wrong there.
+        """
+        return await asyncio.wrap_future(self.submit(work, *arguments))
+
+    def submit(self, work: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
+        """Have `work` done on the store's thread, after all that it was given before; fails as `run` does."""
+        if self._stopped:
+            raise StoreError("the sessions are closed already; start the program again")
+        if not all(thread.is_alive() for thread in self._threads):
+            self._replace()
+        try:
+            return self._pool.submit(_supervised, work, *arguments)
+        except RuntimeError as error:  # the system has no thread left
+            self._replace()
+            raise StoreError(f"sessions can't be stored or read now ({error}); try again") from error
 
     def stop(self) -> None:
         """Take nothing more, and end when all is done."""
-        self._thread.shutdown(wait=False)
+        self._stopped = True
+        self._pool.shutdown(wait=False)
+
+    def _replace(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool, self._threads = _new_pool()
 
 
-def _log_failure(work: Future[None]) -> None:
-    if error := work.exception():
-        log.error("what happened could not be stored", exc_info=error)
+def _new_pool() -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
+    """Return a pool of one thread, and where that one stands once it is needed."""
+    threads: list[threading.Thread] = []
+    return ThreadPoolExecutor(1, "store", lambda: threads.append(threading.current_thread())), threads
+
+
+def _supervised(work: Callable[..., _Result], *arguments: Any) -> _Result:
+    try:
+        return work(*arguments)
+    except (StoreError, CursorError):
+        raise
+    except BaseException as error:  # not even an exit may pass: the event loop would take it for its own
+        log.exception("the store's thread failed")
+        raise unforeseen(error) from error

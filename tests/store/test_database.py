@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,17 @@ async def test_a_damaged_database_is_set_aside_and_a_new_one_started(spoil: Any,
     session = store.create("/project")
     assert await session.commit() is None
     assert [info.id for info in (await store.page()).sessions] == [session.info.id]
+
+
+async def test_a_value_that_can_not_be_stored_is_no_fault_of_the_folder(tmp_path: Path) -> None:
+    database = Store(tmp_path).worker.archive.database
+
+    def write() -> None:
+        with database.transaction() as connection:
+            connection.execute("CREATE TABLE half (name)")
+            connection.execute("INSERT INTO half VALUES (?)", ({},))
+
+    with pytest.raises(sqlite3.Error):
+        write()
+    with database.transaction() as connection:
+        assert ("half",) not in connection.execute("SELECT name FROM sqlite_schema").fetchall()

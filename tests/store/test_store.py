@@ -7,13 +7,15 @@ import contextlib
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gptoss_acp.store import SessionInUseError, Store, UnknownSessionError, database
+from gptoss_acp.store import SessionInUseError, Store, StoredSession, UnknownSessionError, database, tables
 from tests.support.places import REPOSITORY
 from tests.support.store_process import call, entry, message
 from tests.support.stored_sessions import ids, set_last_use, stored, texts, title
@@ -154,12 +156,86 @@ async def test_a_session_is_open_once(tmp_path: Path) -> None:
     session = store.create("/project")
     await session.commit()
     for attempt in (other.open(session.info.id), store.open(session.info.id), other.delete(session.info.id)):
-        with pytest.raises(SessionInUseError, match="open already, in"):
+        with pytest.raises(SessionInUseError, match="open already, in this process"):
             await attempt
     await session.close()
     reopened = await other.open(session.info.id)
     await reopened.close()
     assert not list((tmp_path / "locks").iterdir())
+
+
+async def test_of_two_that_open_a_session_at_once_the_second_is_told_that_this_process_has_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    session_id = await stored(store)
+    first, second = await asyncio.gather(store.open(session_id), store.open(session_id), return_exceptions=True)
+    assert isinstance(first, StoredSession)
+    assert isinstance(second, SessionInUseError)
+    assert "in this process; close it first" in str(second)
+    await first.close()
+    await (await store.open(session_id)).close()
+
+
+async def test_who_waits_to_open_a_session_gets_it_once_the_first_has_given_up(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    session_id = await stored(store)
+    go_on = threading.Event()
+    store.worker.submit(go_on.wait)
+    first, second = (asyncio.create_task(store.open(session_id)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    go_on.set()
+    assert (await second).info.id == session_id
+    assert first.cancelled()
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Stop each opening in its midst: the first event says that it is there, the second lets it go on."""
+    is_there, go_on = threading.Event(), threading.Event()
+    entries = tables.entries
+
+    def slow(*arguments: Any) -> Any:
+        is_there.set()
+        assert go_on.wait(30)
+        return entries(*arguments)
+
+    monkeypatch.setattr(tables, "entries", slow)
+    yield is_there, go_on
+    go_on.set()
+
+
+async def test_an_opening_that_is_cancelled_in_its_midst_leaves_no_lock(
+    opening: tuple[threading.Event, threading.Event], tmp_path: Path
+) -> None:
+    is_there, go_on = opening
+    store = Store(tmp_path)
+    session_id = await stored(store)
+    task = asyncio.create_task(store.open(session_id))
+    await asyncio.to_thread(is_there.wait, 30)
+    assert list((tmp_path / "locks").iterdir())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    assert (await store.open(session_id)).info.id == session_id
+
+
+def test_an_opening_that_the_end_of_the_loop_cancels_leaves_no_lock(
+    opening: tuple[threading.Event, threading.Event], tmp_path: Path
+) -> None:
+    is_there, go_on = opening
+    store = Store(tmp_path)
+    tasks = []
+
+    async def end_in_its_midst() -> None:
+        tasks.append(asyncio.create_task(store.open(await stored(store))))
+        await asyncio.to_thread(is_there.wait, 30)
+
+    asyncio.run(end_in_its_midst())
+    assert tasks[0].cancelled()
+    assert list((tmp_path / "locks").iterdir())
+    go_on.set()
+    asyncio.run(settled(lambda: not list((tmp_path / "locks").iterdir())))
 
 
 async def test_a_session_is_refused_while_another_process_has_it_and_free_once_that_is_killed(tmp_path: Path) -> None:
