@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import snapshot_files
-from gptoss_acp.settings import Settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gptoss_acp.settings import Settings
 
 
 def run(_: Settings, given: argparse.Namespace) -> None:

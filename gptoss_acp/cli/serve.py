@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from typing import TYPE_CHECKING
 
 from gptoss_acp import server
-from gptoss_acp.settings import Settings
 from gptoss_acp.trace import Trace
 
 if TYPE_CHECKING:
+    import argparse
+
     from gptoss_acp.engine.api import Engine
+    from gptoss_acp.settings import Settings
 
 
 def run(chosen: Settings, _: argparse.Namespace) -> None:
@@ -21,10 +22,11 @@ def run(chosen: Settings, _: argparse.Namespace) -> None:
 
 def make_engine(chosen: Settings) -> Engine:
     """Return the engine that `chosen` asks for; nothing is loaded yet."""
-    from gptoss_acp.engine.api import EngineOptions
-    from gptoss_acp.engine.mlx_engine import MlxEngine
-    from gptoss_acp.engine.scripted import ScriptedEngine
-    from gptoss_acp.vocabulary import CALL, STOP_IDS
+    # Not at the top: an editor waits for the first answer, which needs none of them.
+    from gptoss_acp.engine.api import EngineOptions  # noqa: PLC0415
+    from gptoss_acp.engine.mlx_engine import MlxEngine  # noqa: PLC0415
+    from gptoss_acp.engine.scripted import ScriptedEngine  # noqa: PLC0415
+    from gptoss_acp.vocabulary import CALL, STOP_IDS  # noqa: PLC0415
 
     if chosen.script is not None:
         return ScriptedEngine(chosen.script, chosen.context_length)

@@ -5,17 +5,20 @@ Knows the store, and the shapes of the updates that a replay sends.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gptoss_acp.settings import Settings
 from gptoss_acp.store import Archive, Info, StoreError, Update, as_time
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gptoss_acp.settings import Settings
 
 _SPEAKERS = {"user_message_chunk": "User", "agent_message_chunk": "Agent"}
 _MARKS = {"completed": "x", "in_progress": "~"}

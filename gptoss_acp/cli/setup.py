@@ -5,7 +5,6 @@ Knows the terminal, what the machine has and which checkpoints there are. Knows 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -13,6 +12,7 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -28,6 +28,9 @@ from gptoss_acp.engine.download import download
 from gptoss_acp.harmony.parser import MessageStarted, Parser, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import Settings
+
+if TYPE_CHECKING:
+    import argparse
 
 FIRST_PROMPT = "Say hello in one short sentence."
 FIRST_TOKENS = 300

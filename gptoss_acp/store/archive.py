@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gptoss_acp.store import tables
 from gptoss_acp.store.database import Database, advice, default_folder
 from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
 from gptoss_acp.store.locks import HeldError, Lock, clear
-from gptoss_acp.store.tables import Info, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gptoss_acp.store.tables import Info, Page
 
 _Read = TypeVar("_Read")
 

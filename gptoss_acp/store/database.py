@@ -10,15 +10,17 @@ import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from platformdirs import user_data_path
 
 from gptoss_acp.store import locks, schema
 from gptoss_acp.store.failures import DamagedError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import replay, tables
 from gptoss_acp.store.failures import DamagedError, StoreError, UnstorableError, unforeseen
-from gptoss_acp.store.locks import Lock
 from gptoss_acp.store.replay import Update
 from gptoss_acp.store.tables import Info, Undo
-from gptoss_acp.store.worker import Worker
 
 if TYPE_CHECKING:
     from gptoss_acp.ledger import Entry
+    from gptoss_acp.store.locks import Lock
+    from gptoss_acp.store.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class StoredSession:
         try:
             while parts:
                 parts[:1] = self._write_or_divide(parts[0])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001, whatever it is, what was noted stays and somebody is told
             with self._guard:
                 self._pending = reduce(_Pending.followed_by, (*parts, self._pending))
             self._fail(error)

@@ -8,22 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import tables
 from gptoss_acp.store.archive import Archive, known
 from gptoss_acp.store.failures import SessionInUseError, UnknownSessionError
-from gptoss_acp.store.locks import Lock
 from gptoss_acp.store.recording import Opened, StoredSession
 from gptoss_acp.store.tables import Info, Page
 from gptoss_acp.store.worker import Worker
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from gptoss_acp.store.locks import Lock
 
 
 class Store:

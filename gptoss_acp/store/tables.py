@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import struct
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import replay
 from gptoss_acp.store.failures import CursorError
-from gptoss_acp.store.replay import Update
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
     from gptoss_acp.ledger import Entry
+    from gptoss_acp.store.replay import Update
 
 PAGE = 50
 UNDO_TURNS = 20
@@ -159,7 +160,7 @@ def put_entries(connection: sqlite3.Connection, session: int, start: int, entrie
 
 
 def entries(connection: sqlite3.Connection, session: int) -> list[Entry]:
-    from gptoss_acp.ledger import Entry
+    from gptoss_acp.ledger import Entry  # noqa: PLC0415, sessions are listed without the vocabulary
 
     rows = connection.execute(
         "SELECT role, tokens, text, channel, recipient, content_type, complete FROM entries "
