@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import subprocess
 import sys
@@ -11,23 +9,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from scripts import make_checkpoint
 from tests.support.spawner import Spawner
 
-ASYNC_TEST_SECONDS = 300
+# Before mlx-lm is imported, which makes its stream on the default device: on the processor the order of a sum does not
+# depend on what else is in the batch.
+mx.set_default_device(mx.cpu)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test in a loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), ASYNC_TEST_SECONDS))
-    return True
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Return what runs tests that are `async def`, each in a loop of its own."""
+    return "asyncio"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -135,6 +135,7 @@ def test_a_state_folder_that_cannot_be_written_does_not_stop_the_program(
 
 def test_a_large_log_is_put_aside(root_logger: logging.Logger, tmp_path: Path) -> None:
     server.set_up_logging(None)
+    root_logger.handlers[0].close()  # as the end of a process does
     (file,) = tmp_path.rglob("*.log")
     with file.open("ab") as log:
         log.truncate(server.LARGEST_LOG + 1)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 from gptoss_acp.trace import Trace
 
 
-def test_the_trace_has_lines_and_tokens_and_survives_odd_bytes(tmp_path: Path) -> None:
+@pytest.fixture
+def trace(tmp_path: Path) -> Iterator[Trace]:
     trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
+    yield trace
+    trace._file.close()  # which the end of the process does for the program
+
+
+def test_the_trace_has_lines_and_tokens_and_survives_odd_bytes(trace: Trace, tmp_path: Path) -> None:
     trace.line("<-", b"\xff")
     trace.line("->", '{"text":"☃"}'.encode())
     trace.token(vocabulary.RETURN)
@@ -19,8 +28,7 @@ def test_the_trace_has_lines_and_tokens_and_survives_odd_bytes(tmp_path: Path) -
     assert lines == ["<- \ufffd", '-> {"text":"☃"}', "token 200002 '<|return|>'", "token 12870 ' notes'"]
 
 
-def test_the_trace_takes_part_of_a_character(tmp_path: Path) -> None:
-    trace = Trace(tmp_path / "trace", lambda token: str(encoding.load().decode([token])))
+def test_the_trace_takes_part_of_a_character(trace: Trace, tmp_path: Path) -> None:
     for token in (pieces := encoding.encode_text("🫠")):
         trace.token(token)
     assert len(pieces) > 1
