@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 async def unharmed(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end; a cancellation that comes meanwhile goes on afterwards."""
+    """Await `work` to its end; a cancellation that comes meanwhile goes on afterwards, also where `work` has failed."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
-        raise asyncio.CancelledError
+        raise asyncio.CancelledError from (None if task.cancelled() else task.exception())
     return task.result()
