@@ -106,7 +106,7 @@ class Journal:
 
     def takes_title(self, title: str) -> bool:
         """Whether the session gets `title`, because it had none."""
-        untitled = self._title is None and bool(title)
+        untitled = not self._title and bool(title)
         self._title = self._title or title
         return untitled
 
