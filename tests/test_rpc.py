@@ -16,7 +16,7 @@ import pytest
 from gptoss_acp import rpc
 from gptoss_acp.rpc import Connection, Handler, RpcError
 from tests.support.agent_process import line_of, request
-from tests.support.waiting import settled
+from tests.support.waiting import all_has_run, settled
 
 METHOD = "text"
 
@@ -490,11 +490,11 @@ async def test_a_sender_that_drains_waits_for_the_reader_and_loses_nothing() -> 
                     await peer.connection.drain()
 
         sending = asyncio.create_task(send_all())
-        await asyncio.sleep(0.5)
-        assert peer.connection.congested
+        await settled(lambda: peer.connection.congested)
+        await peer.fall_behind()
         assert 0 < sent < total / 4
         stuck_at = sent
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)  # in which nothing may come
         assert sent == stuck_at
 
         text = ""
@@ -520,6 +520,20 @@ async def test_answers_wait_behind_the_text_that_came_before_them() -> None:
             heard += len(message["params"]["text"])
         assert message["result"] == "spoken"
         assert heard == 250_000
+
+
+async def test_chunks_are_joined_only_as_far_as_a_line_may_be_long() -> None:
+    text = "\0" * 1000  # six bytes each, as JSON
+    async with connected() as peer:
+        for _ in range(400):
+            peer.connection.notify_text(METHOD, "a", text, frame)
+        await peer.fall_behind()
+        lengths: list[int] = []
+        while sum(lengths) < 400 * len(text):
+            line = await peer.receive_line()
+            assert len(line) < rpc.LONGEST_LINE_OUT
+            lengths.append(len(json.loads(line)["params"]["text"]))
+    assert max(lengths) == rpc.LONGEST_TEXT
 
 
 @pytest.mark.parametrize("character", ["x", "\0", "☃", "🎈", '"'])
@@ -555,16 +569,22 @@ async def test_the_connection_is_closed_when_the_peer_stops_reading(ends: Callab
 
 
 async def test_finish_lets_running_requests_answer() -> None:
-    async def slow(_params: Any) -> str:
-        await asyncio.sleep(0.1)
-        return "slow"
+    go = asyncio.Event()
 
-    async with connected({"slow": slow}) as peer:
-        await peer.send(line_of(request("slow", None, 1)))
+    async def wait(_params: Any) -> str:
+        await go.wait()
+        return "waited"
+
+    async with connected({"wait": wait}) as peer:
+        await peer.send(line_of(request("wait", None, 1)))
         peer.send_file.close()
         await peer.connection.wait_closed()
-        await peer.connection.finish(10)
-        assert (await peer.receive())["result"] == "slow"
+        finishing = asyncio.create_task(peer.connection.finish(10))
+        await all_has_run()
+        assert not finishing.done()
+        go.set()
+        await finishing
+        assert (await peer.receive())["result"] == "waited"
 
 
 async def test_finish_does_not_wait_longer_than_it_may() -> None:

@@ -15,8 +15,8 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import RpcError
 from gptoss_acp.text import LONGEST_RESULT
 from tests.support.desk import Desk
-from tests.support.editor import Editor, Open, opened
-from tests.support.tokens import final, text_of
+from tests.support.editor import Editor, Open, opened, prompts
+from tests.support.tokens import final
 
 LINES = "".join(f"line {number}\n" for number in range(1, 11))
 
@@ -252,11 +252,9 @@ async def test_a_file_of_one_endless_line_is_cut_too(desk: Desk) -> None:
 # Through the program
 
 
-def prompts(folder: Path) -> list[str]:
+def told(folder: Path) -> list[str]:
     """Return what the user was heard to say in every prompt that the model was given."""
-    lines = (folder / "trace").read_text("utf-8").splitlines()
-    texts = [text_of([int(word) for word in line.split()[1:]]) for line in lines if line.startswith("prompt ")]
-    return [text.split("<|start|>user<|message|>", 1)[1] for text in texts]
+    return [text.split("<|start|>user<|message|>", 1)[1] for text in prompts(folder)]
 
 
 async def ask(session: Open, *blocks: Any) -> str:
@@ -270,7 +268,7 @@ async def test_a_mention_in_the_editor_is_heard_as_the_editor_has_it(tmp_path: P
         file.write_text("saved")
         editor.buffers[str(file)] = "unsaved"
         assert await ask(session, words("What does "), link(file, "a.py"), words(" mean?")) == "end_turn"
-    assert prompts(tmp_path) == ["What does [a.py](a.py) mean?\n\na.py\n```\nunsaved\n```<|end|><|start|>assistant"]
+    assert told(tmp_path) == ["What does [a.py](a.py) mean?\n\na.py\n```\nunsaved\n```<|end|><|start|>assistant"]
     assert editor.permissions == []
 
 
@@ -297,4 +295,4 @@ async def test_reading_a_link_can_be_cancelled_and_is_done_again_with_the_next_p
         editor.awake = True
         assert await ask(session, words("Second")) == "end_turn"
     first = "First [it](a.py)\n\na.py\n```\nx\n```"
-    assert prompts(tmp_path) == [f"{first}<|end|><|start|>user<|message|>Second<|end|><|start|>assistant"]
+    assert told(tmp_path) == [f"{first}<|end|><|start|>user<|message|>Second<|end|><|start|>assistant"]

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.support.cancelling import cancel_when, next_prompt_works
-from tests.support.editor import Answer, Editor, Open, opened
+from tests.support.editor import Answer, Editor, opened
+from tests.support.processes import alive, children, noted
 from tests.support.tokens import final, tool_call
+from tests.support.waiting import settled
 
 SLEEP = '{"command": ["sh", "-c", "echo $$ > pid; echo begun; exec sleep 60"]}'
 PATCH = "*** Begin Patch\n*** Add File: a\n" + "".join(f"+{number}\n" for number in range(300)) + "*** End Patch"
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
-
-
-def children(session: Open) -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process(session.process.pid).children(recursive=True) if child.status() != "zombie"
-    ]
 
 
 @CLIENTS
@@ -67,8 +61,8 @@ async def test_while_a_command_runs(client: dict[str, Any], tmp_path: Path) -> N
             return "begun" in shown or any("begun" in terminal.output for terminal in editor.terminals)
 
         assert await cancel_when(editor, session, running) < 0.5
-        assert not psutil.pid_exists(int(pid.read_text())) or psutil.Process(int(pid.read_text())).status() == "zombie"
-        assert children(session) == []
+        assert not alive(noted(pid))
+        assert children(session.process.pid) == []
         assert all(terminal.released for terminal in editor.terminals)
         await next_prompt_works(editor, session)
 
@@ -80,7 +74,7 @@ async def test_a_second_prompt_cancels_a_running_command(tmp_path: Path) -> None
         await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))
         assert await session.prompt() == "end_turn"
         assert await first == "cancelled"
-        assert children(session) == []
+        assert children(session.process.pid) == []
 
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
@@ -89,18 +83,15 @@ async def test_a_command_does_not_outlive_the_program(end: str, tmp_path: Path) 
     async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
         turn = asyncio.create_task(session.prompt())
         await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))
-        number = int((tmp_path / "work/pid").read_text())
-        assert psutil.pid_exists(number)
+        number = noted(tmp_path / "work/pid")
+        assert alive(number)
         if end == "killed":
             session.process.kill()
         else:
             assert session.process.stdin is not None
             session.process.stdin.close()
         await asyncio.wait_for(session.process.wait(), 3)
-        deadline = time.monotonic() + 3
-        while psutil.pid_exists(number) and psutil.Process(number).status() != "zombie":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+        await settled(lambda: not alive(number), 3)
         turn.cancel()
 
 

@@ -11,10 +11,10 @@ from acp import RequestError
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation import slash_commands
-from tests.support.agent_process import prompts_in
-from tests.support.editor import Editor, Open, opened
+from tests.support.editor import Editor, Open, opened, prompts
+from tests.support.replaying import patch
 from tests.support.spawner import Spawner
-from tests.support.tokens import final, text_of, tool_call
+from tests.support.tokens import final, tool_call
 
 CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}], ids=["bare client", "editor"])
 
@@ -34,15 +34,6 @@ async def answered(editor: Editor, session: Open, prompt: str, answer: str) -> N
     before = len(editor.text())
     assert await session.prompt(prompt) == "end_turn"
     await editor.until(lambda: answer in editor.text()[before:])
-
-
-def patch(*lines: str) -> list[int]:
-    return tool_call("functions.apply_patch", "\n".join(["*** Begin Patch", *lines, "*** End Patch"]))
-
-
-def prompts(folder: Path) -> list[str]:
-    """Return every prompt that the model was given, as text."""
-    return [text_of(ids) for ids in prompts_in(folder / "trace")]
 
 
 # What there is

@@ -19,6 +19,7 @@ from tests.support.agent_process import prompts_in
 from tests.support.editor import Editor, Open, opened
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.waiting import settled
 
 CONTEXT = 6000
 SMALL = ["--context-length", str(CONTEXT)]
@@ -133,7 +134,7 @@ async def test_a_cancelled_compaction_changes_nothing(prompt: str, tmp_path: Pat
         await answered(editor, session, LONG, "Ok.")
         turn = asyncio.create_task(session.prompt(prompt))
         await editor.until(lambda: compactions(editor))
-        await asyncio.sleep(0.2)
+        await settled(lambda: len(prompts(tmp_path)) == 2, 20)
         await session.cancel()
         assert await turn == "cancelled"
         assert compactions(editor)[0]["statuses"] == ["in_progress", "failed"]

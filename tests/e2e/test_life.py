@@ -42,7 +42,7 @@ def hang_up(agent: AgentProcess) -> None:
 
 def close_stdin_then_terminate(agent: AgentProcess) -> None:
     close_stdin(agent)
-    time.sleep(0.1)
+    time.sleep(0.1)  # so that the signal comes while it ends
     terminate(agent)
 
 
@@ -105,7 +105,7 @@ def test_an_agent_that_is_blocked_by_a_slow_client_ends_at_once(spawn: Spawner) 
     agent = spawn.scripted(ENDLESS, traced=True, reading=False, ends_well=False)
     agent.send(request("initialize", {"protocolVersion": 1}, 0))
     agent.send(*[request("x" * 60, {}, number) for number in range(5000)])  # more answers than a pipe holds
-    time.sleep(0.5)
+    time.sleep(0.5)  # until it stands still
     terminate(agent)
     assert agent.process.wait(EXIT_SECONDS) == 0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cancelling import cancel_when, next_prompt_works
-from tests.support.editor import Editor, Open, opened
+from tests.support.editor import Editor, Open, opened, prompts
 from tests.support.mcp_desk import PATIENT, program, running, shell
-from tests.support.tokens import final, text_of, tool_call
+from tests.support.tokens import final, tool_call
 from tests.support.waiting import settled
 
 ADD = tool_call("functions.test__add", '{"a": 1, "b": 2}')
@@ -20,12 +20,6 @@ async def until_ready(folder: Path) -> None:
     """Wait for the server, which takes longer on a busy machine than a prompt waits for it."""
     (log,) = (folder / "home/state").rglob("gptoss-acp.log")
     await settled(lambda: "MCP server test is ready" in log.read_text(), PATIENT)
-
-
-def prompts(folder: Path) -> list[str]:
-    """Return every prompt that the model was given, as text."""
-    lines = (folder / "trace").read_text("utf-8").splitlines()
-    return [text_of([int(word) for word in line.split()[1:]]) for line in lines if line.startswith("prompt ")]
 
 
 async def test_the_model_calls_a_server_and_hears_its_answer(tmp_path: Path) -> None:
@@ -64,7 +58,7 @@ async def test_cancelling_while_a_server_is_waited_for(tmp_path: Path) -> None:
     editor = Editor()
     async with opened(editor, tmp_path, final("Fine."), servers=[shell("exec sleep 60")]) as session:
         turn = asyncio.create_task(session.prompt())
-        await asyncio.sleep(0.3)
+        await settled(lambda: "session/prompt" in (tmp_path / "trace").read_text("utf-8"), PATIENT)
         await session.cancel()
         async with asyncio.timeout(3):
             assert await turn == "cancelled"

@@ -51,7 +51,7 @@ def contents(tokens: list[int], channel: str) -> list[list[int]]:
 
 def prefill_started(agent: AgentProcess, session: str) -> None:
     agent.read_until(lambda: bool(agent.updates(session, "usage_update")))
-    time.sleep(0.1)
+    time.sleep(0.1)  # in which a chunk is begun; no event says so
 
 
 def test_tokens_stream_one_by_one_while_the_model_speaks_and_reasoning_never_does(agent: AgentProcess) -> None:
@@ -130,7 +130,7 @@ def test_an_agent_in_mid_prefill_ends_at_once(spawn: Spawner, ending: Callable[[
 def test_an_agent_that_loads_its_model_ends_at_once(spawn: Spawner) -> None:
     agent = spawn("--model", "tiny")
     agent.open()
-    time.sleep(0.5)
+    time.sleep(0.5)  # in which the load is begun
     close_stdin(agent)
     assert agent.process.wait(EXIT_SECONDS) == 0
 

@@ -18,6 +18,7 @@ from tests.support.client_view import view
 from tests.support.replaying import Live, is_running, items, listed, loaded, opened, patch, shell, updates
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
+from tests.support.waiting import wait_until
 
 FREE = ["--mode", "full-access"]
 
@@ -171,10 +172,7 @@ def test_the_first_prompt_after_a_restart_reads_only_what_is_new(
     session = first.open()
     usage = first.result(first.prompt(session, "Count to 20"))["usage"]
     # While it is idle it reads the conversation as the next prompt will begin, and stores that.
-    deadline = time.monotonic() + 60
-    while stored_tokens() < usage["inputTokens"] + 20:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: stored_tokens() >= usage["inputTokens"] + 20, 60)
     assert first.end() == 0
     second = spawn("--model", "tiny", home=first.home)
     second.initialize()
@@ -206,7 +204,7 @@ def test_what_was_shown_of_an_answer_is_what_the_model_is_told_that_it_said(
     if meanwhile:
         first.result(first.ask("session/set_mode", {"sessionId": session, "modeId": meanwhile}))
     seen = first.messages(session)
-    time.sleep(1)
+    time.sleep(1)  # after which what was shown must not be lost
     first.process.kill()
     second = spawn.scripted(final("Ok."), home=first.home, traced=True)
     second.initialize()
@@ -227,7 +225,7 @@ def test_a_call_that_was_running_has_failed_and_the_model_is_told(spawn: Spawner
     session = first.open()
     first.prompt(session, "Go")
     first.read_until(lambda: is_running(first, session))
-    time.sleep(1)
+    time.sleep(1)  # likewise
     first.process.kill()
     second = spawn.scripted(final("Ok."), home=first.home, traced=True)
     second.initialize()

@@ -16,7 +16,7 @@ from acp import schema
 from tests.support.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
-from tests.support.waiting import settled
+from tests.support.waiting import settled, wait_until
 
 HELLO = said(thought("secret plan"), final("Hello, you."))
 ENDLESS = final(numbers(5000))
@@ -128,7 +128,7 @@ def test_a_cancelled_prompt_answers_once_and_nothing_comes_after_it(spawn: Spawn
         agent.cancel(session)
     assert stop_reason(agent, prompt) == "cancelled"
     count = len(agent.received)
-    time.sleep(0.3)
+    time.sleep(0.3)  # in which nothing may come
     assert agent.is_well()
     assert len(agent.received) == count + 1
     assert stop_reason(agent, agent.prompt(session, "Still there?")) == "end_turn"
@@ -197,12 +197,8 @@ def test_a_client_that_does_not_read_gets_all_of_it_later_and_is_not_buffered_fo
 
 def first_session(agent: AgentProcess) -> str:
     """Return the new session's id as the trace has it, since nobody reads the wire."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if agent.trace_file.exists() and '"sessionId":"' in (trace := agent.trace_file.read_text("utf-8")):
-            return trace.split('"sessionId":"')[1].split('"')[0]
-        time.sleep(0.05)
-    raise AssertionError("there is no session")
+    wait_until(lambda: agent.trace_file.exists() and '"sessionId":"' in agent.trace_file.read_text("utf-8"), 20)
+    return agent.trace_file.read_text("utf-8").split('"sessionId":"')[1].split('"')[0]
 
 
 def settled_count(agent: AgentProcess) -> int:

@@ -1,4 +1,4 @@
-"""What the editor is asked to do: terminals, which are given back whatever happens."""
+"""What the editor is asked to do: terminals are given back whatever happens, and a wrong answer is an error."""
 
 from __future__ import annotations
 
@@ -7,10 +7,68 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol import editor
 from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.rpc import RpcError
 from tests.support.desk import Desk
+from tests.support.waiting import settled
 
 TERMINAL = Capabilities(terminal=True)
+
+
+# Answers
+
+
+async def test_a_file_is_the_editors_as_it_answers(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.peer.answers["fs/read_text_file"] = lambda params: {"content": f"of {params['path']}"}
+    assert await desk.face.read_text_file(tmp_path / "a") == f"of {tmp_path}/a"
+    assert desk.peer.asked == [("fs/read_text_file", {"sessionId": "session", "path": f"{tmp_path}/a"})]
+
+
+@pytest.mark.parametrize("answer", [None, [], "text", {}, {"content": 5}, {"content": None}])
+async def test_an_answer_that_was_not_agreed_on_is_an_error(answer: object, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.peer.answers["fs/read_text_file"] = lambda _: answer
+    with pytest.raises(ToolError, match="the editor's answer to fs/read_text_file has no content"):
+        await desk.face.read_text_file(tmp_path / "a")
+
+
+async def test_a_refusal_is_an_error_that_says_why_and_has_bounds(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    def refuse(_: Any) -> None:
+        raise RpcError(-32603, "no " * 10_000)
+
+    desk.peer.answers["fs/write_text_file"] = refuse
+    with pytest.raises(ToolError, match="the editor refused fs/write_text_file: no no") as caught:
+        await desk.face.write_text_file(tmp_path / "a", "x")
+    assert len(str(caught.value)) < 600
+
+
+async def test_an_editor_that_does_not_answer_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editor, "_FILE_SECONDS", 0.05)
+    desk = Desk(tmp_path)
+    desk.peer.answers["fs/read_text_file"] = lambda _: asyncio.Event().wait()
+    with pytest.raises(ToolError, match="the editor did not answer fs/read_text_file"):
+        await desk.face.read_text_file(tmp_path / "a")
+
+
+async def test_permission_is_the_option_that_was_chosen_or_the_end_of_the_turn(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, answer="yes")
+    assert await desk.face.request_permission({"toolCallId": "c"}, [{"optionId": "yes"}]) == "yes"
+    desk.peer.answers["session/request_permission"] = lambda _: {"outcome": {"outcome": "cancelled"}}
+    with pytest.raises(TurnCancelledError):
+        await desk.face.request_permission({"toolCallId": "c"}, [])
+
+
+# Terminals
 
 
 class Terminals:
@@ -76,7 +134,7 @@ async def test_cancelling_kills_the_terminal_and_gives_it_back_before_it_returns
     desk = Desk(tmp_path, capabilities=TERMINAL)
     terminals = Terminals(desk)
     call = asyncio.create_task(desk.call("shell", command=["sleep", "60"]))
-    await asyncio.sleep(0.05)
+    await settled(lambda: "terminal/wait_for_exit" in desk.peer.methods())
     call.cancel()
     await asyncio.wait([call])
     assert call.cancelled()
@@ -95,7 +153,7 @@ async def test_a_terminal_that_comes_after_the_cancel_is_given_back(tmp_path: Pa
     await asyncio.wait([call])
     assert call.cancelled()
     terminals.created.set()
-    await asyncio.sleep(0.05)
+    await settled(lambda: "terminal/release" in desk.peer.methods())
     assert desk.peer.methods()[1:] == ["terminal/kill", "terminal/output", "terminal/release"]
 
 

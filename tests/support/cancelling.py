@@ -21,7 +21,7 @@ async def cancel_when(
     assert await turn == "cancelled"
     took = time.monotonic() - at
     count = len(editor.updates)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # in which nothing may come
     assert len(editor.updates) == count, "an update after the turn's answer"
     assert [call["status"] for call in editor.calls()] == ["failed"]
     return took

@@ -19,9 +19,10 @@ from typing import Any, Literal, cast
 from acp import Client, RequestError, schema, spawn_agent_process
 from acp.client import ClientSideConnection
 
-from tests.support.agent_process import private_environment
+from tests.support.agent_process import private_environment, prompts_in
 from tests.support.conformance import check_trace
 from tests.support.places import REPOSITORY
+from tests.support.tokens import text_of
 
 Answer = Literal["allow-once", "allow-always", "reject-once", "cancelled", "nothing"]
 
@@ -188,6 +189,11 @@ class Open:
         await self.connection.cancel(session_id=self.identifier)
 
 
+def prompts(folder: Path) -> list[str]:
+    """Return every prompt that the model of a session opened in `folder` was given, as text."""
+    return [text_of(ids) for ids in prompts_in(folder / "trace")]
+
+
 @contextlib.asynccontextmanager
 async def opened(
     editor: Editor,
@@ -198,7 +204,6 @@ async def opened(
     terminal: bool = False,
     additional: Sequence[Path] = (),
     delay: float = 0,
-    prompts: Path | None = None,
     servers: Sequence[Any] = (),
 ) -> AsyncIterator[Open]:
     """Open a session in `folder/work` with the real program, which plays `generations` unless they are empty."""

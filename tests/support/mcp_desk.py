@@ -9,12 +9,10 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 from acp.schema import EnvVariable, HttpHeader, HttpMcpServer, McpServerStdio, SseMcpServer
 
 from gptoss_acp.harmony import render
@@ -25,6 +23,7 @@ from gptoss_acp.tools.registry import CODING_TOOLS
 from gptoss_acp.tools.runner import Runner
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
+from tests.support.processes import alive
 
 PROGRAM = REPOSITORY / "tests" / "support" / "mcp_server.py"
 PATIENT = 60
@@ -43,22 +42,17 @@ def shell(script: str, name: str = "broken") -> McpServerStdio:
 @contextlib.contextmanager
 def listening(folder: Path, kind: str) -> Iterator[tuple[HttpMcpServer | SseMcpServer, subprocess.Popen[bytes]]]:
     """Run the server on a port of its own."""
-    process = subprocess.Popen([sys.executable, str(PROGRAM), kind, str(folder)])
-    try:
-        deadline = time.monotonic() + PATIENT
-        while not (folder / "port").exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        address = f"http://127.0.0.1:{(folder / 'port').read_text()}"
-        headers = [HttpHeader(name="X-Key", value="secret")]
-        if kind == "sse":
-            yield SseMcpServer(type="sse", name="test", url=f"{address}/sse", headers=headers), process
-        else:
-            yield HttpMcpServer(type="http", name="test", url=f"{address}/mcp", headers=headers), process
-    finally:
-        process.kill()
-        process.wait()
+    headers = [HttpHeader(name="X-Key", value="secret")]
+    with subprocess.Popen([sys.executable, str(PROGRAM), kind, str(folder)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        address = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        try:
+            if kind == "sse":
+                yield SseMcpServer(type="sse", name="test", url=f"{address}/sse", headers=headers), process
+            else:
+                yield HttpMcpServer(type="http", name="test", url=f"{address}/mcp", headers=headers), process
+        finally:
+            process.kill()
 
 
 class McpDesk(Desk):
@@ -90,5 +84,4 @@ def names(servers: Servers) -> list[str]:
 
 
 def running(folder: Path, name: str = "pid") -> bool:
-    number = int((folder / name).read_text())
-    return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
+    return alive(int((folder / name).read_text()))

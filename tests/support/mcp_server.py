@@ -1,6 +1,6 @@
 """A real MCP server, by the SDK: `python -m tests.support.mcp_server stdio FOLDER`, or `http FOLDER`, or `sse FOLDER`.
 
-It notes in FOLDER what happens to it; over a network it writes its port into FOLDER/port. `stubborn` is stdio that ends
+It notes in FOLDER what happens to it; over a network it says its port on stdout. `stubborn` is stdio that ends
 neither at the end of its input nor when asked to.
 """
 
@@ -112,8 +112,8 @@ def main() -> None:
         return
     listening = socket.create_server(("127.0.0.1", 0))
     app = server.sse_app() if TRANSPORT == "sse" else server.streamable_http_app()
-    (FOLDER / "port.new").write_text(str(listening.getsockname()[1]))
-    (FOLDER / "port.new").replace(FOLDER / "port")
+    sys.stdout.write(f"{listening.getsockname()[1]}\n")
+    sys.stdout.flush()
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
 

@@ -12,6 +12,7 @@ import pytest
 from gptoss_acp.text import LONGEST_RESULT
 from gptoss_acp.tools.call import STREAM_SECONDS
 from tests.support.desk import Desk
+from tests.support.waiting import settled
 
 
 async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) -> None:
@@ -63,10 +64,7 @@ async def test_output_is_shown_while_the_command_runs_but_not_too_often(tmp_path
             "shell", command=["bash", "-c", "echo begun; for i in {1..300}; do echo $i; sleep 0.005; done; sleep 0.2"]
         )
     )
-    for _ in range(100):
-        await asyncio.sleep(0.02)
-        if any("begun" in str(update.get("content")) for update in desk.peer.updates):
-            break
+    await settled(lambda: any("begun" in str(update.get("content")) for update in desk.peer.updates))
     assert not call.done()
     await call
     shown = [update for update in desk.peer.updates if "content" in update]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from gptoss_acp.settings import Mode
 from gptoss_acp.workspace import paths
 from gptoss_acp.workspace.files import Change, commit, read_text
 from tests.support.desk import Desk
+from tests.support.waiting import wait_until
 
 SECRET = "secret"
 
@@ -161,27 +165,31 @@ def test_a_link_swapped_in_before_the_write_is_not_followed(place: Path) -> None
     assert (place / "outside/file").read_text() == f"{SECRET}\n"
 
 
+SWAPPER = """
+import os
+from pathlib import Path
+while True:
+    for source in ("real", "link"):
+        os.link(source, "next", follow_symlinks=False)
+        Path("next").replace("name")
+        Path("next").unlink(missing_ok=True)
+"""
+
+
 def test_a_race_of_swaps_never_reads_the_secret(place: Path) -> None:
-    real, link = place / "root/real", place / "root/link"
-    real.write_text("mine\n")
-    link.symlink_to(place / "outside/file")
+    (place / "root/real").write_text("mine\n")
+    (place / "root/link").symlink_to(place / "outside/file")
     name = place / "root/name"
-    stop = time.monotonic() + 1
-    swapper = os.fork()
-    if swapper == 0:
-        while time.monotonic() < stop:
-            for source in (real, link):
-                os.link(source, place / "root/next", follow_symlinks=False)
-                (place / "root/next").replace(name)
-                (place / "root/next").unlink(missing_ok=True)
-        os._exit(0)
     read = []
-    while time.monotonic() < stop:
+    with subprocess.Popen([sys.executable, "-c", SWAPPER], cwd=place / "root") as swapper:
         try:
-            read.append(read_text(name))
-        except (OSError, ToolError):
-            continue
-    os.waitpid(swapper, 0)
+            wait_until(name.exists)
+            stop = time.monotonic() + 1
+            while time.monotonic() < stop:
+                with contextlib.suppress(OSError, ToolError):
+                    read.append(read_text(name))
+        finally:
+            swapper.kill()
     assert set(read) == {"mine\n"}
 
 

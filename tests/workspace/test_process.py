@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +15,8 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import process
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
+from tests.support.processes import alive, noted, works_in
+from tests.support.waiting import settled
 
 
 async def run(*command: str, cwd: Path = Path("/")) -> tuple[int, str]:
@@ -26,43 +25,23 @@ async def run(*command: str, cwd: Path = Path("/")) -> tuple[int, str]:
     return code, "".join(output)
 
 
-def alive(number: int) -> bool:
-    return psutil.pid_exists(number) and psutil.Process(number).status() != "zombie"
-
-
-def program_in(folder: Path, program: psutil.Process) -> bool:
-    try:
-        return program.cwd() == str(folder)
-    except psutil.Error:
-        return False
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 CHILDREN = {
-    "that waits": "sleep 60 & echo $! > pid; wait",
-    "left in the background": "sleep 60 & echo $! > pid; sleep 0.1",
-    "left with another output": "sleep 60 > /dev/null 2>&1 & echo $! > pid; sleep 0.1",
-    "that ignores to be ended": "trap '' TERM; sleep 60 & echo $! > pid; wait",
+    "in the background": "sleep 60 & echo $! > pid",
+    "with another output": "sleep 60 > /dev/null 2>&1 & echo $! > pid",
+    "that ignores to be ended": "trap '' TERM; sleep 60 & echo $! > pid",
 }
 
 
 @pytest.mark.parametrize("name", CHILDREN)
 async def test_cancelling_leaves_no_child(name: str, tmp_path: Path) -> None:
-    running = asyncio.create_task(run("bash", "-c", CHILDREN[name], cwd=tmp_path))
-    pid = tmp_path / "pid"
-    await asyncio.to_thread(wait_until, lambda: pid.exists() and pid.read_text().strip())
+    running = asyncio.create_task(run("bash", "-c", f"{CHILDREN[name]}; wait", cwd=tmp_path))
+    await settled(lambda: noted(tmp_path / "pid"))
     began = time.monotonic()
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
     assert time.monotonic() - began < process.GRACE_SECONDS * 2 + 5
-    wait_until(lambda: not alive(int(pid.read_text())))
+    await settled(lambda: not alive(noted(tmp_path / "pid")))
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -74,20 +53,21 @@ async def test_cancelling_while_it_starts_leaves_no_child(steps: int, tmp_path: 
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
-    wait_until(lambda: not any(program_in(tmp_path, program) for program in psutil.process_iter()))
+    await settled(lambda: not works_in(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["left in the background", "left with another output"])
+@pytest.mark.parametrize("name", CHILDREN)
 async def test_a_program_that_ends_leaves_no_child(name: str, tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         assert await run("bash", "-c", CHILDREN[name], cwd=tmp_path) == (0, "")
-    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
+    await settled(lambda: not alive(noted(tmp_path / "pid")))
 
 
-async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path) -> None:
+async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE_SECONDS", 60.0)  # however busy the machine is, the program has time for it
     script = "trap 'echo cleaned > log; exit' TERM; touch ready; while :; do sleep 0.01; done"
     running = asyncio.create_task(run("bash", "-c", script, cwd=tmp_path))
-    await asyncio.to_thread(wait_until, (tmp_path / "ready").exists)
+    await settled((tmp_path / "ready").exists)
     running.cancel()
     await asyncio.wait([running])
     assert (tmp_path / "log").read_text() == "cleaned\n"
@@ -101,7 +81,7 @@ async def test_a_helper_that_had_something_to_say_has_not_failed() -> None:
         assert [line async for line in process.lines(["sh", "-c", "echo bad pattern >&2; exit 2"], "/")]
 
 
-def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
+async def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio, os
 from pathlib import Path
@@ -109,14 +89,13 @@ from gptoss_acp.workspace import process
 from tests.support.places import REPOSITORY
 asyncio.run(process.run(["bash", "-c", "echo $$ > pid; sleep 60"], Path({str(tmp_path)!r}), dict(os.environ), print))
 """
-    agent = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
-    pid = tmp_path / "pid"
-    wait_until(lambda: pid.exists() and pid.read_text().strip(), 20)
-    child = int(pid.read_text())
+    agent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=REPOSITORY)
+    await settled(lambda: noted(tmp_path / "pid"), 20)
+    child = noted(tmp_path / "pid")
     assert alive(child)
-    agent.send_signal(signal.SIGKILL)
-    agent.wait()
-    wait_until(lambda: not alive(child))
+    agent.kill()
+    await agent.wait()
+    await settled(lambda: not alive(child))
 
 
 async def test_all_output_arrives_however_fast_the_program_ends() -> None:
@@ -132,8 +111,9 @@ async def test_a_character_cut_in_two_is_joined_and_bad_bytes_are_replaced() -> 
 
 
 async def test_a_flood_of_output_leaves_the_loop_time_for_others() -> None:
-    running = asyncio.create_task(process.run(["yes"], Path("/"), dict(os.environ), lambda _: None))
-    await asyncio.sleep(0.2)
+    flooding = asyncio.Event()
+    running = asyncio.create_task(process.run(["yes"], Path("/"), dict(os.environ), lambda _: flooding.set()))
+    await flooding.wait()
     slept = time.monotonic()
     for _ in range(10):
         await asyncio.sleep(0.001)
@@ -148,8 +128,7 @@ async def test_no_descriptor_is_left_open() -> None:
     before = psutil.Process().num_fds()
     for _ in range(5):
         await run("true")
-    await asyncio.sleep(0.1)
-    assert psutil.Process().num_fds() <= before
+    await settled(lambda: psutil.Process().num_fds() <= before)
 
 
 async def test_the_program_finds_no_input_and_none_of_our_descriptors() -> None:

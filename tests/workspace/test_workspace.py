@@ -11,6 +11,7 @@ import pytest
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import RpcError
 from tests.support.desk import Desk
+from tests.support.waiting import all_has_run
 
 FILES = Capabilities(read=True, write=True)
 
@@ -102,7 +103,7 @@ async def test_a_file_that_no_command_wrote_is_the_editors_after_commands_too(de
     (desk.cwd / "a").write_text("old\n")
     buffers = Buffers(desk)
     buffers.texts[str(desk.cwd / "a")] = "unsaved\n"
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # longer than a file's time may lag behind the clock
     await desk.call("shell", command=["true"])
     assert await desk.call("read_file", path="a") == "L1: unsaved"
 
@@ -166,7 +167,7 @@ async def test_a_cancel_in_the_middle_of_the_editors_write_leaves_nothing_change
     call = asyncio.create_task(desk.patch("*** Add File: a", "+x", "*** Add File: b", "+x"))
     await writing.wait()
     call.cancel()
-    await asyncio.sleep(0.01)
+    await all_has_run()
     go.set()
     await asyncio.wait([call])
     assert call.cancelled()
@@ -186,10 +187,29 @@ async def test_a_cancel_is_not_lost_where_the_editor_saves_what_is_no_text(desk:
     call = asyncio.create_task(desk.patch("*** Add File: a", "+x"))
     await writing.wait()
     call.cancel()
-    await asyncio.sleep(0.01)
+    await all_has_run()
     go.set()
     await asyncio.wait([call])
     assert call.cancelled()
+
+
+async def test_a_cancel_is_not_lost_where_the_editor_refuses_what_it_was_asked_before(desk: Desk) -> None:
+    writing, go = asyncio.Event(), asyncio.Event()
+
+    async def refuse(_: Any) -> None:
+        writing.set()
+        await go.wait()
+        raise RpcError(-32603, "the disk is full")
+
+    desk.peer.answers["fs/write_text_file"] = refuse
+    call = asyncio.create_task(desk.patch("*** Add File: a", "+x"))
+    await writing.wait()
+    call.cancel()
+    await all_has_run()
+    go.set()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert list(desk.cwd.iterdir()) == []
 
 
 async def test_what_the_editor_formats_as_it_saves_is_what_was_changed(desk: Desk) -> None:

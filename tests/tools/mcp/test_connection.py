@@ -12,7 +12,7 @@ import pytest
 
 from gptoss_acp.text import LONGEST_RESULT
 from tests.support.mcp_desk import PATIENT, listening, names, program, ready, running, shell
-from tests.support.waiting import settled
+from tests.support.waiting import all_has_run, settled
 
 
 async def test_a_server_on_pipes_has_its_tools_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,8 @@ async def test_a_call_to_a_server_that_reads_nothing_can_be_cancelled(tmp_path: 
     async with ready(tmp_path, program(tmp_path)) as desk:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGSTOP)
         calls = [asyncio.create_task(desk.call("test__throw", what="x" * 500_000 + str(number))) for number in range(3)]
-        await asyncio.sleep(0.3)
+        await settled(lambda: [update.get("status") for update in desk.peer.updates].count("in_progress") == 3)
+        await all_has_run()
         began = time.monotonic()
         for calling in calls:
             calling.cancel()
