@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from gptoss_acp.conversation.journal import Heard, Journal, as_sentence
-from gptoss_acp.store.store import Store
+from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.protocol.shapes import AgentMessageChunk, Update
+from gptoss_acp.store import Store
+from gptoss_acp.text import as_sentence
 from gptoss_acp.workspace.files import Change
 from tests.support.tokens import text_of
 
@@ -31,7 +34,7 @@ async def reopened(store: Store, journal: Journal) -> Journal:
     """Return the journal as a later process has it."""
     await journal.close()
     stored = await store.open(journal.id)
-    return Journal(stored, await stored.updates(), await stored.undos())
+    return Journal(stored, cast("list[Update]", await stored.updates()), await stored.undos())
 
 
 async def test_a_session_takes_its_first_title_and_keeps_it(store: Store, journal: Journal) -> None:
@@ -60,7 +63,7 @@ async def test_a_prompt_is_one_message_of_which_only_what_is_no_text_is_cut(stor
 
 
 async def test_what_was_said_and_not_yet_heard_is_heard_by_a_later_process(store: Store, journal: Journal) -> None:
-    journal.hear(Heard("Stop that"))
+    await journal.hear("Stop that")
     await journal.commit()
     assert [entry.text for entry in (await reopened(store, journal)).ledger.entries] == ["Stop that"]
 
@@ -68,8 +71,12 @@ async def test_what_was_said_and_not_yet_heard_is_heard_by_a_later_process(store
 async def test_a_message_that_was_being_said_is_what_the_user_saw_of_it(store: Store, journal: Journal) -> None:
     journal.begun("final", "m")
     for text in ("Hel", "lo"):
-        content = {"type": "text", "text": text}
-        journal.update({"sessionUpdate": "agent_message_chunk", "messageId": "m", "content": content})
+        chunk: AgentMessageChunk = {
+            "sessionUpdate": "agent_message_chunk",
+            "messageId": "m",
+            "content": {"type": "text", "text": text},
+        }
+        journal.update(chunk)
     later = await reopened(store, journal)
     assert text_of(later.ledger.tokens()) == "<|start|>assistant<|channel|>final<|message|>Hello<|end|>"
 

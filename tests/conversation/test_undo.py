@@ -7,9 +7,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_acp.conversation.undo import taken_back
+from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.conversation.undo import Undo, taken_back
 from gptoss_acp.workspace.files import Change
-from tests.support.desk import Desk
+from tests.support.desk import Desk, new_journal
 
 PLACES = [Path("/w/a"), Path("/w/b"), Path("/w/c")]
 
@@ -64,6 +65,49 @@ async def test_a_deleted_script_can_be_run_again(tmp_path: Path) -> None:
     await desk.workspace.commit(taken_back(desk.runner.changes))
     assert script.read_text() == "#!/bin/sh\n"
     assert script.stat().st_mode & 0o777 == 0o755
+
+
+def undoing(desk: Desk, journal: Journal) -> Undo:
+    return Undo(journal, desk.workspace, desk.permissions, desk.runner._updates)
+
+
+async def counted(desk: Desk, undo: Undo, turns: int) -> None:
+    """Let so many turns each write their number into a file."""
+    (desk.cwd / "count").write_text("0")
+    for number in range(1, turns + 1):
+        change = Change(desk.cwd / "count", str(number - 1), str(number))
+        undo.note(f"turn {number}", await desk.workspace.commit([change]))
+
+
+async def test_the_changes_of_the_last_20_turns_can_be_taken_back_one_after_another(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    undo = undoing(desk, new_journal())
+    await counted(desk, undo, 22)
+    for number in reversed(range(2, 22)):
+        assert "- count: as before" in await undo.take_back()
+        assert (tmp_path / "count").read_text() == str(number)
+    assert "There is nothing to take back" in await undo.take_back()
+    assert (tmp_path / "count").read_text() == "2"
+
+
+async def test_a_turn_that_changed_nothing_is_none_of_those_that_can_be_taken_back(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    undo = undoing(desk, new_journal())
+    await counted(desk, undo, 1)
+    undo.note("a turn that only reads", [])
+    undo.note("a turn and back", [Change(tmp_path / "a", None, "1"), Change(tmp_path / "a", "1", None)])
+    assert "- count: as before" in await undo.take_back()
+    assert (tmp_path / "count").read_text() == "0"
+
+
+async def test_the_model_is_told_what_was_taken_back(tmp_path: Path) -> None:
+    desk, journal = Desk(tmp_path), new_journal()
+    undo = undoing(desk, journal)
+    await counted(desk, undo, 1)
+    await undo.take_back()
+    await journal.take_in()
+    (heard,) = journal.ledger.entries
+    assert heard.text == "I have taken back your last changes to these files: count"
 
 
 async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:

@@ -16,7 +16,22 @@ from gptoss_acp.protocol.capabilities import Capabilities
         {"clientCapabilities": 3},
         {"clientCapabilities": {"fs": [], "terminal": "yes"}},
         {"clientCapabilities": {"fs": {"readTextFile": 1}}},
+        {"clientCapabilities": {"auth": {"terminal": "true"}, "session": {"compaction": True}}},
     ],
 )
 def test_what_is_not_declared_is_not_used(params: object) -> None:
     assert Capabilities.declared(params) == Capabilities()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "declared"),
+    [
+        ({"fs": {"readTextFile": True}}, Capabilities(read=True)),
+        ({"fs": {"writeTextFile": True}}, Capabilities(write=True)),
+        ({"terminal": True}, Capabilities(terminal=True)),
+        ({"auth": {"terminal": True}}, Capabilities(terminal_auth=True)),
+        ({"session": {"compaction": {}}}, Capabilities(compaction=True)),
+    ],
+)
+def test_what_is_declared_is_used_and_nothing_else(capabilities: object, declared: Capabilities) -> None:
+    assert Capabilities.declared({"protocolVersion": 1, "clientCapabilities": capabilities}) == declared

@@ -12,7 +12,8 @@ import pytest
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol import editor
 from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.editor import TurnCancelledError
+from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.protocol.shapes import PermissionOption
 from gptoss_acp.rpc import RpcError
 from tests.support.desk import Desk
 from tests.support.waiting import settled
@@ -62,10 +63,11 @@ async def test_an_editor_that_does_not_answer_is_not_waited_for_without_end(
 
 async def test_permission_is_the_option_that_was_chosen_or_the_end_of_the_turn(tmp_path: Path) -> None:
     desk = Desk(tmp_path, answer="yes")
-    assert await desk.face.request_permission({"toolCallId": "c"}, [{"optionId": "yes"}]) == "yes"
+    yes: PermissionOption = {"optionId": "yes", "name": "Yes", "kind": "allow_once"}
+    assert await desk.face.ask({"toolCallId": "c"}, [yes]) == "yes"
     desk.peer.answers["session/request_permission"] = lambda _: {"outcome": {"outcome": "cancelled"}}
     with pytest.raises(TurnCancelledError):
-        await desk.face.request_permission({"toolCallId": "c"}, [])
+        await desk.face.ask({"toolCallId": "c"}, [])
 
 
 # Terminals

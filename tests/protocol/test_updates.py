@@ -5,33 +5,131 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from acp import schema
+
+from gptoss_acp.protocol import shapes
 from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.config_options import config_options
 from gptoss_acp.protocol.editor import Editor
+from gptoss_acp.protocol.shapes import text_content
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
 
+CHUNK: shapes.AgentMessageChunk = {
+    "sessionUpdate": "agent_message_chunk",
+    "messageId": "the-message",
+    "content": {"type": "text", "text": "Hi"},
+}
+
+
+class Recorder(Connection):
+    """A connection that keeps what it would send; `texts` are those that it may join."""
+
+    congested = False
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.texts: list[tuple[str, str]] = []
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        assert (method, params["sessionId"]) == ("session/update", "the-session")
+        self.sent.append(params["update"])
+
+    def notify_text(self, method: str, key: str, text: str, frame: Callable[[str], dict[str, Any]]) -> None:
+        self.texts.append((key, text))
+        self.notify(method, frame(text))
+
+
+class Told:
+    """The updates of a session, what was sent of them and what was recorded."""
+
+    def __init__(self, *, shows_compaction: bool = False) -> None:
+        self.connection = Recorder()
+        self.recorded: list[Any] = []
+        editor = Editor(self.connection, "the-session", Capabilities(compaction=shows_compaction))
+        self.updates = Updates(editor, self.recorded.append)
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        return self.connection.sent
+
 
 async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
-    sent: list[Any] = []
+    told = Told()
+    told.updates.message_chunk("the-message", "Hi")
+    told.updates.usage(10, 100)
+    assert told.sent == told.recorded == [CHUNK, {"sessionUpdate": "usage_update", "used": 10, "size": 100}]
+    assert told.connection.texts == [("the-message", "Hi")]
 
-    class Recorder(Connection):
-        def __init__(self) -> None: ...
 
-        def notify(self, method: str, params: dict[str, Any]) -> None:
-            sent.append((method, params))
+async def test_every_update_is_one_of_acps_and_is_recorded() -> None:
+    told = Told()
+    updates = told.updates
+    updates.message_chunk("m", "Hi")
+    updates.title("A title")
+    updates.tool_call("c", "Read", "read")
+    updates.tool_call_update("c", status="completed", content=[text_content("done")])
+    updates.compaction("k", "in_progress")
+    updates.compaction("k", "completed", "A summary.", before=10, after=5)
+    updates.commands([{"name": "clear", "description": "Forget"}])
+    updates.plan([{"content": "Look", "priority": "medium", "status": "pending"}])
+    updates.mode("ask")
+    updates.config_options(config_options("ask", "tiny", ["tiny"], "low", None))
+    updates.usage(1, 2)
+    for update in told.sent:
+        schema.SessionNotification.model_validate({"sessionId": "the-session", "update": update})
+    assert len(told.sent) == 11
+    assert told.recorded == told.sent
 
-        def notify_text(self, method: str, key: str, text: str, frame: Callable[[str], dict[str, Any]]) -> None:
-            sent.append((method, frame(text)))
 
-    recorded: list[Any] = []
-    updates = Updates(Editor(Recorder(), "the-session", Capabilities()), recorded.append)
-    updates.message_chunk("the-message", "Hi")
-    updates.usage(10, 100)
-    content = {"type": "text", "text": "Hi"}
-    chunk = {"sessionUpdate": "agent_message_chunk", "messageId": "the-message", "content": content}
-    usage = {"sessionUpdate": "usage_update", "used": 10, "size": 100}
-    assert sent == [
-        ("session/update", {"sessionId": "the-session", "update": chunk}),
-        ("session/update", {"sessionId": "the-session", "update": usage}),
-    ]
-    assert recorded == [chunk, usage]
+# Compactions
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"), [("completed", "completed"), ("failed", "failed"), ("cancelled", "failed")]
+)
+async def test_a_compaction_is_a_tool_call_to_a_client_that_knows_none(status: Any, shown: str) -> None:
+    told = Told()
+    told.updates.compaction("k", "in_progress")
+    told.updates.compaction("k", status, "What was said.", before=1234, after=56)
+    begun, ended = told.sent
+    assert (begun["sessionUpdate"], begun["title"]) == ("tool_call", "Compacting the conversation")
+    assert (ended["toolCallId"], ended["status"]) == (begun["toolCallId"], shown)
+    assert ended["content"][0]["content"]["text"] == "1,234 tokens before, 56 after.\n\nWhat was said."
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        ("completed", {"summary": [{"type": "text", "text": "What was said."}]}),
+        ("failed", {"error": "What was said."}),
+        ("cancelled", {}),
+    ],
+)
+async def test_a_compaction_is_itself_to_a_client_that_knows_it(status: Any, fields: dict[str, Any]) -> None:
+    told = Told(shows_compaction=True)
+    told.updates.compaction("k", status, "What was said.", before=1234, after=56)
+    assert told.sent == [{"sessionUpdate": "compaction_update", "compactionId": "k", **fields, "status": status}]
+
+
+# Replay
+
+
+async def test_a_replay_sends_what_was_recorded_and_records_nothing() -> None:
+    told = Told()
+    usage: shapes.Usage = {"sessionUpdate": "usage_update", "used": 10, "size": 100}
+    await told.updates.replay([CHUNK, usage])
+    assert told.sent == [CHUNK, usage]
+    assert told.connection.texts == [("the-message", "Hi")]
+    assert told.recorded == []
+
+
+@pytest.mark.parametrize("shows_compaction", [True, False])
+async def test_a_replay_shows_compactions_that_ended_to_a_client_that_knows_them(*, shows_compaction: bool) -> None:
+    told = Told(shows_compaction=shows_compaction)
+    begun: shapes.Compaction = {"sessionUpdate": "compaction_update", "compactionId": "k", "status": "in_progress"}
+    ended: shapes.Compaction = {**begun, "status": "completed", "summary": []}
+    await told.updates.replay([begun, ended])
+    shown: list[Any] = [ended] if shows_compaction else []
+    assert told.sent == shown

@@ -3,8 +3,84 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from gptoss_acp.text import json_size
+from gptoss_acp.workspace import diffs
+from gptoss_acp.workspace.files import Change
 from tests.support.desk import Desk
+
+ROOM = 24_000
+"""Bytes, as JSON, of all diffs of a call."""
+
+LINES = [f"line {number}\n" for number in range(20)]
+
+
+def changed(*lines: int) -> str:
+    return "".join("changed\n" if number in lines else line for number, line in enumerate(LINES))
+
+
+def sides(change: Change) -> tuple[Any, Any]:
+    (diff,) = diffs.contents([change])
+    return diff["oldText"], diff["newText"]
+
+
+def rewritten(name: str) -> Change:
+    """Return a change that leaves no line as it was, and far too long to be shown."""
+    # 19 bytes in ten characters: what is cut by halves then comes to nearly all of the room that it has.
+    return Change(Path(f"/work/{name}"), "äöüßéèêëāx" * 10_000, "ôõøũñńňćčx" * 10_000)
+
+
+def test_what_fits_is_shown_whole() -> None:
+    assert sides(Change(Path("/work/a"), changed(), changed(10))) == (changed(), changed(10))
+    assert sides(Change(Path("/work/a"), None, "new\n")) == (None, "new\n")
+    assert sides(Change(Path("/work/a"), "old\n", None)) == ("old\n", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (changed(), changed(10), ("".join(LINES[7:14]), "".join([*LINES[7:10], "changed\n", *LINES[11:14]]))),
+        (changed(), changed(0), ("".join(LINES[:4]), "".join(["changed\n", *LINES[1:4]]))),
+        (changed(), changed(19), ("".join(LINES[16:]), "".join([*LINES[16:19], "changed\n"]))),
+        (changed(), changed() + "more\n", ("".join(LINES[17:]), "".join([*LINES[17:], "more\n"]))),
+        ("same\n" * 10, "same\n" * 11, ("same\n" * 3, "same\n" * 4)),
+    ],
+    ids=["in the middle", "at the beginning", "at the end", "behind the end", "among lines that are all alike"],
+)
+def test_beside_a_large_change_only_the_lines_around_each_are_shown(
+    before: str, after: str, shown: tuple[str, str]
+) -> None:
+    small, large = diffs.contents([Change(Path("/work/small"), before, after), rewritten("large")])
+    assert (small["oldText"], small["newText"]) == shown
+    assert len(large["newText"]) > 1000
+
+
+@pytest.mark.parametrize("count", [1, 4, 20, 24])
+def test_changes_that_are_all_too_large_share_the_room_and_use_most_of_it(count: int) -> None:
+    shown = diffs.contents([rewritten(str(number)) for number in range(count)])
+    assert [diff["path"] for diff in shown] == [f"/work/{number}" for number in range(count)]
+    assert 0.6 * ROOM < json_size(shown) <= ROOM
+    sizes = {json_size(diff[side]) for diff in shown for side in ("oldText", "newText")}
+    assert max(sizes) - min(sizes) < 10
+
+
+def test_one_large_change_is_shown_up_to_the_last_kilobyte() -> None:
+    assert json_size(diffs.contents([rewritten("a")])) > 0.9 * ROOM
+
+
+def test_of_more_changes_than_have_room_the_first_are_shown() -> None:
+    shown = diffs.contents([rewritten(str(number)) for number in range(100)])
+    assert [diff["path"] for diff in shown] == [f"/work/{number}" for number in range(24)]
+    assert len(diffs.contents([Change(Path(f"/work/{number}"), "a", "b") for number in range(100)])) == 100
+
+
+def test_a_location_is_the_first_line_that_changes() -> None:
+    changes = [Change(Path("/work/a"), changed(), changed(10)), Change(Path("/work/b"), None, "x")]
+    assert diffs.locations(changes) == [{"path": "/work/a", "line": 11}, {"path": "/work/b", "line": 1}]
+    assert len(diffs.locations(changes * 50)) == 20
 
 
 async def test_a_diff_of_large_files_fits_into_a_line_and_shows_what_changes(tmp_path: Path) -> None:

@@ -10,6 +10,95 @@ import pytest
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import files
+from gptoss_acp.workspace.files import Change
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+# Reading
+
+
+def test_text_is_read_with_its_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfna\xc3\xafve\r\nb\n")
+    assert files.read_text(tmp_path / "a") == "\ufeffnaïve\r\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"a\0b", "a binary file"), (b"caf\xe9", "byte 0xe9 at position 3"), (b"\xff\xfea\0", "a binary file")],
+)
+def test_what_is_no_text_is_refused_with_the_reason(content: bytes, problem: str) -> None:
+    with pytest.raises(ToolError, match=problem):
+        files.decode(content)
+
+
+def test_the_largest_file_is_read_and_a_larger_one_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(files.LARGEST_FILE)
+        assert len(files.read_bytes(tmp_path / "a")) == files.LARGEST_FILE
+        file.truncate(files.LARGEST_FILE + 1)
+    with pytest.raises(ToolError, match="too large: 10 MiB, the most is 10 MiB"):
+        files.read_bytes(tmp_path / "a")
+
+
+def test_a_file_that_is_not_there_has_neither_mode_nor_time(tmp_path: Path) -> None:
+    assert (files.mode_of(tmp_path / "a"), files.changed_at(tmp_path / "a")) == (None, None)
+    (tmp_path / "a").touch(mode=0o640)
+    assert files.mode_of(tmp_path / "a") == mode(tmp_path / "a")
+    assert files.changed_at(tmp_path / "a") == (tmp_path / "a").stat().st_ctime_ns
+
+
+# Changing
+
+
+def test_every_change_is_made_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "gone").write_text("x")
+    files.commit(
+        [
+            Change(tmp_path / "a", "1", "2"),
+            Change(tmp_path / "deep/er/new", None, "new"),
+            Change(tmp_path / "gone", "x", None),
+        ]
+    )
+    assert contents(tmp_path) == {"a": "2", "deep/er/new": "new"}
+
+
+def test_a_file_keeps_its_mode_when_it_changes_moves_or_comes_back(tmp_path: Path) -> None:
+    script = tmp_path / "run"
+    script.write_text("1")
+    script.chmod(0o750)
+    files.commit([Change(script, "1", "2")])
+    assert mode(script) == 0o750
+    files.commit([Change(tmp_path / "moved", None, "2", moved_from=script), Change(script, "2", None)])
+    assert mode(tmp_path / "moved") == 0o750
+    files.commit([Change(script, "2", None, mode=0o710).reversed()])
+    assert mode(script) == 0o710
+
+
+@pytest.mark.parametrize(
+    ("before", "problem"),
+    [("mine", "b: it has changed since it was read"), (None, "b: it already exists")],
+)
+def test_where_one_file_is_not_what_it_was_nothing_changes(before: str | None, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("theirs")
+    with pytest.raises(ToolError, match=problem):
+        files.commit(
+            [
+                Change(tmp_path / "a", "1", "2"),
+                Change(tmp_path / "deep/new", None, "x"),
+                Change(tmp_path / "b", before, "2"),
+            ]
+        )
+    assert contents(tmp_path) == {"a": "1", "b": "theirs"}
+    assert not (tmp_path / "deep").exists()
 
 
 def test_a_commit_that_fails_half_way_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,4 +116,4 @@ def test_a_commit_that_fails_half_way_is_taken_back(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "replace", fail_later)
     with pytest.raises(ToolError, match="no space left on device: b"):
         files.commit([files.Change(tmp_path / name, "1", "2") for name in ("a", "b")])
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "1", "b": "1"}
+    assert contents(tmp_path) == {"a": "1", "b": "1"}
