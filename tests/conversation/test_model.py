@@ -41,9 +41,11 @@ async def test_another_engine_is_named_at_once_and_takes_its_place_when_nothing_
     chosen.choose(second)
     assert chosen.chosen_name == "second"
     assert (chosen.model_name, chosen.context_length) == ("first", 100)
+    chosen.generate([1], Sampling())
     chosen.settle()
     assert (chosen.model_name, chosen.context_length) == ("second", 200)
-    chosen.generate([1], Sampling())
+    chosen.choose(first)
+    chosen.choose(second)
     await chosen.load()
     assert chosen.context_length == 200
     chosen.generate([1], Sampling())

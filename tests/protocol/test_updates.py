@@ -120,7 +120,7 @@ async def test_a_replay_sends_what_was_recorded_and_records_nothing() -> None:
     told = Told()
     usage: shapes.Usage = {"sessionUpdate": "usage_update", "used": 10, "size": 100}
     await told.updates.replay([CHUNK, usage])
-    assert told.sent == [CHUNK, usage]
+    assert list[Any](told.sent) == [CHUNK, usage]
     assert told.connection.texts == [("the-message", "Hi")]
     assert told.recorded == []
 
