@@ -1,35 +1,45 @@
-"""The figures as one HTML page that needs nothing else: the table, and plots drawn as SVG.
+"""The figures as one HTML page that needs nothing else: the table, and the plots within it.
 
-Knows figures and plots. Knows nothing about what was measured.
+Knows figures and plots; Matplotlib draws them. Knows nothing about what was measured.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import io
 from datetime import datetime
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Drawing
 
 from benchmark.figures import Figure, Histogram, Lines
 
-WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 74, 18, 14, 52
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
 BINS = 48
 
+COLORS = {
+    "ground": ("#fbfaf7", "#161617"),
+    "ink": ("#1d1c1a", "#ecebe7"),
+    "soft": ("#6d6a64", "#9d9a93"),
+    "line": ("#dedad1", "#34343a"),
+    "s0": ("#0b63b5", "#62a8f0"),
+    "s1": ("#d1651a", "#f0964f"),
+    "s2": ("#4d8a3d", "#86c46f"),
+    "ok": ("#2c7a3f", "#74c98a"),
+    "missed": ("#b3261e", "#ff8a80"),
+}
+"""Each by day and by night, as the reader's system is set."""
+
+SOFT, LINE, MISSED = (COLORS[name][0] for name in ("soft", "line", "missed"))
+SERIES = [COLORS[name][0] for name in ("s0", "s1", "s2")]
+
 STYLE = """
-:root {
-  color-scheme: light dark;
-  --ground: #fbfaf7; --ink: #1d1c1a; --soft: #6d6a64; --line: #dedad1; --panel: #ffffff;
-  --s0: #0b63b5; --s1: #d1651a; --s2: #4d8a3d; --ok: #2c7a3f; --missed: #b3261e;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ground: #161617; --ink: #ecebe7; --soft: #9d9a93; --line: #34343a; --panel: #1d1d20;
-    --s0: #62a8f0; --s1: #f0964f; --s2: #86c46f; --ok: #74c98a; --missed: #ff8a80;
-  }
-}
 * { box-sizing: border-box }
 body {
   margin: 0; background: var(--ground); color: var(--ink);
@@ -50,33 +60,36 @@ td.measured { font-weight: 600 }
 td .soft { font-size: .8rem }
 .ok { color: var(--ok) } .missed { color: var(--missed); font-weight: 600 }
 figure { margin: 0 }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; font-size: .875rem; margin: 0 0 .6rem; min-height: 1.4em }
-.legend i { display: inline-block; width: .75em; height: .75em; border-radius: 2px; margin-right: .45em }
-svg { display: block; width: 100%; height: auto; overflow: visible }
-svg text { fill: var(--soft); font-size: 12.5px; font-variant-numeric: tabular-nums }
-svg .grid { stroke: var(--line); stroke-width: 1 }
-svg .axis { stroke: var(--soft); stroke-width: 1 }
-svg .limit { stroke: var(--missed); stroke-width: 1.2; stroke-dasharray: 4 4 }
-svg text.limit-text { fill: var(--missed) }
+svg { display: block; width: 100%; height: auto }
+svg text { font-variant-numeric: tabular-nums }
 @media (max-width: 34rem) { td:nth-child(3), th:nth-child(3) { display: none } h1 { font-size: 1.6rem } }
 """
 
-COLORS = ("var(--s0)", "var(--s1)", "var(--s2)")
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The ranges that a plot shows, and their ticks."""
-
-    x_ticks: list[float]
-    y_ticks: list[float]
-
-    def x(self, value: float) -> float:
-        return LEFT + (value - self.x_ticks[0]) / (self.x_ticks[-1] - self.x_ticks[0]) * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        share = (value - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+DRAWN = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "gptoss-acp",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": SOFT,
+    "text.parse_math": False,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": SOFT,
+    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "ytick.left": False,
+    "legend.frameon": False,
+    "legend.labelcolor": COLORS["ink"][0],
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5,
+}
 
 
 def page(figures: Sequence[Figure], machine: Mapping[str, Any], failures: Mapping[str, str]) -> str:
@@ -91,7 +104,7 @@ def page(figures: Sequence[Figure], machine: Mapping[str, Any], failures: Mappin
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>gptoss-acp beside mlx-lm</title>
-<style>{STYLE}</style>
+<style>{_colors()}{STYLE}</style>
 <main>
 <h1>What the agent costs, beside mlx-lm alone</h1>
 <p class="score">{_score(figures)} Ratios are medians of interleaved runs on one checkpoint.</p>
@@ -102,6 +115,12 @@ def page(figures: Sequence[Figure], machine: Mapping[str, Any], failures: Mappin
 </main>
 </html>
 """
+
+
+def _colors() -> str:
+    day, night = ("; ".join(f"--{name}: {pair[at]}" for name, pair in COLORS.items()) for at in (0, 1))
+    by_night = f"@media (prefers-color-scheme: dark) {{ :root {{ {night} }} }}"
+    return f":root {{ color-scheme: light dark; {day} }}\n{by_night}"
 
 
 def _score(figures: Sequence[Figure]) -> str:
@@ -128,127 +147,69 @@ def _row(figure: Figure) -> str:
 
 
 def _plot(plot: Lines | Histogram) -> str:
-    drawn = _lines(plot) if isinstance(plot, Lines) else _histogram(plot)
-    names = [name for name, points in plot.series.items() if points]
-    legend = "".join(
-        f'<span><i style="background:{COLORS[index]}"></i>{escape(name)}</span>' for index, name in enumerate(names)
-    )
-    legend = f'<div class="legend">{legend}</div>' if len(names) > 1 else '<div class="legend"></div>'
-    label = escape(f"{plot.title}: {plot.y_label} by {plot.x_label}")
-    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{drawn}</svg>'
-    return f"<h2>{escape(plot.title)}</h2><figure>{legend}{svg}</figure>"
-
-
-def _lines(plot: Lines) -> str:
-    points = [point for line in plot.series.values() for point in line]
-    if not points:
+    count = sum(bool(values) for values in plot.series.values())
+    if not count:
         return ""
-    values = [y for _, y in points] + ([plot.limit] if plot.limit is not None else [])
-    axes = Axes(ticks(0, max(x for x, _ in points)), ticks(0 if plot.from_zero else min(values), max(values)))
-    drawn = [_frame(plot, axes)]
+    with mpl.rc_context(DRAWN):
+        drawing = Drawing(figsize=(7.5, 3.5), layout="constrained")
+        axes = drawing.subplots()
+        axes.set(xlabel=plot.x_label, ylabel=plot.y_label)
+        if isinstance(plot, Lines):
+            _draw_lines(axes, plot)
+        else:
+            _draw_histogram(axes, plot)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: number(value))
+        if count > 1:
+            drawing.legend(loc="outside upper left", ncols=count)
+        svg = _svg(drawing, f"{plot.title}: {plot.y_label} by {plot.x_label}")
+    return f"<h2>{escape(plot.title)}</h2><figure>{svg}</figure>"
+
+
+def _draw_lines(axes: Axes, plot: Lines) -> None:
+    for name, points in plot.series.items():
+        if not points:
+            continue
+        axes.plot(*zip(*points, strict=True), marker="o" if len(points) <= 40 else "", label=name)
     if plot.limit is not None:
-        drawn.append(_rule(LEFT, axes.y(plot.limit), WIDTH - RIGHT, axes.y(plot.limit), "limit"))
-    for index, line in enumerate(line for line in plot.series.values() if line):
-        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in line)
-        drawn.append(f'<polyline points="{path}" fill="none" stroke="{COLORS[index]}" stroke-width="2.2"/>')
-        if len(line) <= 40:
-            drawn += [
-                f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="3.5" fill="{COLORS[index]}">'
-                f"<title>{x:,.0f} {escape(plot.x_label)}: {number(y)} {escape(plot.y_label)}</title></circle>"
-                for x, y in line
-            ]
-    return "".join([*drawn, _floor()])
+        axes.axhline(plot.limit, color=MISSED, linestyle="--", linewidth=1)
+    axes.set_xlim(left=0)
+    if plot.from_zero:
+        axes.set_ylim(bottom=0)
 
 
-def _histogram(plot: Histogram) -> str:
-    series = [values for values in plot.series.values() if values]
-    if not series:
-        return ""
+def _draw_histogram(axes: Axes, plot: Histogram) -> None:
+    series = {name: values for name, values in plot.series.items() if values}
     # The slowest are left out where they would squeeze all others together.
-    shown = max(_quantile(values, 0.995) for values in series)
-    x_ticks = ticks(0, max(shown, plot.limit or 0) * 1.02)
-    width = x_ticks[-1] / BINS
-    shares = [_shares(values, width) for values in series]
-    axes = Axes(x_ticks, ticks(0, max(max(share) for share in shares)))
-    drawn = [_frame(plot, axes)]
-    for index, share in enumerate(shares):
-        outline = [(0.0, 0.0)]
-        for place, height in enumerate(share):
-            outline += [(place * width, height), ((place + 1) * width, height)]
-        outline.append((BINS * width, 0.0))
-        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in outline)
-        drawn.append(
-            f'<polygon points="{path}" fill="{COLORS[index]}" fill-opacity="0.22" stroke="{COLORS[index]}"'
-            f' stroke-width="1.6" stroke-linejoin="round"/>'
-        )
-    for index, values in enumerate(series):
-        middle = axes.x(_quantile(values, 0.5))
-        drawn.append(
-            f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 6}"'
-            f' stroke="{COLORS[index]}" stroke-width="3"><title>median</title></line>'
-        )
+    most = max(*(float(np.quantile(values, 0.995)) for values in series.values()), plot.limit or 0) * 1.05
+    for name, values in series.items():
+        shares = np.full(len(values), 100 / len(values))
+        (*_, shape) = axes.hist(values, BINS, (0, most), weights=shares, histtype="stepfilled", alpha=0.22, label=name)
+        color = shape[0].get_facecolor()[:3]
+        axes.hist(values, BINS, (0, most), weights=shares, histtype="step", color=color)
+        axes.plot(np.median(values), 0, marker=3, markersize=7, markeredgewidth=2.5, color=color, clip_on=False)
+    axes.set_xlim(0, most)
     if plot.limit is not None:
-        drawn.append(_rule(axes.x(plot.limit), TOP, axes.x(plot.limit), HEIGHT - BOTTOM, "limit"))
-        drawn.append(
-            f'<text class="limit-text" x="{axes.x(plot.limit) - 6:.1f}" y="{TOP + 10}" text-anchor="end">target</text>'
-        )
-    hidden = sum(value >= x_ticks[-1] for values in series for value in values)
+        axes.axvline(plot.limit, color=MISSED, linestyle="--", linewidth=1)
+        place = {"xycoords": axes.get_xaxis_transform(), "xytext": (-5, 0), "textcoords": "offset points"}
+        axes.annotate("target", (plot.limit, 0.92), **place, color=MISSED, ha="right")
+    hidden = [value for values in series.values() for value in values if value > most]
     if hidden:
-        worst = max(max(values) for values in series)
-        drawn.append(
-            f'<text x="{WIDTH - RIGHT}" y="{TOP + 26}" text-anchor="end">{hidden} more, up to {number(worst)} →</text>'
-        )
-    return "".join([*drawn, _floor()])
+        note = f"{len(hidden)} more, up to {number(max(hidden))} →"
+        axes.annotate(note, (1, 0.86), xycoords="axes fraction", ha="right")
 
 
-def _frame(plot: Lines | Histogram, axes: Axes) -> str:
-    floor = HEIGHT - BOTTOM
-    drawn = []
-    for value in axes.y_ticks:
-        drawn.append(_rule(LEFT, axes.y(value), WIDTH - RIGHT, axes.y(value), "grid"))
-        drawn.append(f'<text x="{LEFT - 9}" y="{axes.y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>')
-    drawn += [
-        f'<text x="{axes.x(value):.1f}" y="{floor + 20}" text-anchor="middle">{number(value)}</text>'
-        for value in axes.x_ticks
-    ]
-    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + floor) / 2
-    drawn.append(f'<text x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(plot.x_label)}</text>')
-    drawn.append(
-        f'<text transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">{escape(plot.y_label)}</text>'
-    )
-    return "".join(drawn)
-
-
-def _floor() -> str:
-    return _rule(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis")
-
-
-def _rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Return four to eight round numbers from `low` or less to `high` or more."""
-    high = high if high > low else low + 1
-    rough = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
-    first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
-    return [place * step for place in range(first, last + 1)]
+def _svg(drawing: Drawing, label: str) -> str:
+    """Return a drawing as SVG in the page's colours."""
+    written = io.StringIO()
+    drawing.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+    for name, (day, _) in COLORS.items():
+        svg = svg.replace(day, f"var(--{name})")
+    return svg
 
 
 def number(value: float) -> str:
     """Write a number with as few digits as tell it apart from its neighbours on an axis."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def _shares(values: Sequence[float], width: float) -> list[float]:
-    counts = [0] * BINS
-    for value in values:
-        if value < BINS * width:
-            counts[int(value / width)] += 1
-    return [100 * count / len(values) for count in counts]
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
