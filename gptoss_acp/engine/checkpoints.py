@@ -1,4 +1,4 @@
-"""Where a model's files are, and whether they are whole: the bundled model, a local folder, the Hugging Face cache.
+"""Where a model's files are, and whether it will load: the bundled model, a local folder, the Hugging Face cache.
 
 Knows names, folders and what a checkpoint consists of. Knows nothing about MLX or the network, and importing it costs
 nothing.
@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections import ChainMap, Counter
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptoss_acp.engine.api import EngineError, ModelMissingError
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.architecture import Architecture
 
 BUNDLED = "tiny"
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 WEIGHTS = "model*.safetensors"
-SMALL_FILES = (CONFIG, "generation_config.json", INDEX)
+GENERATION_CONFIG = "generation_config.json"
+SMALL_FILES = (CONFIG, GENERATION_CONFIG, INDEX)
 
 DOWNLOAD_GB = {
     "openai/gpt-oss-20b": 13.8,
@@ -27,6 +34,7 @@ DOWNLOAD_GB = {
 """GB of 10^9 bytes of the well-known repositories, which can be told without asking the hub."""
 
 
+_SHARD = re.compile(r"model-\d{5}-of-(?P<count>\d{5})\.safetensors")
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
 
 
@@ -69,7 +77,7 @@ def on_this_machine() -> list[str]:
 
 def nbytes(folder: Path | None) -> int:
     """Return the bytes of a checkpoint's weights on the disk; None is the bundled one, of no account."""
-    return sum(file.stat().st_size for file in folder.glob(WEIGHTS)) if folder else 0
+    return sum(file.stat().st_size for file in weight_files(folder)) if folder else 0
 
 
 def is_repository(name: str) -> bool:
@@ -83,38 +91,66 @@ def short_name(name: str) -> str:
 
 
 def damage(name: str, folder: Path) -> str | None:
-    """Return what is missing or broken among a checkpoint's files, None where they are whole. Reads headers only.
+    """Return what is missing, broken or not as its config says in a checkpoint, None where it will load.
+
+    Reads the files' headers only.
 
     Raises:
-        EngineError: it is no gpt-oss model.
+        EngineError: it is no gpt-oss model, or one that computes what this program does not.
     """
+    from gptoss_acp.engine import tensors
+
     try:
-        refuse_other_kinds(name, folder / CONFIG)
-        names = _weight_files(folder)
+        architecture = refuse_other_kinds(name, folder / CONFIG)
+        files = weight_files(folder)
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{CONFIG} or {INDEX} is damaged"
-    if not names:
+    if not files:
         return f"it has no {WEIGHTS}"
-    for file in (folder / name for name in names):
-        if not file.is_file():
-            return f"{file.name} is missing"
-        if not has_whole_tensors(file):
-            return f"{file.name} is damaged"
-    return None
+    if problem := next(filter(None, map(_problem, files)), None):
+        return problem
+    shapes = [_shapes(file) for file in files]
+    if twice := [name for name, count in Counter(chain.from_iterable(shapes)).items() if count > 1]:
+        return f"the tensor {twice[0]} is in more than one of its files"
+    return tensors.mismatch(architecture, dict(ChainMap(*shapes)))
 
 
-def refuse_other_kinds(name: str, config: Path) -> None:
-    """Return where `config` is gpt-oss's.
+def refuse_other_kinds(name: str, config: Path) -> Architecture:
+    """Return what `config` says, where that is a gpt-oss which this program can run.
 
     Raises:
-        EngineError: it is another model's.
+        EngineError: it is another model's, or computes otherwise.
         OSError, ValueError, AttributeError: it can't be read.
     """
-    kind = json.loads(config.read_text("utf-8")).get("model_type")
-    if kind != "gpt_oss":
+    from gptoss_acp.engine import architecture
+
+    said = json.loads(config.read_text("utf-8"))
+    if (kind := said.get("model_type")) != "gpt_oss":
         raise EngineError(f"{name} can't be used: it is a {kind} model, and this program runs gpt_oss models.")
+    try:
+        return architecture.parse(said)
+    except architecture.UnusableConfigError as error:
+        raise EngineError(f"{name} can't be used: {error}") from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint's weights, there or missing: those that its index names and no others.
+
+    Without an index they are those in the folder, and those that the numbers in their names count.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, AttributeError: the index can't be read.
+    """
+    index = folder / INDEX
+    if index.is_file():
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    else:
+        names = {file.name for file in folder.glob(WEIGHTS)}
+        for count in {shard["count"] for shard in map(_SHARD.fullmatch, names) if shard}:
+            names |= {f"model-{number:05d}-of-{count}.safetensors" for number in range(1, int(count) + 1)}
+    return [folder / name for name in sorted(names)]
 
 
 def has_whole_tensors(file: Path) -> bool:
@@ -128,6 +164,12 @@ def has_whole_tensors(file: Path) -> bool:
         return False
 
 
+def _problem(file: Path) -> str | None:
+    if not file.is_file():
+        return f"{file.name} is missing"
+    return None if has_whole_tensors(file) else f"{file.name} is damaged"
+
+
 def _is_whole(name: str) -> bool:
     try:
         find(name)
@@ -136,11 +178,12 @@ def _is_whole(name: str) -> bool:
     return True
 
 
-def _weight_files(folder: Path) -> list[str]:
-    index = folder / INDEX
-    if index.is_file():
-        return sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    return sorted(file.name for file in folder.glob(WEIGHTS))
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as opened:
+        names: list[str] = opened.keys()
+        return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
 
 
 def _cached(name: str) -> Path | None:

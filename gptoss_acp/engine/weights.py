@@ -1,11 +1,17 @@
-"""A checkpoint's files to a model in memory.
+"""A checkpoint's files to a model in memory that computes what its config says.
 
-Knows mlx-lm's models and the bundled model's compact format. Imported on the engine's thread only.
+Knows mlx-lm's gpt-oss and where that is not OpenAI's, the layouts of checkpoints, and the bundled model's compact
+format. Imported on the engine's thread only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import logging
+import re
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,15 +20,28 @@ from typing import Any
 
 import mlx.core as mx
 from mlx.nn.layers.base import Module
+from mlx.nn.layers.quantized import quantize
 from mlx.utils import tree_flatten
 from mlx_lm.models import gpt_oss
+from mlx_lm.models.activations import SwigluOAI
 from mlx_lm.models.cache import KVCache
-from mlx_lm.utils import load_model
+from mlx_lm.utils import infer_quant_config
 
-from gptoss_acp.engine import bundled
+from gptoss_acp.engine import architecture, bundled, checkpoints
 from gptoss_acp.engine.api import LoadProgress
+from gptoss_acp.engine.architecture import Architecture
 
-GPT_OSS_CONTEXT_LENGTH = 131_072
+log = logging.getLogger(__name__)
+
+REVISION = 2
+"""To be raised when what this room makes of the same files computes other numbers than before."""
+
+Arrays = dict[str, mx.array]
+
+SAMPLING = ("temperature", "top_p")
+
+_TRANSPOSED = re.compile(r".*\.experts\.(gate_up|down)_proj")
+"""The experts' matrices in Hugging Face's layout of full precision: (experts, columns, rows)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +49,7 @@ class LoadedModel:
     """A model with what it says about itself; temperature and top_p are its sampling defaults.
 
     `nbytes` are the weights'; `bytes_per_token` is what one token adds to the full-attention layers' caches. `digest`
-    stands for the files and the MLX version: caches of equal digests can be exchanged.
+    stands for the files and for what computes with them: caches of equal digests can be exchanged.
     """
 
     model: Module
@@ -46,37 +65,79 @@ def load(folder: Path | None, report: Callable[[LoadProgress], None] = lambda _:
     """Load the gpt-oss checkpoint in `folder`, or the bundled model; `report` is told how far that is.
 
     Raises:
-        ValueError, FileNotFoundError: the folder does not hold what its config says.
+        EngineError: its config asks for what is not computed here.
+        ValueError, OSError: the folder does not hold what its config says.
     """
-    model, config = _load_bundled() if folder is None else load_model(folder, lazy=True)
+    said, weights = _bundled() if folder is None else _read_folder(folder)
+    described = architecture.parse(said)
+    if described.unknown_fields:
+        log.warning("fields of config.json that nobody here knows: %s", ", ".join(described.unknown_fields))
+    model = _assemble(described, weights)
+    del weights  # or each would stay in memory in the form that it has in its file, too
     if mx.default_device() == mx.cpu:
-        _widen_experts(model)
+        _widen(model)
     _read(model, report)
     return LoadedModel(
         model,
         _nbytes(model),
         _bytes_per_token(model),
         _digest(folder or bundled.data_folder()),
-        int(config.get("max_position_embeddings", GPT_OSS_CONTEXT_LENGTH)),
-        float(config.get("temperature", 1.0)),
-        float(config.get("top_p", 1.0)),
+        described.max_position_embeddings,
+        *(_number(said.get(name)) for name in SAMPLING),
     )
 
 
-def _load_bundled() -> tuple[Module, dict[str, Any]]:
-    config = bundled.config()
-    model = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
-    weights = {name: mx.array(array) for name, array in bundled.weights().items()}
-    model.load_weights(list(model.sanitize(weights).items()))
-    return model, config
+def _bundled() -> tuple[dict[str, Any], Arrays]:
+    return bundled.config(), {name: mx.array(array) for name, array in bundled.weights().items()}
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], Arrays]:
+    """Return what a checkpoint says about itself, and its weights, none of which has been read yet."""
+    said: dict[str, Any] = json.loads((folder / checkpoints.CONFIG).read_text("utf-8"))
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        sampling = json.loads((folder / checkpoints.GENERATION_CONFIG).read_text("utf-8"))
+        said |= {name: sampling[name] for name in SAMPLING if name in sampling}
+    files: list[Any] = [mx.load(str(file)) for file in checkpoints.weight_files(folder)]
+    return said, dict(ChainMap(*files))
+
+
+def _assemble(described: Architecture, weights: Arrays) -> Module:
+    """Return mlx-lm's model with these weights, in any layout, and with what it would compute otherwise set right."""
+    positions = described.rope.model_dump()
+    fields = {
+        **described.model_dump(),
+        "layer_types": described.attention,
+        "rope_theta": positions["rope_theta"],
+        "rope_scaling": positions,
+    }
+    model: Any = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(fields))
+    weights = model.sanitize(dict(_upright(name, array) for name, array in weights.items()))
+
+    def quantisation(path: str, module: Module) -> dict[str, Any] | bool:
+        return f"{path}.scales" in weights and infer_quant_config(path, module, weights)
+
+    quantize(model, class_predicate=quantisation)
+    model.load_weights(list(weights.items()))
+    for layer in model.layers:
+        layer.mlp.experts.activation = SwigluOAI(described.swiglu_alpha, described.swiglu_limit)
+    assembled: Module = model.eval()
+    return assembled
+
+
+def _upright(name: str, array: mx.array) -> tuple[str, mx.array]:
+    return (f"{name}.weight", array.swapaxes(-1, -2)) if _TRANSPOSED.fullmatch(name) else (name, array)
 
 
 def _read(model: Module, report: Callable[[LoadProgress], None]) -> None:
-    """Bring the weights into memory: until they are evaluated, nothing but their files' headers has been read."""
+    """Bring the weights into memory: until they are evaluated, nothing but their files' headers has been read.
+
+    The largest come first, since what one is made of is in memory beside it for a moment.
+    """
     done, total = 0, _nbytes(model)
     report(LoadProgress(done, total))
-    for array in _arrays(model):
+    for array in sorted(_arrays(model), key=lambda array: -array.nbytes):
         mx.eval(array)
+        mx.clear_cache()
         done += array.nbytes
         report(LoadProgress(done, total))
     mx.eval(model)  # the little that is no parameter, such as the positions' frequencies
@@ -91,6 +152,10 @@ def _arrays(model: Any) -> list[mx.array]:
     return [array for _, array in leaves]
 
 
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
 def _bytes_per_token(model: Any) -> int:
     full = sum(isinstance(layer, KVCache) for layer in model.make_cache())
     itemsize = model.model.layers[0].input_layernorm.weight.dtype.size
@@ -99,7 +164,8 @@ def _bytes_per_token(model: Any) -> int:
 
 def _digest(folder: Path) -> str:
     # Hashing gigabytes would take longer than what it saves, so a file is known by its size and time.
-    facts = [version("mlx"), str(mx.default_device()), (folder / "config.json").read_text("utf-8")]
+    facts = [version("mlx"), version("mlx-lm"), str(REVISION), str(mx.default_device())]
+    facts.append((folder / checkpoints.CONFIG).read_text("utf-8"))
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".npz"):
             status = file.stat()
@@ -107,6 +173,9 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
-def _widen_experts(model: Module) -> None:
-    # MLX's CPU backend multiplies gathered experts in float32 only.
+def _widen(model: Any) -> None:
+    # MLX's CPU backend multiplies gathered experts in float32 only, and everything faster. The embeddings are only
+    # looked up, and widened where they meet the rest.
+    embeddings = model.model.embed_tokens.weight
     model.apply(lambda array: array.astype(mx.float32) if array.dtype in (mx.float16, mx.bfloat16) else array)
+    model.model.embed_tokens.weight = embeddings
