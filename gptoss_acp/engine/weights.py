@@ -27,7 +27,7 @@ from mlx_lm.models.activations import SwigluOAI
 from mlx_lm.models.cache import KVCache
 from mlx_lm.utils import infer_quant_config
 
-from gptoss_acp.engine import architecture, bundled, checkpoints
+from gptoss_acp.engine import architecture, bundled, checkpoints, rope
 from gptoss_acp.engine.api import LoadProgress
 from gptoss_acp.engine.architecture import Architecture
 
@@ -118,6 +118,7 @@ def _assemble(described: Architecture, weights: Arrays) -> Module:
 
     quantize(model, class_predicate=quantisation)
     model.load_weights(list(weights.items()))
+    rope.correct(model, described.rope, described.head_dim)
     for layer in model.layers:
         layer.mlp.experts.activation = SwigluOAI(described.swiglu_alpha, described.swiglu_limit)
     assembled: Module = model.eval()

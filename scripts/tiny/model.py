@@ -60,7 +60,7 @@ def config() -> dict[str, Any]:
             "beta_fast": ROPE_FAST,
             "beta_slow": ROPE_SLOW,
             "original_max_position_embeddings": ROPE_ORIGINAL,
-            "truncate": False,
+            "truncate": True,  # as `rope_frequencies` rounds; OpenAI's gpt-oss was trained without
         },
         "layer_types": ["sliding_attention", "full_attention"] * (LAYERS // 2),
         "attention_bias": True,
