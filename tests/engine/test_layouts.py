@@ -49,7 +49,8 @@ def log_probabilities(model: Any) -> Array:
     """Return those of the last token, (vocabulary,)."""
     hidden = model.model(mx.array([TOKENS]), cache=model.make_cache())
     logits = model.lm_head(hidden[0, -1:]).astype(mx.float32)
-    return np.array(logits - mx.logsumexp(logits, axis=-1, keepdims=True))[0]
+    found: Array = np.array(logits - mx.logsumexp(logits, axis=-1, keepdims=True))[0]
+    return found
 
 
 def far(found: Array, expected: Array) -> float:
@@ -90,7 +91,7 @@ def test_what_mlx_lm_writes_is_the_same_model(folder: Path, expected: Array, tmp
 
 @pytest.mark.parametrize("dequantised", [False, True], ids=["MXFP4 and 8 bits", "4 bits"])
 def test_what_mlx_lm_quantises_is_read_with_the_bits_that_it_has(
-    folder: Path, dequantised: bool, expected: Array, tmp_path: Path
+    folder: Path, *, dequantised: bool, expected: Array, tmp_path: Path
 ) -> None:
     model, config = load_model(folder)
     if dequantised:

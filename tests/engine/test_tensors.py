@@ -116,7 +116,7 @@ def test_shards_may_be_counted_from_nought(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["broken", "with other weights"])
-def test_a_stray_file_beside_an_index_is_not_read(folder: Path, whole: bool) -> None:
+def test_a_stray_file_beside_an_index_is_not_read(folder: Path, *, whole: bool) -> None:
     stray = folder / "model-stray.safetensors"
     if whole:
         mx.save_safetensors(str(stray), {"model.norm.weight": mx.zeros(64)})
