@@ -94,7 +94,7 @@ def _bundled() -> tuple[dict[str, Any], Arrays]:
 def _read_folder(folder: Path) -> tuple[dict[str, Any], Arrays]:
     """Return what a checkpoint says about itself, and its weights, none of which has been read yet."""
     said: dict[str, Any] = json.loads((folder / checkpoints.CONFIG).read_text("utf-8"))
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
         sampling = json.loads((folder / checkpoints.GENERATION_CONFIG).read_text("utf-8"))
         said |= {name: sampling[name] for name in SAMPLING if name in sampling}
     files: list[Any] = [mx.load(str(file)) for file in checkpoints.weight_files(folder)]

@@ -13,6 +13,7 @@ from gptoss_acp.engine import architecture, bundled, checkpoints, weights
 from gptoss_acp.engine.api import EngineError
 from gptoss_acp.engine.architecture import AS_TRAINED, FULL, SLIDING, Rope, UnusableConfigError
 from scripts import make_checkpoint
+from tests.support import random_checkpoint
 
 CONFIG = make_checkpoint.config(make_checkpoint.SHAPES["20b"])
 YARN = CONFIG["rope_scaling"]
@@ -110,7 +111,7 @@ def test_layers_alternate_where_nothing_is_said_also_when_they_are_odd() -> None
 
 
 def test_the_configs_of_this_repository_have_no_unknown_fields() -> None:
-    for known in (CONFIG, bundled.config()):
+    for known in (CONFIG, random_checkpoint.CONFIG, bundled.config()):
         assert architecture.parse(known).unknown_fields == []
 
 

@@ -13,7 +13,6 @@ import pytest
 from mlx_lm.utils import dequantize_model, load_model, quantize_model, save_config, save_model
 
 from gptoss_acp.engine import architecture, checkpoints, rope, weights
-from scripts import make_checkpoint
 from tests.support import random_checkpoint
 
 SEED = 11
@@ -61,8 +60,7 @@ def far(found: Array, expected: Array) -> float:
 def write_full(folder: Path, arrays: random_checkpoint.Weights, dtype: mx.Dtype) -> Path:
     """Write weights as Hugging Face does in full precision: experts' matrices transposed, gate and up in turns."""
     folder.mkdir()
-    config = make_checkpoint.config(random_checkpoint.SHAPE)
-    del config["quantization_config"]
+    config = {name: value for name, value in random_checkpoint.CONFIG.items() if name != "quantization_config"}
     (folder / "config.json").write_text(json.dumps(config))
     mx.save_safetensors(
         str(folder / "model.safetensors"), {name: mx.array(array).astype(dtype) for name, array in arrays.items()}

@@ -10,26 +10,69 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from scripts import make_checkpoint
-
 Array = npt.NDArray[Any]
 Weights = dict[str, Array]
 
-SHAPE = make_checkpoint.Shape(
-    num_hidden_layers=4,
-    hidden_size=64,
-    intermediate_size=64,
-    num_local_experts=8,
-    num_experts_per_tok=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-)
+
+class Shape(NamedTuple):
+    """Sizes, by their names in config.json."""
+
+    vocab_size: int = 201_088
+    num_hidden_layers: int = 4
+    hidden_size: int = 64
+    intermediate_size: int = 64
+    num_local_experts: int = 8
+    num_experts_per_tok: int = 3
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 2
+    head_dim: int = 64
+    sliding_window: int = 128
+
+
+SHAPE = Shape()
+
+CONFIG = {
+    **SHAPE._asdict(),
+    "architectures": ["GptOssForCausalLM"],
+    "attention_bias": True,
+    "attention_dropout": 0.0,
+    "eos_token_id": 200_002,
+    "experts_per_token": SHAPE.num_experts_per_tok,
+    "hidden_act": "silu",
+    "initial_context_length": 4096,
+    "initializer_range": 0.02,
+    "layer_types": ["sliding_attention", "full_attention"] * (SHAPE.num_hidden_layers // 2),
+    "max_position_embeddings": 131_072,
+    "model_type": "gpt_oss",
+    "output_router_logits": False,
+    "pad_token_id": 199_999,
+    "quantization_config": {
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "lm_head"],
+        "quant_method": "mxfp4",
+    },
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": {
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "factor": 32.0,
+        "original_max_position_embeddings": 4096,
+        "rope_type": "yarn",
+        "truncate": False,
+    },
+    "rope_theta": 150_000,
+    "router_aux_loss_coef": 0.9,
+    "swiglu_limit": 7.0,
+    "tie_word_embeddings": False,
+    "transformers_version": "4.55.0.dev0",
+    "use_cache": True,
+}
+"""The config.json that OpenAI published with gpt-oss-20b, but for the sizes."""
 
 GAINS = {
     "q_proj": 1.3,
@@ -89,8 +132,7 @@ def as_computed(tensors: Weights) -> Weights:
 def write(folder: Path, tensors: Weights, **fields: Any) -> Path:
     """Write tensors of OpenAI's layout with its config, some of whose fields may be others."""
     folder.mkdir(parents=True)
-    config = {**make_checkpoint.config(SHAPE), **fields}
-    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **fields}), "utf-8")
     arrays = {name: mx.array(array) for name, array in tensors.items()}
     narrow = {name: array if array.dtype == mx.uint8 else array.astype(mx.bfloat16) for name, array in arrays.items()}
     mx.save_safetensors(str(folder / "model.safetensors"), narrow, {"format": "pt"})
@@ -119,9 +161,9 @@ def unpack(blocks: Array, scales: Array) -> Array:
 def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     hidden, inner, experts = SHAPE.hidden_size, SHAPE.intermediate_size, SHAPE.num_local_experts
     heads, keys = (count * SHAPE.head_dim for count in (SHAPE.num_attention_heads, SHAPE.num_key_value_heads))
-    yield "model.embed_tokens.weight", (make_checkpoint.VOCABULARY, hidden)
+    yield "model.embed_tokens.weight", (SHAPE.vocab_size, hidden)
     yield "model.norm.weight", (hidden,)
-    yield "lm_head.weight", (make_checkpoint.VOCABULARY, hidden)
+    yield "lm_head.weight", (SHAPE.vocab_size, hidden)
     for layer in range(SHAPE.num_hidden_layers):
         at = f"model.layers.{layer}"
         yield f"{at}.input_layernorm.weight", (hidden,)
