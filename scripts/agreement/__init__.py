@@ -1,0 +1,1 @@
+"""What scripts/crosscheck compares; `scripts/crosscheck.py` runs it."""
