@@ -1,12 +1,11 @@
-"""The training loop: Muon and AdamW on two CPU devices, a schedule by the clock, checkpoints.
+"""The training loop: Optax's Muon and AdamW on two CPU devices, a schedule by the clock, checkpoints.
 
-Knows optimizing, time and files. Knows nothing about dialogues.
+Knows rates, time and files. Knows nothing about dialogues.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import pickle
 import time
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import optax.contrib
 
 from tiny import model
 from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
@@ -41,11 +42,10 @@ MATRICES = (
 
 @dataclass
 class State:
-    """Everything a run needs to go on: the network, both moments, the step, and what it learns."""
+    """Everything a run needs to go on: the network, the optimizer's state, the step, and what it learns."""
 
     params: Params
-    momentum: Params
-    variance: Params
+    optimizer: optax.OptState
     step: int
     vocabulary: Vocabulary
 
@@ -56,25 +56,22 @@ def fresh(seed: int, vocabulary: Vocabulary) -> State:
 
 
 def _at_rest(params: Params, vocabulary: Vocabulary) -> State:
-    momentum, variance = ({name: jnp.zeros_like(value) for name, value in params.items()} for _ in range(2))
-    return State(params, momentum, variance, 0, vocabulary)
+    return State(params, OPTIMIZER.init(params), 0, vocabulary)
 
 
 def save(state: State, file: Path) -> None:
     """Write the state, replacing the file at once."""
-    moments = [
-        {name: np.asarray(value) for name, value in tree.items()}
-        for tree in (state.params, state.momentum, state.variance)
-    ]
-    written = (moments, state.step, state.vocabulary.learned_ids, state.vocabulary.always)
+    params, optimizer = jax.tree.map(np.asarray, (state.params, jax.tree.leaves(state.optimizer)))
+    written = (params, optimizer, state.step, state.vocabulary.learned_ids, state.vocabulary.always)
     _replace(file, pickle.dumps(written))
 
 
 def load(file: Path) -> State:
     """Read a state that `save` wrote."""
-    moments, step, learned_ids, always = pickle.loads(file.read_bytes())
-    params, momentum, variance = ({name: jnp.asarray(value) for name, value in tree.items()} for tree in moments)
-    return State(params, momentum, variance, step, Vocabulary(learned_ids, always))
+    written = pickle.loads(file.read_bytes())
+    params, optimizer, step, learned_ids, always = jax.tree.map(jnp.asarray, written[:2]) + written[2:]
+    structure = jax.tree.structure(OPTIMIZER.init(params))
+    return State(params, jax.tree.unflatten(structure, optimizer), step, Vocabulary(learned_ids, always))
 
 
 def export(state: State, folder: Path) -> None:
@@ -88,7 +85,7 @@ def export(state: State, folder: Path) -> None:
 
 
 def exported(file: Path, always: Ids) -> State:
-    """Read weights that `export` wrote; the moments are lost, and half of the digits."""
+    """Read weights that `export` wrote; the optimizer's state is lost, and half of the digits."""
     with np.load(file) as numbers:
         params = {name: jnp.asarray(numbers[name], jnp.float32) for name in numbers.files if name != "learned_ids"}
         return _at_rest(params, Vocabulary(numbers["learned_ids"].astype(np.int64), always))
@@ -100,47 +97,50 @@ def _replace(file: Path, content: bytes) -> None:
     partial.replace(file)
 
 
-def _orthogonal(gradient: jax.Array) -> jax.Array:
-    """Return about the nearest orthogonal matrix, by five Newton-Schulz steps."""
-    x = gradient / (jnp.linalg.norm(gradient, axis=(-2, -1), keepdims=True) + 1e-7)
-    tall = gradient.shape[-2] > gradient.shape[-1]
-    x = x.swapaxes(-1, -2) if tall else x
-    for _ in range(5):
-        square = x @ x.swapaxes(-1, -2)
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    x = x.swapaxes(-1, -2) if tall else x
-    return x * max(1.0, gradient.shape[-2] / gradient.shape[-1]) ** 0.5
+def _kinds(params: Params) -> dict[str, str]:
+    return {name: "matrix" if name.endswith(MATRICES) else "other" for name in params}
+
+
+def _by_rows(params: Params) -> Any:
+    """Tell Muon that a matrix is (..., out, in); those of the experts stand one behind the other."""
+    return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(reduction_axis=-1, output_axis=-2), params)
+
+
+def _decays(params: Params) -> Any:
+    return jax.tree.map(lambda value: value.ndim > 1, params)
+
+
+OPTIMIZER = optax.chain(
+    optax.clip_by_global_norm(1.0),
+    optax.partition(
+        {
+            "matrix": optax.contrib.muon(
+                MATRIX_RATE, weight_decay=WEIGHT_DECAY, muon_weight_dimension_numbers=_by_rows
+            ),
+            "other": optax.adamw(OTHER_RATE, b2=0.98, weight_decay=WEIGHT_DECAY, mask=_decays),
+        },
+        _kinds,
+    ),
+)
+
+_warmed_up = optax.linear_schedule(0.0, 1.0, WARM_UP_STEPS)
+_falling = optax.cosine_decay_schedule(1.0, decay_steps=1)
+"""By the share of the time that is over: a run is as long as its clock says, not its steps."""
 
 
 def _step(
-    params: Params, momentum: Params, variance: Params, batch: Batch, key: jax.Array, rate: jax.Array, count: jax.Array
-) -> tuple[Params, Params, Params, jax.Array]:
+    params: Params, optimizer: optax.OptState, batch: Batch, key: jax.Array, rate: jax.Array
+) -> tuple[Params, optax.OptState, jax.Array]:
     key = jax.random.fold_in(key, jax.lax.axis_index("device"))
     grad = jax.value_and_grad(model.loss, has_aux=True)
     (_, figures), gradients = grad(params, batch, key, RANDOM_CORES)
     gradients = jax.lax.pmean(gradients, "device")
-    size = jnp.sqrt(sum(jnp.sum(value**2) for value in gradients.values()))
-    clipped = jnp.minimum(1.0, 1.0 / (size + 1e-6))
-    new: tuple[Params, Params, Params] = ({}, {}, {})
-    for name, value in params.items():
-        gradient = gradients[name] * clipped
-        if name.endswith(MATRICES):
-            first, second = 0.95 * momentum[name] + gradient, variance[name]
-            change, its_rate = _orthogonal(gradient + 0.95 * first), MATRIX_RATE
-        else:
-            first = 0.9 * momentum[name] + 0.1 * gradient
-            second = 0.98 * variance[name] + 0.02 * gradient**2
-            change = (first / (1 - 0.9**count)) / (jnp.sqrt(second / (1 - 0.98**count)) + 1e-8)
-            its_rate = OTHER_RATE
-        decay = WEIGHT_DECAY if value.ndim > 1 else 0.0
-        for tree, result in zip(
-            new, (value * (1 - rate * its_rate * decay) - rate * its_rate * change, first, second), strict=True
-        ):
-            tree[name] = result
-    return *new, jnp.append(jax.lax.pmean(figures, "device"), size)
+    updates, optimizer = OPTIMIZER.update(gradients, optimizer, params)
+    params = optax.apply_updates(params, optax.tree.scale(rate, updates))
+    return params, optimizer, jnp.append(jax.lax.pmean(figures, "device"), optax.tree.norm(gradients))
 
 
-_parallel_step = jax.pmap(_step, axis_name="device", in_axes=(0, 0, 0, 0, None, None, None), donate_argnums=(0, 1, 2))
+_parallel_step = jax.pmap(_step, axis_name="device", in_axes=(0, 0, 0, None, None), donate_argnums=(0, 1))
 
 
 def train(
@@ -155,7 +155,7 @@ def train(
     """Train for a time, the rate falling from `start` to zero along a cosine; compiling does not count."""
     alone = batches(seed + state.step, state.vocabulary, avoided, ALONE)
     behind = batches(seed + state.step + 1, state.vocabulary, avoided, BEHIND_PREFIXES)
-    trees = [_replicated(tree) for tree in (state.params, state.momentum, state.variance)]
+    params, optimizer = jax.tree.map(lambda value: jnp.stack([value] * DEVICES), (state.params, state.optimizer))
     key = jax.random.PRNGKey(seed + state.step)
     begun, compiling, reported, saved = time.monotonic(), 0.0, 0.0, 0.0
     shapes: set[tuple[tuple[int, ...], ...]] = set()
@@ -165,13 +165,12 @@ def train(
     while (done := (time.monotonic() - begun - compiling) / (60 * minutes)) < 1:
         # Made while the last step still runs.
         batch = next(alone if done < SHARE_ALONE else behind)
-        factor = start * 0.5 * (1 + math.cos(math.pi * done))
-        factor *= min(1.0, (step - state.step + 1) / WARM_UP_STEPS)
+        factor = start * _falling(done) * _warmed_up(step - state.step + 1)
         key, subkey = jax.random.split(key)
         shape = (batch.prefix.shape, batch.rows.shape)
         before = time.monotonic()
         step += 1
-        *trees, figures = _parallel_step(*trees, batch, subkey, factor, float(step))
+        params, optimizer, figures = _parallel_step(params, optimizer, batch, subkey, factor)
         if shape not in shapes:
             shapes.add(shape)
             compiling += time.monotonic() - before
@@ -193,14 +192,11 @@ def train(
             )
         if elapsed - saved > 300:
             saved = elapsed
-            save(_gathered(trees, step, state.vocabulary), checkpoint)
-    return _gathered(trees, step, state.vocabulary)
+            save(_gathered(params, optimizer, step, state.vocabulary), checkpoint)
+    return _gathered(params, optimizer, step, state.vocabulary)
 
 
-def _replicated(tree: Params) -> Params:
-    return {name: jnp.stack([value] * DEVICES) for name, value in tree.items()}
-
-
-def _gathered(trees: list[Params], step: int, vocabulary: Vocabulary) -> State:
-    params, momentum, variance = ({name: value[0] for name, value in tree.items()} for tree in trees)
-    return State(params, momentum, variance, step, vocabulary)
+def _gathered(params: Params, optimizer: optax.OptState, step: int, vocabulary: Vocabulary) -> State:
+    """Return the state of the first device, as all have it."""
+    params, optimizer = jax.tree.map(lambda value: value[0], (params, optimizer))
+    return State(params, optimizer, step, vocabulary)
