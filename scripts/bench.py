@@ -7,7 +7,7 @@ about an hour with the bundled model on two cores, with --quick a fraction of th
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import json
 import sys
 import time
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.figures import BenchError, Figure, Plan, machine, table
+from extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +39,11 @@ def main() -> None:
     arguments = _arguments()
     plan = Plan(arguments.model, arguments.runs or (3 if arguments.quick else 5), arguments.quick)
     described = machine()
-    draws = _can_draw()
+    if lacking := how_to_install("bench", "matplotlib"):
+        # Said before an hour of measuring.
+        print(
+            f"There will be the JSON file but no page, which Matplotlib draws. To have it too:\n  {lacking}", flush=True
+        )
     print("  ".join(f"{name}: {value}" for name, value in described.items()), flush=True)
     figures: list[Figure] = []
     failures: dict[str, str] = {}
@@ -52,22 +57,13 @@ def main() -> None:
         # After each part: a run that is broken off has measured something all the same.
         record = {"machine": described, "figures": [figure.record() for figure in figures], "failures": failures}
         arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        if draws:
+        if not lacking:
             arguments.html.write_text(_page(figures, described, failures), encoding="utf-8")
     print(f"\n{table(figures)}")
     for part, failure in failures.items():
         print(f"{part} FAILED: {failure}")
     if failures or (arguments.check and not all(figure.met for figure in figures)):
         sys.exit(1)
-
-
-def _can_draw() -> bool:
-    """Whether there will be a page; said before an hour of measuring if not."""
-    if importlib.util.find_spec("matplotlib"):
-        return True
-    print("There will be the JSON file but no page, which Matplotlib draws. To have it too:", file=sys.stderr)
-    print(f"  {sys.executable} -m pip install --constraint constraints.txt --editable '.[bench]'", file=sys.stderr)
-    return False
 
 
 def _page(figures: Sequence[Figure], described: Mapping[str, Any], failures: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
     python scripts/train_tiny.py --minutes 100
     python scripts/train_tiny.py --evaluate
 
-Needs the extra `train` (JAX); two CPU cores are enough.
+Needs the extra `train` (JAX, Optax); two CPU cores are enough.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from extras import how_to_install
 from tiny import heldout
 
 from gptoss_acp.engine import bundled
@@ -37,6 +38,8 @@ def main() -> None:
     parser.add_argument("--evaluate", action="store_true", help="train nothing, only score the weights in --out")
     parser.add_argument("--verbose", action="store_true", help="print every failure of the evaluation")
     options = parser.parse_args()
+    if not options.evaluate and (lacking := how_to_install("train", "jax", "optax")):
+        parser.error(f"training needs JAX and Optax:\n  {lacking}")
     if not options.evaluate:
         _train(options)
     heldout.report(options.out, verbose=options.verbose)
