@@ -18,6 +18,8 @@ from tests.support.agent_process import EXIT_SECONDS, AgentProcess
 from tests.support.hub import NAME, Hub
 from tests.support.spawner import Spawner
 
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
+
 METHOD = "prepare-model"
 SECONDS = 120
 LARGE = "model-00001-of-00005.safetensors"

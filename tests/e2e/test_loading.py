@@ -17,6 +17,8 @@ from tests.support.agent_process import AgentProcess
 from tests.support.spawner import Spawner
 from tests.support.waiting import settled
 
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
+
 HELD = "generation_config.json"
 """A file that every load reads, and nothing else does."""
 

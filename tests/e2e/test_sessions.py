@@ -164,6 +164,7 @@ def test_undo_takes_back_what_an_earlier_process_changed(spawn: Spawner) -> None
     assert text_of(third.traced_prompts()[-1]).count("I have taken back your last changes") == 2
 
 
+@pytest.mark.timeout(300)  # a model is loaded twice
 def test_the_first_prompt_after_a_restart_reads_only_what_is_new(
     spawn: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

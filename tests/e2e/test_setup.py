@@ -20,7 +20,9 @@ from tests.support.hub import NAME, Hub
 from tests.support.places import REPOSITORY
 from tests.support.spawner import Spawner
 
-SECONDS = 300
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
+
+SECONDS = 120
 PROGRAM = (sys.executable, "-m", "gptoss_acp")
 MB = 10**6
 

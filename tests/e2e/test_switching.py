@@ -13,6 +13,8 @@ from tests.support.replaying import opened
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, numbers, text_of
 
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
+
 NAME = "someone/gpt-oss-small"
 
 

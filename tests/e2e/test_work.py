@@ -6,12 +6,15 @@ The prompts are chosen for what so small a model can do; everything else here ho
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.editor import Answer, Editor, Open, opened
+from tests.support.editor import Editor, Open, opened
+
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
 
 TINY = ("--model", "tiny")
 SECONDS = 120
@@ -42,13 +45,13 @@ ACTS = {
 }
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def scratch(folder: Path) -> Path:
+    """Return a new repository in `folder`."""
     for name, content in FILES.items():
-        file = tmp_path / "work" / name
+        file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return tmp_path / "work"
+    return folder
 
 
 def contents(repository: Path) -> dict[str, str]:
@@ -66,53 +69,67 @@ async def reads_the_notes(editor: Editor, session: Open) -> None:
     assert len(editor.permissions) == asked
 
 
-async def test_it_reads_a_file_and_says_what_is_in_it(repository: Path) -> None:
+async def test_it_reads_a_file_and_says_what_is_in_it(tmp_path: Path) -> None:
+    repository = scratch(tmp_path / "work")
     editor = Editor()
-    async with opened(editor, repository.parent, arguments=TINY) as session:
+    async with opened(editor, tmp_path, arguments=TINY) as session:
         await reads_the_notes(editor, session)
     assert contents(repository) == FILES
 
 
-@pytest.mark.parametrize("name", ACTS)
-async def test_it_acts_when_the_user_allows_it(name: str, repository: Path) -> None:
-    act = ACTS[name]
+async def test_it_acts_when_the_user_allows_it(subtests: pytest.Subtests, tmp_path: Path) -> None:
     editor = Editor("allow-once")
-    async with opened(editor, repository.parent, arguments=TINY, fs=True, terminal=True) as session:
-        assert await session.prompt(act.prompt) == "end_turn"
-        await editor.until(lambda: [call["statuses"][-1] for call in editor.calls()] == ["completed"])
+    async with opened(editor, tmp_path, arguments=TINY, fs=True, terminal=True) as program:
+        for name, act in ACTS.items():
+            with subtests.test(name):
+                await acts(editor, await program.another(scratch(tmp_path / name)), act)
+                left = {**FILES, act.file: act.after}
+                assert contents(tmp_path / name) == {
+                    file: content for file, content in left.items() if content is not None
+                }
+
+
+async def acts(editor: Editor, session: Open, act: Act) -> None:
+    editor.forget()
+    assert await session.prompt(act.prompt) == "end_turn"
+    await editor.until(lambda: [call["statuses"][-1] for call in editor.calls()] == ["completed"])
     ((asked, _),) = editor.permissions
     (call,) = editor.calls()
     assert (asked.kind, call["kind"]) == (act.kind, act.kind)
     assert [content["type"] for content in call["content"]] == ["terminal" if act.kind == "execute" else "diff"]
-    left = {**FILES, act.file: act.after}
-    assert contents(repository) == {file: content for file, content in left.items() if content is not None}
 
 
-@pytest.mark.parametrize("name", ACTS)
-async def test_it_stops_when_the_user_refuses(name: str, repository: Path) -> None:
+async def test_it_stops_when_the_user_refuses(subtests: pytest.Subtests, tmp_path: Path) -> None:
     editor = Editor("reject-once")
-    async with opened(editor, repository.parent, arguments=TINY) as session:
-        assert await session.prompt(ACTS[name].prompt) == "end_turn"
-        await editor.until(lambda: "not allow" in editor.text(), SECONDS)
-    ((asked, _),) = editor.permissions
-    assert asked.kind == ACTS[name].kind
-    assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
-    assert contents(repository) == FILES
+    async with opened(editor, tmp_path, arguments=TINY) as program:
+        for name, act in ACTS.items():
+            with subtests.test(name):
+                session = await program.another(scratch(tmp_path / name))
+                editor.forget()
+                assert await session.prompt(act.prompt) == "end_turn"
+                await editor.until(lambda: "not allow" in editor.text(), SECONDS)
+                ((asked, _),) = editor.permissions
+                assert asked.kind == act.kind
+                assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
+                assert contents(tmp_path / name) == FILES
 
 
-@pytest.mark.parametrize("name", ["a command", "a number"])
-@pytest.mark.parametrize("how", ["the turn", "the request"])
 async def test_cancelling_while_it_asks_ends_the_turn_and_the_next_prompt_works(
-    how: str, name: str, repository: Path
+    subtests: pytest.Subtests, tmp_path: Path
 ) -> None:
-    answer: Answer = "cancelled" if how == "the request" else "nothing"
-    editor = Editor(answer)
-    async with opened(editor, repository.parent, arguments=TINY) as session:
-        turn = asyncio.create_task(session.prompt(ACTS[name].prompt))
-        await editor.until(lambda: editor.permissions, SECONDS)
-        if how == "the turn":
-            await session.cancel()
-        assert await turn == "cancelled"
-        assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
-        await reads_the_notes(editor, session)
-    assert contents(repository) == FILES
+    editor = Editor()
+    async with opened(editor, tmp_path, arguments=TINY) as program:
+        for name, how in itertools.product(["a command", "a number"], ["the turn", "the request"]):
+            with subtests.test(f"{how}, {name}"):
+                repository = scratch(tmp_path / how / name)
+                session = await program.another(repository)
+                editor.forget()
+                editor.answers = ["cancelled" if how == "the request" else "nothing"]
+                turn = asyncio.create_task(session.prompt(ACTS[name].prompt))
+                await editor.until(lambda: editor.permissions, SECONDS)
+                if how == "the turn":
+                    await session.cancel()
+                assert await turn == "cancelled"
+                assert [call["statuses"] for call in editor.calls()] == [["pending", "failed"]]
+                await reads_the_notes(editor, session)
+                assert contents(repository) == FILES

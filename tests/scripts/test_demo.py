@@ -12,6 +12,8 @@ import pytest
 from tests.support.places import REPOSITORY
 from tests.support.tokens import final, numbers, tool_call
 
+pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
+
 DEMO = REPOSITORY / "scripts" / "demo.py"
 
 

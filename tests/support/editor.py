@@ -131,6 +131,11 @@ class Editor:
         terminal.kill()
         terminal.released = True
 
+    def forget(self) -> None:
+        """Forget what the agent has said and asked for; files and answers stay."""
+        for kept in (self.updates, self.permissions, self.asked):
+            kept.clear()
+
     # The tests look at these
 
     def calls(self) -> list[dict[str, Any]]:
@@ -179,6 +184,11 @@ class Open:
         self.process = process
         self.created = created
         self.identifier = created.session_id
+
+    async def another(self, work: Path) -> Open:
+        """Open another session of the same program, in `work`."""
+        created = await self.connection.new_session(cwd=str(work), mcp_servers=[])
+        return Open(self.connection, self.process, created)
 
     async def prompt(self, text: str = "go") -> str:
         """Run one turn and return its stop reason."""

@@ -24,7 +24,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Mode, Settings
 from gptoss_acp.tools.mcp.servers import CONNECT_SECONDS, Servers, _distinct
 from tests.support.desk import Desk, new_journal
-from tests.support.mcp_desk import names, program, ready, running, shell
+from tests.support.mcp_desk import McpDesk, names, program, ready, running, shell
 from tests.support.places import REPOSITORY
 from tests.support.tokens import final, text_of, tool_call
 from tests.support.waiting import settled
@@ -120,30 +120,35 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
 # Permission
 
 
-@pytest.mark.parametrize(
-    ("mode", "asked", "done"),
-    [
-        ("read-only", ["test__add"], ["added"]),
-        ("ask", ["test__add", "test__throw"], ["added", "thrown"]),
-        ("auto-edit", ["test__add", "test__throw"], ["added", "thrown"]),
-        ("full-access", [], ["added", "thrown"]),
-    ],
-)
-async def test_the_mode_decides_and_a_hint_never_spares_the_question(
-    mode: Mode, asked: list[str], done: list[str], tmp_path: Path
-) -> None:
-    async with ready(tmp_path, program(tmp_path), mode=mode, answer="reject-once") as desk:
-        refused = [await desk.call("test__add", a=1, b=2), await desk.call("test__throw", what="x")]
-        if mode != "full-access":
-            assert [text.startswith("Error: ") for text in refused] == [True, True]
-            assert not (tmp_path / "added").exists()
-            assert not (tmp_path / "thrown").exists()
-        desk.answer = "allow-once"
-        for _ in range(2):
-            await desk.call("test__add", a=3, b=4)
-            await desk.call("test__throw", what="y")
-        assert [name for name in ("added", "thrown") if (tmp_path / name).exists()] == done
-        assert len(desk.permissions_asked) == 3 * len(asked)
+BY_MODE: dict[Mode, tuple[int, list[str]]] = {
+    "read-only": (1, ["added"]),
+    "ask": (2, ["added", "thrown"]),
+    "auto-edit": (2, ["added", "thrown"]),
+    "full-access": (0, ["added", "thrown"]),
+}
+"""How many of the two tools are asked about, and which of them may be called."""
+
+
+async def test_the_mode_decides_and_a_hint_never_spares_the_question(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    def done() -> list[str]:
+        return [name for name in ("added", "thrown") if (tmp_path / name).exists()]
+
+    async with ready(tmp_path, program(tmp_path)) as connected:
+        for mode, (asked, allowed) in BY_MODE.items():
+            with subtests.test(mode):
+                for name in done():
+                    (tmp_path / name).unlink()
+                desk = McpDesk(tmp_path, connected.servers, mode, answer="reject-once")
+                refused = [await desk.call("test__add", a=1, b=2), await desk.call("test__throw", what="x")]
+                if mode != "full-access":
+                    assert [text.startswith("Error: ") for text in refused] == [True, True]
+                    assert done() == []
+                desk.answer = "allow-once"
+                for _ in range(2):
+                    await desk.call("test__add", a=3, b=4)
+                    await desk.call("test__throw", what="y")
+                assert done() == allowed
+                assert len(desk.permissions_asked) == 3 * asked
 
 
 async def test_the_question_says_what_is_called_and_always_covers_that_tool_alone(tmp_path: Path) -> None:
