@@ -76,6 +76,16 @@ def test_full_precision_of_hugging_face_is_the_same_model(
     assert far(log_probabilities(loaded(folder)), expected) < TOLERANCE
 
 
+def test_positions_as_transformers_5_tells_them_are_the_same(
+    published: random_checkpoint.Weights, expected: Array, tmp_path: Path
+) -> None:
+    told = {**random_checkpoint.CONFIG["rope_scaling"], "rope_theta": 150_000.0}
+    folder = random_checkpoint.write(
+        tmp_path / "5", published, rope_parameters=told, rope_scaling=None, rope_theta=None
+    )
+    assert far(log_probabilities(loaded(folder)), expected) < TOLERANCE
+
+
 def test_what_mlx_lm_writes_is_the_same_model(folder: Path, expected: Array, tmp_path: Path) -> None:
     model, config = load_model(folder)
     save_model(tmp_path / "same", model)

@@ -37,7 +37,7 @@ class Shape(NamedTuple):
 
 SHAPE = Shape()
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     **SHAPE._asdict(),
     "architectures": ["GptOssForCausalLM"],
     "attention_bias": True,
