@@ -81,3 +81,8 @@ def usable() -> int:
     info = mx.device_info()
     sizes = (info.get("max_recommended_working_set_size"), info.get("total_memory"), info.get("memory_size"))
     return int(next((size for size in sizes if size), 8 * 2**30))
+
+
+def gb(size: float) -> str:
+    """Return `size` bytes as people read it."""
+    return f"{size / 1e9:.1f} GB"

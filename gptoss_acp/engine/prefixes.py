@@ -18,17 +18,11 @@ from itertools import count
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, RotatingKVCache
 
+from gptoss_acp.engine.batch import Cache, Pair, full_layer, is_sliding, keys_and_values, sliding_layer
 from gptoss_acp.engine.snapshot_files import DiskTier
 
 log = logging.getLogger(__name__)
-
-Pair = tuple[mx.array, mx.array]
-"""Keys and values of one layer, each (1, heads, tokens, head size)."""
-
-Cache = list[Any]
-"""One mlx-lm cache a layer, KVCache or RotatingKVCache, of a single sequence."""
 
 
 @dataclass(eq=False)
@@ -67,8 +61,8 @@ class PrefixCache:
     """The snapshots of one model, at most `budget` bytes of them in memory, least recently used go first."""
 
     def __init__(self, empty_cache: Cache, budget: int, disk: DiskTier | None = None) -> None:
-        self._sliding = [isinstance(layer, RotatingKVCache) for layer in empty_cache]
-        self._window = next((layer.max_size for layer in empty_cache if isinstance(layer, RotatingKVCache)), 0)
+        self._sliding = [is_sliding(layer) for layer in empty_cache]
+        self._window = next((layer.max_size for layer in empty_cache if is_sliding(layer)), 0)
         self.budget = budget
         self._disk = disk
         self._root = Node(None, (), 0, [], "")
@@ -106,7 +100,7 @@ class PrefixCache:
             self._touch(parent)
             return
         own = tuple(tokens[parent.length :])
-        layers = [self._pair(layer, parent.length, len(tokens)) for layer in cache]
+        layers = [_pair(layer, parent.length, len(tokens)) for layer in cache]
         mx.eval(layers)
         node = Node(parent, own, len(tokens), layers, _digest(parent.digest, own))
         parent.children.append(node)
@@ -152,15 +146,6 @@ class PrefixCache:
                 return node
             node = longest
 
-    def _pair(self, layer: Any, start: int, end: int) -> Pair:
-        if layer.offset != end:
-            raise ValueError(f"the cache has read {layer.offset} tokens, not {end}")
-        if isinstance(layer, RotatingKVCache):
-            keys, values = (layer._temporal_order(ring)[..., -self._window :, :] for ring in (layer.keys, layer.values))
-        else:
-            keys, values = (buffer[..., start:end, :] for buffer in (layer.keys, layer.values))
-        return mx.contiguous(keys), mx.contiguous(values)
-
     def _in_memory(self, node: Node) -> bool:
         """Read from disk what `node` needs; False, and what could not be read is gone, if that fails."""
         for step in node.path():
@@ -181,11 +166,9 @@ class PrefixCache:
             pairs = [step.layers[index] for step in (path[-1:] if sliding else path) if step.layers is not None]
             keys = mx.concatenate([keys for keys, _ in pairs], axis=2)
             values = mx.concatenate([values for _, values in pairs], axis=2)
-            layer = RotatingKVCache(self._window) if sliding else KVCache()
-            layer.keys, layer.values, layer.offset = keys, values, node.length
-            if sliding:
-                layer._idx = keys.shape[2]
-            cache.append(layer)
+            cache.append(
+                sliding_layer(keys, values, self._window, node.length) if sliding else full_layer(keys, values)
+            )
         return cache
 
     def _index(self, disk: DiskTier) -> None:
@@ -224,6 +207,12 @@ class PrefixCache:
             node = stack.pop()
             yield node
             stack += node.children
+
+
+def _pair(layer: Any, start: int, end: int) -> Pair:
+    if layer.offset != end:
+        raise ValueError(f"the cache has read {layer.offset} tokens, not {end}")
+    return keys_and_values(layer, start)
 
 
 def _digest(parent: str, tokens: Sequence[int]) -> str:

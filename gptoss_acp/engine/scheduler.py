@@ -7,9 +7,7 @@ the clock. Imported on the engine's thread only.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,25 +15,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
-from mlx_lm.sample_utils import apply_top_p
-
 from gptoss_acp.engine import checkpoints, memory, snapshot_files
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, PromptTooLongError, Sampling
-from gptoss_acp.engine.prefixes import Cache, PrefixCache
+from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, PromptTooLongError
+from gptoss_acp.engine.batch import Batch, Cache, Halted
+from gptoss_acp.engine.prefill_rate import PrefillRate
+from gptoss_acp.engine.prefixes import PrefixCache
+from gptoss_acp.engine.read_ahead import ReadAheadQueue
+from gptoss_acp.engine.sampling import Sampler, make_sampler
 from gptoss_acp.engine.weights import LoadedModel, load
 
 log = logging.getLogger(__name__)
-
-CHUNK_SECONDS = 0.2
-"""How long one prefill chunk should last: what a cancel, or another session's next token, waits for at most."""
-
-SMALLEST_CHUNK = 16
-LARGEST_CHUNK = 2048
-FIRST_CHUNK = 256
-
-Sampler = Callable[[mx.array], mx.array]
 
 
 @dataclass(eq=False)
@@ -48,25 +37,6 @@ class Sequence:
     sampler: Sampler
     processors: list[Any]
     first_token: float = 0.0
-
-
-@dataclass(eq=False)
-class Paused:
-    """A sequence taken out of the batch: the ids in its cache, and the last one, delivered but not in there yet."""
-
-    sequence: Sequence
-    tokens: list[int]
-    last_token: int
-    cache: Cache
-
-
-@dataclass(eq=False)
-class ReadAhead:
-    """Tokens to prefill while nothing else is to do; the first `done` of them are in `cache`."""
-
-    tokens: tuple[int, ...]
-    done: int = 0
-    cache: Cache | None = None
 
 
 class Scheduler:
@@ -83,9 +53,9 @@ class Scheduler:
         self._loaded: LoadedModel | None = None
         self.context_length = 0
         self._running: dict[int, Sequence] = {}
-        self._paused: dict[Generation, Paused] = {}
-        self._ahead: list[ReadAhead] = []
-        self._prefill_rate = FIRST_CHUNK / CHUNK_SECONDS
+        self._paused: dict[Generation, tuple[Sequence, Halted]] = {}
+        self._rate = PrefillRate()
+        self._ahead: ReadAheadQueue | None = None
 
     @property
     def loaded(self) -> bool:
@@ -97,7 +67,7 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        return bool(self._running or self._ahead)
+        return bool(self._running or self._reading_ahead)
 
     @property
     def at_work(self) -> bool:
@@ -106,7 +76,11 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        return not (self.at_work or self._ahead)
+        return not (self.at_work or self._reading_ahead)
+
+    @property
+    def _reading_ahead(self) -> bool:
+        return self._ahead is not None and bool(self._ahead.jobs)
 
     def load(self, folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> None:
         """Load the checkpoint in `folder` (None: the bundled one); `report` is told how far that is.
@@ -136,8 +110,9 @@ class Scheduler:
         except BaseException:
             self._share_memory()
             raise
-        self._batch = self._new_batch(loaded)
-        self._prefixes = PrefixCache(loaded.model.make_cache(), 0, self._disk_tier(loaded))
+        self._batch = Batch(loaded.model, self._options.stop_tokens)
+        self._prefixes = PrefixCache(self._batch.new_cache(), 0, self._disk_tier(loaded))
+        self._ahead = ReadAheadQueue(self._prefixes, self._rate)
         self._loaded = loaded
         self._share_memory()
         seconds = time.perf_counter() - started
@@ -147,10 +122,8 @@ class Scheduler:
         """Give the memory of a model that generates nothing back; the next generation loads it again."""
         if self._loaded is not None and not self.at_work:
             log.info("unloading the idle model")
-            self._ahead.clear()
-            self._batch.close()
             self._prefixes.close()
-            self._loaded = None
+            self._loaded = self._ahead = None
             del self._batch, self._prefixes
             memory.give_back()
             self._share_memory()
@@ -164,7 +137,8 @@ class Scheduler:
                 generation.end()
                 return
             self._check_room(len(generation.prompt))
-            self._hand_over(generation.prompt)
+            assert self._ahead is not None
+            self._ahead.hand_over(generation.prompt)
             self._submit(generation)
         except EngineError as error:
             generation.end(error)
@@ -178,23 +152,22 @@ class Scheduler:
             uid = next((uid for uid, sequence in self._running.items() if sequence.generation is generation), None)
             if uid is None:
                 return
-            self._batch.remove([uid])
+            self._batch.remove(uid)
             del self._running[uid]  # afterwards: if the batch has failed, the next step ends all that runs
         generation.end()
         self._rest()
 
     def resume(self, generation: Generation) -> None:
         """Let a paused generation go on exactly where it was."""
-        paused = self._paused.pop(generation, None)
-        if paused is not None:
-            remaining = paused.sequence.token_limit - generation.figures.generated_tokens
-            self._insert(paused.sequence, [[paused.last_token]], remaining, paused.tokens, paused.cache)
+        if generation in self._paused:
+            sequence, halted = self._paused.pop(generation)
+            remaining = sequence.token_limit - generation.figures.generated_tokens
+            self._insert(sequence, [[halted.last_token]], remaining, halted.tokens, halted.cache)
 
     def read_ahead(self, tokens: tuple[int, ...]) -> None:
         """Prefill `tokens` when there is nothing else to do, for the prompts that will begin with them."""
-        if self._loaded is not None and len(tokens) < self.context_length and not self._prefixes.covers(tokens):
-            outdated = [job for job in self._ahead if tokens[: len(job.tokens)] == job.tokens]
-            self._ahead = [job for job in self._ahead if job not in outdated] + [ReadAhead(tokens)]
+        if self._ahead is not None and len(tokens) < self.context_length and not self._prefixes.covers(tokens):
+            self._ahead.add(tokens)
 
     def step(self) -> None:
         """Decode one token of every running sequence and prefill one chunk of the waiting ones, or read ahead."""
@@ -204,8 +177,9 @@ class Scheduler:
             self._let_go()
             if self._running:
                 self._advance()
-            elif self._ahead:
-                self._read_chunk_ahead(self._ahead[0])
+            elif self._ahead is not None and self._ahead.jobs:
+                self._ahead.step(self._batch)
+                self._prefixes.shrink(self._free_memory)
             else:
                 return
         except Exception as error:
@@ -240,27 +214,19 @@ class Scheduler:
     def _insert(
         self, sequence: Sequence, segments: list[list[int]], limit: int, read: list[int], cache: Cache | None
     ) -> None:
-        (uid,) = self._batch.insert_segments(
-            [segments],
-            [limit],
-            caches=cache and [cache],
-            all_tokens=[read],
-            samplers=[sequence.sampler],
-            logits_processors=[sequence.processors],
+        uid = self._batch.insert(
+            segments, limit, sampler=sequence.sampler, processors=sequence.processors, read=read, cache=cache
         )
         self._running[uid] = sequence
 
     def _advance(self) -> None:
         prefilling = sum(1 for sequence in self._running.values() if not sequence.first_token)
-        self._set_chunk(int(self._prefill_rate * CHUNK_SECONDS / max(1, prefilling)))
-        with self._batch.stats() as stats:
-            prompt_responses, responses = self._batch.next()
-        if stats.prompt_tokens:
-            self._prefill_rate = _smooth(self._prefill_rate, stats.prompt_tokens / max(stats.prompt_time, 1e-6))
-        for response in prompt_responses:
-            if response.end_of_segment and not response.end_of_prompt:
-                self._snapshot(response.uid)
-        for response in responses:
+        step = self._batch.step(self._rate.chunk(max(1, prefilling)))
+        if step.prompt_tokens:
+            self._rate.note(step.prompt_tokens, step.prompt_seconds)
+        for uid in step.segment_ends:
+            self._keep(*self._batch.snapshot(uid))
+        for response in step.sampled:
             self._deliver(response)
 
     def _deliver(self, response: Any) -> None:
@@ -285,72 +251,33 @@ class Scheduler:
         generation.put(token)
 
     def _pause(self, uid: int, sequence: Sequence) -> None:
-        # One more token is sampled already. To mlx-lm it will be the prompt to go on from, which it does not yield.
-        decoding = self._batch._generation_batch
-        last_token = decoding._next_tokens[decoding.uids.index(uid)].item()
+        halted = self._batch.halt(uid)
         del self._running[uid]
-        cache, tokens = self._batch.remove([uid], return_prompt_caches=True)[uid]
-        self._put(sequence, last_token)
+        self._put(sequence, halted.last_token)
         generation = sequence.generation
-        if last_token in self._options.stop_tokens or generation.figures.generated_tokens == sequence.token_limit:
+        at_limit = generation.figures.generated_tokens == sequence.token_limit
+        if at_limit or halted.last_token in self._options.stop_tokens:
             generation.end()
         else:
-            self._paused[generation] = Paused(sequence, tokens, last_token, cache)
+            self._paused[generation] = (sequence, halted)
             generation.pause()
 
-    def _snapshot(self, uid: int) -> None:
-        cache, tokens = self._batch.extract_cache([uid])[uid]
-        self._keep(tokens, cache)
-
-    def _keep(self, tokens: tuple[int, ...] | list[int], cache: Cache) -> None:
+    def _keep(self, tokens: list[int], cache: Cache) -> None:
         self._prefixes.add(tokens, cache)
         self._prefixes.shrink(self._free_memory)
-
-    def _set_chunk(self, size: int) -> None:
-        size = max(SMALLEST_CHUNK, min(size, LARGEST_CHUNK))
-        self._batch.prefill_step_size = self._batch._prompt_batch.prefill_step_size = size
 
     def _fail(self, error: EngineError) -> None:
         for sequence in self._running.values():
             sequence.generation.end(error)
         self._running.clear()
-        self._ahead.clear()
+        if self._ahead is not None:
+            self._ahead.jobs.clear()
         if self._loaded is not None:
-            with contextlib.suppress(Exception):  # what has failed may fail again
-                self._batch.close()
-            self._batch = self._new_batch(self._loaded)
-            self._share_memory()  # a new batch has set the wired limit its own way
+            self._batch = Batch(self._loaded.model, self._options.stop_tokens)
 
     def _rest(self) -> None:
         if not self._running:
             memory.give_back()
-
-    # Reading ahead
-
-    def _read_chunk_ahead(self, job: ReadAhead) -> None:
-        assert self._loaded is not None
-        if job.cache is None:
-            job.done, job.cache = self._prefixes.find([*job.tokens, -1])
-            job.cache = job.cache or self._loaded.model.make_cache()
-        size = max(SMALLEST_CHUNK, min(int(self._prefill_rate * CHUNK_SECONDS), LARGEST_CHUNK))
-        chunk = job.tokens[job.done : job.done + size]
-        if chunk:
-            started = time.perf_counter()
-            with mx.stream(self._batch.stream):
-                self._loaded.model(mx.array([chunk]), cache=job.cache)
-                mx.eval([layer.state for layer in job.cache])
-            self._prefill_rate = _smooth(self._prefill_rate, len(chunk) / (time.perf_counter() - started))
-            job.done += len(chunk)
-        if job.done == len(job.tokens):
-            self._ahead.remove(job)
-            self._keep(job.tokens, job.cache)
-            self._prefixes.persist(job.tokens)
-
-    def _hand_over(self, prompt: tuple[int, ...]) -> None:
-        """Let `prompt` go on from what has been read ahead of it, even if that is not finished."""
-        for job in self._ahead:
-            if job.cache is not None and job.done and prompt[: job.done] == job.tokens[: job.done]:
-                self._prefixes.add(job.tokens[: job.done], job.cache)
 
     # Memory
 
@@ -362,8 +289,8 @@ class Scheduler:
             other.unload()
         if (resident := self._resident()) and not memory.fits(weights, resident):
             raise EngineError(
-                f"It needs about {_gb(memory.needed(weights))} of memory, and another model is at work that takes "
-                f"{_gb(resident)}. Try again when that has finished."
+                f"It needs about {memory.gb(memory.needed(weights))} of memory, and another model is at work that "
+                f"takes {memory.gb(resident)}. Try again when that has finished."
             )
 
     def _resident(self) -> int:
@@ -390,8 +317,8 @@ class Scheduler:
     @property
     def _free_memory(self) -> int:
         """Bytes for snapshots beside the caches that run or are paused."""
-        held = sum(layer.nbytes for paused in self._paused.values() for layer in paused.cache)
-        return self._prefixes.budget - int(self._batch.prompt_cache_nbytes + held)
+        paused = sum(layer.nbytes for _, halted in self._paused.values() for layer in halted.cache)
+        return self._prefixes.budget - self._batch.nbytes - int(paused)
 
     def _check_room(self, prompt_tokens: int) -> None:
         """Refuse a prompt that does not fit, at all or beside what runs, before the system runs out.
@@ -406,13 +333,10 @@ class Scheduler:
         if needed > self._free_memory:
             budget = self._prefixes.budget
             raise EngineError(
-                f"This prompt of {prompt_tokens} tokens needs about {_gb(needed)} of memory for its context; "
-                f"{_gb(budget - self._free_memory)} of {_gb(budget)} are in use. "
+                f"This prompt of {prompt_tokens} tokens needs about {memory.gb(needed)} of memory for its context; "
+                f"{memory.gb(budget - self._free_memory)} of {memory.gb(budget)} are in use. "
                 "Wait for other sessions, start a new session, or raise --memory-gb."
             )
-
-    def _new_batch(self, loaded: LoadedModel) -> BatchGenerator:
-        return BatchGenerator(loaded.model, stop_tokens=[[token] for token in self._options.stop_tokens])
 
     def _disk_tier(self, loaded: LoadedModel) -> snapshot_files.DiskTier | None:
         if not self._options.disk_gb:
@@ -422,39 +346,3 @@ class Scheduler:
         except OSError as error:
             log.warning("snapshots are not stored: %s", error)
             return None
-
-
-def greedy(logprobs: mx.array) -> mx.array:
-    """Return the likeliest ids (batch,); one function for all, so that mlx-lm samples a whole batch in one call."""
-    return mx.argmax(logprobs, axis=-1)
-
-
-def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
-    """Return a sampler of logprobs (batch, vocabulary) float32 to ids (batch,).
-
-    Each generation draws from its own random key, so what another session does never changes its tokens.
-    """
-    temperature = model.temperature if sampling.temperature is None else sampling.temperature
-    top_p = model.top_p if sampling.top_p is None else sampling.top_p
-    if temperature == 0:
-        return greedy
-    seed = int.from_bytes(os.urandom(4)) if sampling.seed is None else sampling.seed
-    key = mx.random.key(seed)
-
-    def sample(logprobs: mx.array) -> mx.array:
-        nonlocal key
-        key, now = mx.random.split(key)
-        if top_p < 1:
-            logprobs = apply_top_p(logprobs, top_p)
-        return mx.random.categorical(logprobs / temperature, key=now)
-
-    return sample
-
-
-def _smooth(old: float, new: float) -> float:
-    # Down at once, up by halves: a chunk that lasts too long is felt, one that is too short is not.
-    return new if new < old else (old + new) / 2
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"

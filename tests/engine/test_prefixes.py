@@ -11,15 +11,11 @@ import numpy as np
 import pytest
 
 from gptoss_acp.engine import snapshot_files, weights
-from gptoss_acp.engine.prefixes import Cache, PrefixCache
+from gptoss_acp.engine.batch import Cache
+from gptoss_acp.engine.prefixes import PrefixCache
 from tests.support.waiting import settled
 
 ROOMY = 2**40
-
-
-@pytest.fixture(scope="module")
-def model() -> weights.LoadedModel:
-    return weights.load(None)
 
 
 @pytest.fixture

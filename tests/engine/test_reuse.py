@@ -181,7 +181,7 @@ def test_a_prompt_goes_on_from_where_reading_ahead_was_interrupted() -> None:
             engine.read_ahead(ledger.tokens())
             assert engine._scheduler is not None
             scheduler = engine._scheduler
-            await settled(lambda: any(job.done > 900 for job in scheduler._ahead))
+            await settled(lambda: scheduler._ahead is not None and any(job.done > 900 for job in scheduler._ahead.jobs))
             said = await ask(engine, ledger, "Hello", limit=20)
             assert 0 < said.read <= len(said.prompt) - 900
         await assert_as_cold(said)

@@ -115,7 +115,7 @@ async def test_nothing_is_read_ahead_while_the_other_model_speaks(first: MlxEngi
     assert len([token async for token in speaking]) == 19
     assert second._scheduler is not None
     scheduler = second._scheduler
-    await settled(lambda: any(job.done for job in scheduler._ahead))
+    await settled(lambda: scheduler._ahead is not None and any(job.done for job in scheduler._ahead.jobs))
 
 
 async def test_a_load_holds_up_neither_the_other_model_nor_its_cancel(

@@ -1,0 +1,47 @@
+"""From the model's probabilities to an id, as one generation wants it drawn.
+
+Knows arrays and random keys. Knows nothing about batches. Imported on the engine's thread only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+from mlx_lm.sample_utils import apply_top_p
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.api import Sampling
+    from gptoss_acp.engine.weights import LoadedModel
+
+Sampler = Callable[[mx.array], mx.array]
+"""Takes logprobs (batch, vocabulary) float32 and returns ids (batch,)."""
+
+
+def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
+    """Return how to sample for one generation; what `sampling` leaves open is the model's own.
+
+    Each generation draws from its own random key, so what another session does never changes its tokens.
+    """
+    temperature = model.temperature if sampling.temperature is None else sampling.temperature
+    top_p = model.top_p if sampling.top_p is None else sampling.top_p
+    if temperature == 0:
+        return greedy
+    seed = int.from_bytes(os.urandom(4)) if sampling.seed is None else sampling.seed
+    key = mx.random.key(seed)
+
+    def sample(logprobs: mx.array) -> mx.array:
+        nonlocal key
+        key, now = mx.random.split(key)
+        if top_p < 1:
+            logprobs = apply_top_p(logprobs, top_p)
+        return mx.random.categorical(logprobs / temperature, key=now)
+
+    return sample
+
+
+def greedy(logprobs: mx.array) -> mx.array:
+    """Return the likeliest ids (batch,); one function for all, so that mlx-lm samples a whole batch in one call."""
+    return mx.argmax(logprobs, axis=-1)

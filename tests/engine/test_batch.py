@@ -1,0 +1,131 @@
+"""mlx-lm's batch, and what it does not show: a sequence taken out goes on where it was, and limits stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from mlx_lm.generate import BatchGenerator, generate_step
+
+from gptoss_acp.engine import batch
+from gptoss_acp.engine.batch import Batch, Cache
+from gptoss_acp.engine.sampling import greedy
+from gptoss_acp.engine.weights import LoadedModel
+
+PROMPT = list(range(1000, 1300))
+TOKENS = 12
+
+
+@pytest.fixture
+def running(model: LoadedModel) -> Batch:
+    return Batch(model.model, ())
+
+
+@pytest.fixture(scope="module")
+def alone(model: LoadedModel) -> list[int]:
+    """What mlx-lm samples after `PROMPT`."""
+    return [int(token) for token, _ in generate_step(mx.array(PROMPT), model.model, max_tokens=TOKENS)]
+
+
+def insert(
+    running: Batch, segments: list[list[int]], limit: int, read: list[int] | None = None, cache: Cache | None = None
+) -> int:
+    return running.insert(segments, limit, sampler=greedy, processors=[], read=read or [], cache=cache)
+
+
+def sampled(running: Batch, uid: int) -> list[int]:
+    """Step until a sequence has ended, and return what it has sampled."""
+    tokens: list[int] = []
+    ended = False
+    while not ended:
+        of_it = [one for one in running.step(2048).sampled if one.uid == uid]
+        tokens += [one.token for one in of_it]
+        ended = any(one.finish_reason for one in of_it)
+    return tokens
+
+
+def test_a_sequence_samples_what_mlx_lm_does_alone(running: Batch, alone: list[int]) -> None:
+    insert(running, [[7] * 500], 5)
+    assert sampled(running, insert(running, [PROMPT], TOKENS)) == alone
+
+
+def test_a_prompt_is_read_in_chunks_of_the_size_of_the_moment(running: Batch, alone: list[int]) -> None:
+    uid = insert(running, [PROMPT], TOKENS)
+    assert [running.step(chunk).prompt_tokens for chunk in (100, 150, 16)] == [100, 150, 16]
+    assert sampled(running, uid) == alone
+
+
+def test_a_snapshot_at_a_segments_end_is_of_exactly_what_has_been_read(running: Batch, alone: list[int]) -> None:
+    uid = insert(running, [PROMPT[:200], PROMPT[200:]], TOKENS)
+    assert [running.step(128).segment_ends for _ in range(2)] == [[], [uid]]
+    tokens, cache = running.snapshot(uid)
+    assert tokens == PROMPT[:200]
+    running.remove(uid)
+    assert sampled(running, insert(running, [PROMPT[200:]], TOKENS, PROMPT[:200], cache)) == alone
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_a_sequence_that_was_halted_goes_on_exactly_where_it_was(running: Batch, alone: list[int], after: int) -> None:
+    uid = insert(running, [PROMPT], TOKENS)
+    tokens: list[int] = []
+    while len(tokens) < after:
+        tokens += [one.token for one in running.step(2048).sampled]
+    halted = running.halt(uid)
+    assert halted.tokens == [*PROMPT, *alone[:after]]
+    assert halted.last_token == alone[after]
+    assert running.nbytes == 0
+    uid = insert(running, [[halted.last_token]], TOKENS - after - 1, halted.tokens, halted.cache)
+    assert sampled(running, uid) == alone[after + 1 :]
+
+
+def test_what_is_removed_takes_no_memory_wherever_it_was(running: Batch) -> None:
+    reading, decoding = (insert(running, [prompt], TOKENS) for prompt in ([5] * 900, [6] * 3))
+    while not running.step(16).sampled:
+        pass
+    waiting = insert(running, [PROMPT], TOKENS)
+    assert running.nbytes > 0
+    for uid in (waiting, reading, decoding):
+        running.remove(uid)
+    assert running.nbytes == 0
+    step = running.step(2048)
+    assert (step.prompt_tokens, step.sampled) == (0, [])
+
+
+def test_reading_beside_the_batch_fills_a_cache_as_the_batch_does(running: Batch, alone: list[int]) -> None:
+    cache = running.new_cache()
+    running.read(PROMPT[:150], cache)
+    running.read(PROMPT[150:299], cache)
+    assert sampled(running, insert(running, [PROMPT[299:]], TOKENS, PROMPT[:299], cache)) == alone
+
+
+@pytest.mark.parametrize("length", [5, 128, 250])
+def test_a_layer_made_of_its_keys_and_values_is_the_layer(running: Batch, alone: list[int], length: int) -> None:
+    cache = running.new_cache()
+    running.read(PROMPT[:length], cache)
+    made: Cache = []
+    for layer in cache:
+        keys, values = batch.keys_and_values(layer, 0)
+        if batch.is_sliding(layer):
+            assert keys.shape[2] == min(length, layer.max_size)
+            made.append(batch.sliding_layer(keys, values, layer.max_size, length))
+        else:
+            made.append(batch.full_layer(keys, values))
+    running.read(PROMPT[length:299], made)
+    assert sampled(running, insert(running, [PROMPT[299:]], TOKENS, PROMPT[:299], made)) == alone
+
+
+def test_a_new_batch_leaves_the_wired_limit_as_it_was(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    wired = [12]
+
+    def set_wired_limit(limit: int) -> int:
+        wired.append(limit)
+        return wired[-2]
+
+    recommended: Any = BatchGenerator.__init__.__globals__["maybe_set_recommended_wired_limit"].__globals__["mx"]
+    monkeypatch.setattr(recommended, "set_wired_limit", set_wired_limit)
+    monkeypatch.setattr(recommended, "device_info", lambda: {"max_recommended_working_set_size": 40})
+    made = Batch(model.model, ())
+    assert wired == [12, 40, 12]
+    del made
+    assert wired == [12, 40, 12]
