@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gptoss_acp import tools
 from gptoss_acp.briefing import agents_md, developer_message
@@ -23,6 +23,7 @@ from gptoss_acp.conversation.model import ChosenModel
 from gptoss_acp.conversation.slash_commands import Commands, Given
 from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.engine.api import Engine, Sampling, Trace
+from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
 from gptoss_acp.protocol.face import TurnCancelledError
@@ -37,9 +38,6 @@ from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
 from gptoss_acp.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from gptoss_acp.tool_description import ToolDescription
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +290,7 @@ class Session:
 
     def _new_turn(self, runner: Runner) -> Turn:
         settings = self._settings
-        constrain = functools.partial(_within_grammar, tools.descriptions(self._tools))
+        constraint = constraint_to(tools.descriptions(self._tools))
         return Turn(
             self.journal,
             self._model,
@@ -301,7 +299,7 @@ class Session:
             self._compactor,
             self._sampling,
             settings.max_turn_requests,
-            constrain=constrain if settings.header_grammar == "on" else None,
+            constraint=constraint if settings.header_grammar == "on" else None,
             stop_repetition=settings.stop_repetition == "on",
             trace=self._trace,
         )
@@ -325,10 +323,3 @@ class Session:
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.cancel()
-
-
-def _within_grammar(described: Sequence[ToolDescription], prompt: Sequence[int]) -> Any:
-    # Imported on the engine's thread: it needs MLX.
-    from gptoss_acp.harmony.header_grammar import grammar_of
-
-    return grammar_of(described).processor(prompt)

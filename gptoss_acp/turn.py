@@ -17,7 +17,7 @@ from typing import Literal
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.model import load
-from gptoss_acp.engine.api import Constrain, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
+from gptoss_acp.engine.api import Constraint, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
 from gptoss_acp.ledger import Ledger
@@ -69,7 +69,7 @@ class Turn:
     compactor: Compactor
     sampling: Sampling
     max_requests: int
-    constrain: Constrain | None = None
+    constraint: Constraint | None = None
     stop_repetition: bool = True
     trace: Trace | None = None
     outcome: Outcome = field(default_factory=Outcome)
@@ -162,7 +162,7 @@ class Turn:
             self._take(parser.feed(token), reply)
         if self.trace:
             self.trace.prompt(prompt)
-        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,), self.constrain)
+        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,), self.constraint)
         try:
             self._show_progress(generation.figures)
             async for token in generation:

@@ -24,6 +24,7 @@ from mlx_lm.generate import BatchGenerator
 from gptoss_acp import vocabulary
 from gptoss_acp.engine import weights
 from gptoss_acp.harmony import encoding, json_grammar
+from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.header_grammar import HeaderGrammar, grammar_of
 from gptoss_acp.harmony.render import ASSISTANT_START
 from gptoss_acp.tool_description import ToolDescription
@@ -50,7 +51,7 @@ def main() -> None:
 def count_headers(wanted: int) -> None:
     """Sample headers at temperature 1 with and without the grammar, and count what is wrong with them."""
     mx.random.seed(1)
-    model, grammar = RandomGptOss(seed=0), grammar_of(TOOLS)
+    model, grammar = RandomGptOss(seed=0), grammar_of(constraint_to(TOOLS))
     for title, headers, limit in (("with the grammar", grammar, wanted), ("without", None, wanted // 10)):
         counted: Counter[str] = Counter()
         while counted["headers"] < limit:
@@ -97,14 +98,14 @@ def measure_build() -> None:
             for copy in range(copies)
             for tool in descriptions()
         ]
-        seconds = timed(partial(grammar_of, functions))
+        seconds = timed(partial(grammar_of, constraint_to(functions)))
         print(f"grammar of {len(functions)} tools: {seconds * 1000:.0f} ms")
     print(f"llguidance's tokenizer: {timed(json_grammar.tokenizer):.2f} s")
 
 
 def measure_speed(turns: int) -> None:
     """Time decoding of the bundled model inside a final message, with the grammar and without, in turns."""
-    model, grammar = weights.load(None).model, grammar_of(TOOLS)
+    model, grammar = weights.load(None).model, grammar_of(constraint_to(TOOLS))
     for name, sampler in (("greedy", greedy), ("temperature 1", mx.random.categorical)):
         for sequences in (1, 8):
             free, held = (decoding(model, sequences, sampler, side) for side in (None, grammar))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import server
 from gptoss_acp.trace import Trace
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from gptoss_acp.engine.api import Engine
     from gptoss_acp.settings import Settings
@@ -39,7 +40,15 @@ def make_engine(chosen: Settings) -> Engine:
         disk_gb=chosen.disk_gb,
         idle_minutes=chosen.idle_minutes,
     )
-    return MlxEngine(chosen.model, options)
+    return MlxEngine(chosen.model, options, _matcher)
+
+
+def _matcher(constraint: Any, prompt: Sequence[int]) -> Any:
+    """Return what holds a generation after `prompt` to a `harmony.constraint.Constraint`; see `engine.api`."""
+    # Imported on the engine's thread, because it needs MLX.
+    from gptoss_acp.harmony.header_grammar import grammar_of  # noqa: PLC0415 (slow)
+
+    return grammar_of(constraint).processor(prompt)
 
 
 def _trace(chosen: Settings) -> Trace | None:

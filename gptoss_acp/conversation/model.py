@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Constrain, Engine, Generation, LoadProgress, Model, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import Constraint, Engine, Generation, LoadProgress, Model, PromptTooLongError, Sampling
 from gptoss_acp.protocol.shapes import ToolCallStatus, text_content
 from gptoss_acp.protocol.updates import Updates
 
@@ -69,13 +69,13 @@ class ChosenModel:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         room = self.context_length - len(prompt)
         if room <= 0:
             raise PromptTooLongError(len(prompt), self.context_length)
         within = replace(sampling, max_tokens=min(sampling.max_tokens or room, room))
-        return self._engine.generate(prompt, within, branches, constrain)
+        return self._engine.generate(prompt, within, branches, constraint)
 
     def read_ahead(self, prefix: Sequence[int]) -> None:
         self._engine.read_ahead(prefix)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-Constrain = Callable[[Sequence[int]], Any]
-"""Takes a prompt and returns what limits the tokens after it: an mlx-lm logits processor of that one generation.
+Constraint: TypeAlias = Hashable
+"""What limits the tokens of a generation: a frozen value, whose meaning only a `BuildMatcher` knows."""
 
-Called on the engine's thread, so it may import MLX."""
+BuildMatcher = Callable[[Constraint, Sequence[int]], Any]
+"""Takes a constraint and a prompt and returns what holds the tokens after it to that: an mlx-lm logits processor of
+one generation. Called on the engine's thread, so it may import MLX."""
 
 
 class EngineError(Exception):
@@ -160,7 +162,7 @@ class Model(Protocol):
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         """Start to generate after `prompt`; call `load` first.
 
@@ -227,13 +229,13 @@ class Generation:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
         *,
         on_close: Callable[[], None],
     ) -> None:
         self.prompt = tuple(prompt)
         self.branches = tuple(branches)
-        self.constrain = constrain
+        self.constraint = constraint
         self.sampling = sampling
         self.figures = Figures(prompt_tokens=len(prompt))
         self.begun = False

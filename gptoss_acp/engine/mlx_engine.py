@@ -14,11 +14,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import (
-    Constrain,
+    BuildMatcher,
+    Constraint,
     EngineError,
     EngineOptions,
     Generation,
@@ -92,13 +93,25 @@ class Worker:
         return commands
 
 
+def no_matcher(constraint: Constraint, _prompt: Sequence[int]) -> Any:
+    """Say that there is nothing to build matchers with: for an engine that is given no constraints."""
+    raise EngineError(f"This engine can't hold a generation to a constraint: {type(constraint).__name__}")
+
+
 class MlxEngine:
     """gpt-oss on MLX, behind `engine.api.Engine`; several models share one `worker`."""
 
-    def __init__(self, model_name: str, options: EngineOptions, worker: Worker | None = None) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        options: EngineOptions,
+        build_matcher: BuildMatcher = no_matcher,
+        worker: Worker | None = None,
+    ) -> None:
         self.model_name = model_name
         self.load_progress = LoadProgress()
         self._options = options
+        self._build_matcher = build_matcher
         self._worker = worker or Worker(options.idle_minutes)
         self._worker.engines[model_name] = self
         self._scheduler: Scheduler | None = None
@@ -106,7 +119,8 @@ class MlxEngine:
         self._downloading = asyncio.Lock()
 
     def other(self, model_name: str) -> MlxEngine:
-        return self._worker.engines.get(model_name) or MlxEngine(model_name, self._options, self._worker)
+        known = self._worker.engines.get(model_name)
+        return known or MlxEngine(model_name, self._options, self._build_matcher, self._worker)
 
     @property
     def context_length(self) -> int:
@@ -142,7 +156,7 @@ class MlxEngine:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         if len(prompt) >= self.context_length:
             raise PromptTooLongError(len(prompt), self.context_length)
@@ -150,7 +164,7 @@ class MlxEngine:
         def cancel() -> None:
             self._worker.put(lambda: self._prepared().cancel(generation))
 
-        generation = Generation(prompt, sampling, branches, constrain, on_close=cancel)
+        generation = Generation(prompt, sampling, branches, constraint, on_close=cancel)
         generation.on_resume = lambda: self._worker.put(lambda: self._prepared().resume(generation))
         self._worker.put(lambda: self._prepared().submit(generation))
         return generation
@@ -199,7 +213,7 @@ class MlxEngine:
             os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
             from gptoss_acp.engine.scheduler import Scheduler
 
-            self._scheduler = Scheduler(self._options, self._worker.schedulers)
+            self._scheduler = Scheduler(self._options, self._build_matcher, self._worker.schedulers)
         return self._scheduler
 
 

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from gptoss_acp.engine import checkpoints, memory, snapshot_files
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, LoadProgress, PromptTooLongError
+from gptoss_acp.engine.api import (
+    BuildMatcher,
+    EngineError,
+    EngineOptions,
+    Generation,
+    LoadProgress,
+    PromptTooLongError,
+)
 from gptoss_acp.engine.batch import Batch, Cache, Halted
 from gptoss_acp.engine.prefill_rate import PrefillRate
 from gptoss_acp.engine.prefixes import PrefixCache
@@ -45,8 +52,9 @@ class Scheduler:
     `of_all_models` are the schedulers that share the machine, to which this one adds itself.
     """
 
-    def __init__(self, options: EngineOptions, of_all_models: list[Scheduler]) -> None:
+    def __init__(self, options: EngineOptions, build_matcher: BuildMatcher, of_all_models: list[Scheduler]) -> None:
         self._options = options
+        self._build_matcher = build_matcher
         self._of_all_models = of_all_models
         self._of_all_models.append(self)
         self._folder: Path | None = None
@@ -207,7 +215,8 @@ class Scheduler:
         room = self.context_length - len(prompt)
         limit = min(generation.sampling.max_tokens or room, room)
         sampler = make_sampler(generation.sampling, self._loaded)
-        processors = [generation.constrain(prompt)] if generation.constrain else []
+        constraint = generation.constraint
+        processors = [] if constraint is None else [self._build_matcher(constraint, prompt)]
         sequence = Sequence(generation, time.perf_counter(), limit, sampler, processors)
         self._insert(sequence, segments, limit, prompt[:cached], cache)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gptoss_acp.engine.api import Constrain, Generation, LoadProgress, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import Constraint, Generation, LoadProgress, PromptTooLongError, Sampling
 
 
 class ScriptedEngine:
@@ -49,7 +49,7 @@ class ScriptedEngine:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         if len(prompt) >= self.context_length:
             raise PromptTooLongError(len(prompt), self.context_length)
@@ -63,7 +63,7 @@ class ScriptedEngine:
             closed.set()
             wanted.set()
 
-        generation = Generation(prompt, sampling, branches, constrain, on_close=close)
+        generation = Generation(prompt, sampling, branches, constraint, on_close=close)
         generation.begin()
         generation.on_resume = wanted.set
         player = threading.Thread(target=self._play, args=(generation, tokens, wanted, closed), daemon=True)

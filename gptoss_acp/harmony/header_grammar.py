@@ -10,7 +10,6 @@ from. Imported on the engine's thread only.
 from __future__ import annotations
 
 import itertools
-import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -22,8 +21,8 @@ from llguidance import LLMatcher
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, json_grammar
+from gptoss_acp.harmony.constraint import Constraint
 from gptoss_acp.harmony.render import ASSISTANT_START
-from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 
 _ASSISTANT = ASSISTANT_START[1]
@@ -41,19 +40,10 @@ Part = str | int
 """A piece of a header: text, or a control id. Text never turns into a control id, whatever a tool is called."""
 
 
-def grammar_of(tools: Sequence[ToolDescription]) -> HeaderGrammar:
-    """Return the grammar of a session that has `tools`; the same tools get the same grammar."""
-    return _grammar_of(tuple((tool.name, _argument_schema(tool)) for tool in tools))
-
-
 @lru_cache(maxsize=8)
-def _grammar_of(tools: tuple[tuple[str, str | None], ...]) -> HeaderGrammar:
-    return HeaderGrammar(tools)
-
-
-def _argument_schema(tool: ToolDescription) -> str | None:
-    """Return the schema to hold the arguments to, or None for free text, such as a patch."""
-    return json.dumps(tool.parameters) if tool.parameters.get("type") == "object" else None
+def grammar_of(constraint: Constraint) -> HeaderGrammar:
+    """Return the grammar that enforces `constraint`; equal ones get the same grammar."""
+    return HeaderGrammar(constraint.tools)
 
 
 class HeaderGrammar:

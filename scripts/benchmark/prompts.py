@@ -17,7 +17,7 @@ from typing import Any, cast
 from benchmark.client import DIRECTORY, AgentProcess
 from benchmark.figures import BenchError
 from gptoss_acp import vocabulary
-from gptoss_acp.engine.api import Constrain, Generation, Sampling
+from gptoss_acp.engine.api import Constraint, Generation, Sampling
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.handshake import Handshake
 from gptoss_acp.harmony import encoding
@@ -78,10 +78,10 @@ class _Recorder(ScriptedEngine):
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         self.prompt = list(prompt)
-        return super().generate(prompt, sampling, branches, constrain)
+        return super().generate(prompt, sampling, branches, constraint)
 
 
 class _NoClient:

@@ -12,6 +12,7 @@ from openai_harmony import Message, Role
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, header_grammar, render
+from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.header_grammar import HeaderGrammar, HeaderProcessor, grammar_of
 from gptoss_acp.harmony.render import ASSISTANT_START
 from gptoss_acp.tool_description import ToolDescription
@@ -40,7 +41,7 @@ CALL_HEADERS = (
 
 @pytest.fixture(scope="module")
 def headers() -> HeaderGrammar:
-    return grammar_of(TOOLS)
+    return grammar_of(constraint_to(TOOLS))
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +169,14 @@ def test_a_tool_cannot_smuggle_control_tokens_into_a_header() -> None:
 
 
 def test_a_session_without_tools_has_no_recipients() -> None:
-    headers = grammar_of([])
+    headers = grammar_of(constraint_to([]))
     assert walk(headers, spell("<|channel|>analysis<|message|>")) == header_grammar.ANALYSIS
     assert set(headers.edges[header_grammar.HEADER]) == {CHANNEL}
 
 
 def test_the_same_tools_share_one_grammar(headers: HeaderGrammar) -> None:
-    assert grammar_of(list(TOOLS)) is headers
-    assert grammar_of(TOOLS[:1]) is not headers
+    assert grammar_of(constraint_to(list(TOOLS))) is headers
+    assert grammar_of(constraint_to(TOOLS[:1])) is not headers
 
 
 def test_device_tables_say_what_the_automaton_says(headers: HeaderGrammar) -> None:
@@ -234,7 +235,7 @@ def test_arguments_follow_their_schema_from_the_first_token_to_the_last(headers:
 
 def test_text_is_free_where_llguidance_cannot_follow_the_schema() -> None:
     impossible = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}
-    headers = grammar_of([ToolDescription("odd", "", impossible)])
+    headers = grammar_of(constraint_to([ToolDescription("odd", "", impossible)]))
     *_, allowed = follow(headers.processor(ASSISTANT_START), spell("<|channel|>commentary to=functions.odd<|message|>"))
     assert encoding.encode_text("Hello")[0] in allowed
     assert CALL in allowed
@@ -319,4 +320,4 @@ def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
 
     free = generate(model, None, prompts, sampler=greedy, max_tokens=60)
     assert all(ids[-1] in vocabulary.STOP_IDS for ids in free)
-    assert generate(model, grammar_of(tools), prompts, sampler=greedy, max_tokens=60) == free
+    assert generate(model, grammar_of(constraint_to(tools)), prompts, sampler=greedy, max_tokens=60) == free

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gptoss_acp.engine.api import Constrain, EngineError, Generation, LoadProgress, Sampling
+from gptoss_acp.engine.api import Constraint, EngineError, Generation, LoadProgress, Sampling
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
@@ -53,7 +53,7 @@ class FakeEngine:
         prompt: Sequence[int],
         sampling: Sampling,
         branches: Sequence[int] = (),
-        constrain: Constrain | None = None,
+        constraint: Constraint | None = None,
     ) -> Generation:
         def close() -> None:
             asyncio.get_running_loop().call_later(self.stops_after, generation.end)

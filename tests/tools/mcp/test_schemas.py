@@ -8,6 +8,7 @@ import pytest
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, render
+from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.header_grammar import grammar_of
 from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.mcp.schemas import plain
@@ -59,7 +60,7 @@ def test_an_odd_schema_breaks_neither_the_prompt_nor_the_grammar(odd: str) -> No
         vocabulary.MESSAGE,
         *encoding.encode_text("{"),
     ]
-    grammar_of([tool]).processor(header)
+    grammar_of(constraint_to([tool])).processor(header)
 
 
 def test_the_model_sees_what_references_and_choices_stand_for() -> None:
