@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
 from gptoss_acp.engine.batch import Cache, Pair, full_layer, is_sliding, keys_and_values, sliding_layer
-from gptoss_acp.engine.snapshot_files import DiskTier
+from gptoss_acp.engine.snapshot_files import UnusableSnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gptoss_acp.engine.snapshot_files import DiskTier
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,6 @@ class Node:
     layers: list[Pair] | None
     digest: str
     children: list[Node] = field(default_factory=list)
-    on_disk: bool = False
     used: int = 0
 
     @property
@@ -79,9 +82,7 @@ class PrefixCache:
 
         At least the last token is always left to read, since its logits are wanted.
         """
-        node = self._deepest(prompt[:-1])
-        while not self._in_memory(node):
-            node = self._deepest(prompt[:-1])
+        node = self._in_memory(self._deepest(prompt[:-1]))
         if node is self._root:
             return 0, None
         self._touch(node)
@@ -108,14 +109,14 @@ class PrefixCache:
         self.shrink(self.budget)
 
     def persist(self, tokens: Sequence[int]) -> None:
-        """Write the snapshots on the way to `tokens` to disk, in the background."""
+        """Write the snapshots on the way to `tokens` to disk, in the background, as far as that keeps up."""
         if self._disk is None:
             return
         for node in self._deepest(tokens).path():
-            if node.layers is not None and not node.on_disk:
+            if node.layers is not None:  # else it is there
                 assert node.parent is not None
-                self._disk.write(node.digest, node.parent.digest, node.tokens, node.layers)
-                node.on_disk = True
+                if not self._disk.write(node.digest, node.parent.digest, node.tokens, node.layers):
+                    return
 
     def close(self) -> None:
         """Write nothing to disk after what is on its way."""
@@ -131,7 +132,7 @@ class PrefixCache:
                 return
             oldest = min(leaves, key=lambda node: node.used)
             excess -= oldest.nbytes
-            if oldest.on_disk:
+            if self._disk is not None and self._disk.holds(oldest.digest):
                 oldest.layers = None
             else:
                 self._remove(oldest)
@@ -146,18 +147,24 @@ class PrefixCache:
                 return node
             node = longest
 
-    def _in_memory(self, node: Node) -> bool:
-        """Read from disk what `node` needs; False, and what could not be read is gone, if that fails."""
+    def _in_memory(self, node: Node) -> Node:
+        """Read from disk what `node` needs, and return it, or the last on the way to it before what can't be read."""
         for step in node.path():
-            if step.layers is None:
-                assert self._disk is not None
-                try:
-                    step.layers = self._disk.read(step.digest, len(self._sliding))
-                except Exception as error:
-                    log.warning("a stored snapshot cannot be used: %s", error)
-                    self._remove(step)
-                    return False
-        return True
+            if step.layers is None and not self._read(step):
+                assert step.parent is not None
+                return step.parent
+        return node
+
+    def _read(self, node: Node) -> bool:
+        assert self._disk is not None
+        try:
+            node.layers = self._disk.read(node.digest, len(self._sliding))
+        except UnusableSnapshotError as error:
+            log.warning("a stored snapshot is removed: %s", error)
+            self._remove(node)
+        except OSError as error:
+            log.warning("a stored snapshot can't be read now: %s", error)
+        return node.layers is not None
 
     def _restore(self, node: Node) -> Cache:
         path = node.path()
@@ -173,23 +180,17 @@ class PrefixCache:
 
     def _index(self, disk: DiskTier) -> None:
         by_digest = {"": self._root}
-        waiting = {stored.digest: stored for stored in disk.stored()}
-        while ready := [stored for stored in waiting.values() if stored.parent in by_digest]:
-            for stored in ready:
-                parent = by_digest[stored.parent]
-                length = parent.length + len(stored.tokens)
-                node = Node(parent, stored.tokens, length, None, stored.digest, on_disk=True)
-                parent.children.append(node)
-                by_digest[stored.digest] = node
-                del waiting[stored.digest]
-        for orphan in waiting:
-            disk.remove(orphan)
+        for stored in disk.stored():
+            parent = by_digest[stored.parent]
+            node = Node(parent, stored.tokens, parent.length + len(stored.tokens), None, stored.digest)
+            parent.children.append(node)
+            by_digest[stored.digest] = node
 
     def _remove(self, node: Node) -> None:
         """Remove a node, and all that goes on from it."""
         for child in list(node.children):
             self._remove(child)
-        if node.on_disk and self._disk is not None:
+        if self._disk is not None:
             self._disk.remove(node.digest)
         if node.parent is not None:
             node.parent.children.remove(node)
@@ -199,7 +200,7 @@ class PrefixCache:
         for step in node.path():
             step.used = now
         if self._disk is not None:
-            self._disk.touch([step.digest for step in node.path() if step.on_disk])
+            self._disk.touch(step.digest for step in node.path())
 
     def _nodes(self) -> Iterator[Node]:
         stack = list(self._root.children)

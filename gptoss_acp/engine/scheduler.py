@@ -119,7 +119,9 @@ class Scheduler:
             self._share_memory()
             raise
         self._batch = Batch(loaded.model, self._options.stop_tokens)
-        self._prefixes = PrefixCache(self._batch.new_cache(), 0, self._disk_tier(loaded))
+        self._prefixes = PrefixCache(
+            self._batch.new_cache(), 0, snapshot_files.tier(loaded.digest, self._options.disk_gb)
+        )
         self._ahead = ReadAheadQueue(self._prefixes, self._rate)
         self._loaded = loaded
         self._share_memory()
@@ -346,12 +348,3 @@ class Scheduler:
                 f"{memory.gb(budget - self._free_memory)} of {memory.gb(budget)} are in use. "
                 "Wait for other sessions, start a new session, or raise --memory-gb."
             )
-
-    def _disk_tier(self, loaded: LoadedModel) -> snapshot_files.DiskTier | None:
-        if not self._options.disk_gb:
-            return None
-        try:
-            return snapshot_files.DiskTier(snapshot_files.folder(), loaded.digest, int(self._options.disk_gb * 1e9))
-        except OSError as error:
-            log.warning("snapshots are not stored: %s", error)
-            return None

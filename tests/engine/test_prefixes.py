@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 from gptoss_acp.engine import snapshot_files, weights
 from gptoss_acp.engine.batch import Cache
 from gptoss_acp.engine.prefixes import PrefixCache
-from tests.support.waiting import settled
 
 ROOMY = 2**40
 
@@ -26,7 +26,8 @@ def tokens() -> list[int]:
 
 def read(model: weights.LoadedModel, cache: Cache, tokens: list[int]) -> mx.array:
     """Prefill `tokens` and return the last one's logits, (vocabulary,) float32."""
-    logits: mx.array = model.model(mx.array([tokens]), cache=cache)[0, -1]
+    network: Any = model.model
+    logits: mx.array = network.lm_head(network.model(mx.array([tokens]), cache)[:, -1:])[0, 0]
     mx.eval(logits, [layer.state for layer in cache])
     return logits
 
@@ -112,30 +113,11 @@ def test_the_least_recently_used_snapshots_go_first_and_the_rest_still_works(
     assert prefixes.find(tokens) == (0, None)
 
 
-def test_what_a_killed_process_left_half_written_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
-    old, fresh = tmp_path / "model/a.1.77", tmp_path / "model/b.2.78"
-    old.parent.mkdir()
-    for file in (old, fresh):
-        file.touch()
-    os.utime(old, (0, 0))
-    snapshot_files.DiskTier(tmp_path, "another", ROOMY)
-    assert (old.exists(), fresh.exists()) == (False, True)
-
-
-async def test_a_closed_tier_leaves_no_thread_behind(tmp_path: Path) -> None:
-    def writers() -> int:
-        return sum(thread.name == "snapshot-writer" for thread in threading.enumerate())
-
-    before = writers()
-    opened = snapshot_files.DiskTier(tmp_path, "model", ROOMY)
-    assert writers() == before + 1
-    opened.close()
-    await settled(lambda: writers() == before)
-
-
 @pytest.fixture
-def tier(tmp_path: Path) -> snapshot_files.DiskTier:
-    return snapshot_files.DiskTier(tmp_path, "model", ROOMY)
+def tier(tmp_path: Path) -> Iterator[snapshot_files.DiskTier]:
+    tier = snapshot_files.DiskTier(tmp_path, "model", ROOMY)
+    yield tier
+    tier.close()
 
 
 def persist(prefixes: PrefixCache, tier: snapshot_files.DiskTier, tokens: list[int]) -> None:
@@ -206,25 +188,60 @@ def test_a_damaged_file_is_removed_and_what_is_before_it_still_used(
     assert snapshot_files.files(tmp_path) == [first]
 
 
-def test_the_disk_budget_holds_and_the_least_recently_used_files_go(
-    model: weights.LoadedModel, tokens: list[int], tmp_path: Path
+def test_a_file_that_only_cannot_be_read_now_is_left_and_used_later(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, tmp_path: Path
 ) -> None:
-    room = 3 * 300_000
-    tier = snapshot_files.DiskTier(tmp_path, "model", room)
     prefixes = empty(model, tier=tier)
-    for start in range(6):
-        conversation = [start + 5, *tokens[:40]]
-        keep(prefixes, model, conversation)
-        persist(prefixes, tier, conversation)
-    assert 0 < sum(path.stat().st_size for path in snapshot_files.files(tmp_path)) <= room
-    assert empty(model, tier=snapshot_files.DiskTier(tmp_path, "model", room)).find([10, *tokens])[0] == 41
+    keep(prefixes, model, tokens[:100])
+    keep(prefixes, model, tokens[:300])
+    persist(prefixes, tier, tokens[:300])
+    first, second = sorted(snapshot_files.files(tmp_path), key=lambda path: path.stat().st_size)
+    prefixes.shrink(0)
+    away = second.rename(tmp_path / "away")
+    second.mkdir()  # reading it is an OSError, and not the one of a file that is gone
+    assert prefixes.find(tokens)[0] == 100
+    second.rmdir()
+    away.rename(second)
+    assert prefixes.find(tokens)[0] == 300
+    assert set(snapshot_files.files(tmp_path)) == {first, second}
 
 
-def test_stored_contexts_are_private(model: weights.LoadedModel, tokens: list[int], tmp_path: Path) -> None:
-    root = tmp_path / "prefixes"
-    tier = snapshot_files.DiskTier(root, "model", ROOMY)
+def test_what_the_disk_could_not_take_is_stored_the_next_time(
+    model: weights.LoadedModel,
+    tokens: list[int],
+    tier: snapshot_files.DiskTier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     prefixes = empty(model, tier=tier)
-    keep(prefixes, model, tokens[:20])
-    persist(prefixes, tier, tokens[:20])
-    (file,) = snapshot_files.files(root)
-    assert [path.stat().st_mode & 0o777 for path in (root, root / "model", file)] == [0o700, 0o700, 0o600]
+    for end in (100, 200, 300):
+        keep(prefixes, model, tokens[:end])
+    monkeypatch.setattr(snapshot_files, "MOST_WAITING", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_files.DiskTier, "write", lambda *_: False)
+        persist(prefixes, tier, tokens[:300])
+    assert snapshot_files.files(tmp_path) == []
+    for _ in range(3):
+        persist(prefixes, tier, tokens[:300])
+    again = empty(model, tier=snapshot_files.DiskTier(tmp_path, "model", ROOMY))
+    assert again.find(tokens)[0] == 300
+
+
+def test_a_snapshot_that_is_not_on_the_disk_yet_is_not_let_go_of_as_if_it_were(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    write = snapshot_files.DiskTier._write
+
+    def slowly(tier: snapshot_files.DiskTier, snapshot: snapshot_files.Write) -> None:
+        go_on.wait()
+        write(tier, snapshot)
+
+    monkeypatch.setattr(snapshot_files.DiskTier, "_write", slowly)
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:200])
+    prefixes.persist(tokens[:200])
+    prefixes.shrink(0)
+    assert prefixes.find(tokens) == (0, None)
+    go_on.set()
+    tier.flush()
