@@ -25,6 +25,20 @@ def test_no_branch_outside_a_repository(tmp_path: Path) -> None:
     assert developer_message.environment(tmp_path).splitlines()[-1].startswith("Shell: ")
 
 
+def test_how_to_use_tools_is_told_only_where_there_are_some(tmp_path: Path) -> None:
+    told, without = (developer_message.compose(tmp_path, has_tools=has_tools) for has_tools in (True, False))
+    assert told.endswith(f"\n{developer_message.environment(tmp_path)}")
+    assert without.endswith(f"\n{developer_message.environment(tmp_path)}")
+    assert "apply_patch" in told
+    assert "apply_patch" not in without
+
+
+def test_what_the_agent_asks_in_the_users_place_are_three_requests_of_their_own() -> None:
+    requests = [developer_message.request(name) for name in ("compact", "init", "title")]
+    assert all(request and request == request.strip() for request in requests)
+    assert len(set(requests)) == 3
+
+
 async def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
     file = write(repository / "AGENTS.md", "Use tabs.")
     session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_journal())
