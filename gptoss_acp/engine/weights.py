@@ -14,7 +14,7 @@ import re
 from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def _bytes_per_token(model: Any) -> int:
 
 def _digest(folder: Path) -> str:
     # Hashing gigabytes would take longer than what it saves, so a file is known by its size and time.
-    facts = [version("mlx"), version("mlx-lm"), str(REVISION), str(mx.default_device())]
+    facts = [metadata.version("mlx"), metadata.version("mlx-lm"), str(REVISION), str(mx.default_device())]
     facts.append((folder / checkpoints.CONFIG).read_text("utf-8"))
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".npz"):
