@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import tempfile
@@ -14,8 +15,7 @@ from tests.support.crashes import Crashes
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1_000_000)
+    rounds, seed = _arguments()
     print(f"seed {seed}", flush=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
@@ -26,6 +26,14 @@ def main() -> None:
                 print(f"{done} kills, {crashes.answered} prompts answered, nothing missing", flush=True)
         crashes.last_round()
     print(f"{rounds} kills in {time.monotonic() - started:.0f} s: nothing acknowledged is missing")
+
+
+def _arguments() -> tuple[int, int]:
+    parser = argparse.ArgumentParser(prog="scripts/crash_test", description=__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=200, help="how often it is killed (default: 200)")
+    parser.add_argument("seed", type=int, nargs="?", help="of an earlier run, to have the same again")
+    given = parser.parse_args()
+    return given.rounds, random.randrange(1_000_000) if given.seed is None else given.seed
 
 
 if __name__ == "__main__":

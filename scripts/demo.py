@@ -7,6 +7,7 @@ package.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import difflib
 import os
@@ -309,7 +310,9 @@ def shown(number: float | None, unit: str = "") -> str:
 
 
 def main() -> None:
-    given = " ".join(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("prompt", nargs="*", help="ask only this")
+    given = " ".join(parser.parse_args().prompt)
     try:
         answers = asyncio.run(converse([Question(given)] if given else CONVERSATION, work=not given))
     except DemoError as error:
