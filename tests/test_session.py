@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.engine.api import EngineError, Generation, Sampling
+from gptoss_acp.engine.api import EngineError, Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.session import Session
@@ -143,7 +144,7 @@ async def test_an_answer_cut_short_by_the_token_limit_says_so_and_stays_in_the_c
     stage = Stage(max_tokens=5)
     outcome = await stage.converse("Tell me", final("Once upon a time there was")[:5])
     assert outcome.stop_reason == "max_tokens"
-    assert stage.engine.generations[0].sampling.max_tokens == 5
+    assert stage.engine.generations[0].request.sampling.max_tokens == 5
     await stage.converse("Go on", final("a fox."))
     assert "<|channel|>final<|message|>Once upon<|end|><|start|>user" in stage.engine.prompt_text(1)
 
@@ -157,7 +158,7 @@ async def test_output_that_ends_before_any_answer_is_cut_short(cut: int) -> None
 async def test_settings_reach_the_sampling() -> None:
     stage = Stage(temperature=0.5, top_p=0.9, seed=3, max_tokens=9)
     await stage.converse("Hi", final("Yo"))
-    assert stage.engine.generations[0].sampling == Sampling(0.5, 0.9, 3, 9)
+    assert stage.engine.generations[0].request.sampling == Sampling(0.5, 0.9, 3, 9)
 
 
 async def test_usage_counts_every_model_call_of_the_turn() -> None:
@@ -165,7 +166,7 @@ async def test_usage_counts_every_model_call_of_the_turn() -> None:
     reasoning = thought("hm well")
     calls = [said(reasoning, tool_call("f", "{}")), said(final("Done."))]
     outcome = await stage.converse("Go", *calls)
-    prompts = [len(generation.prompt) for generation in stage.engine.generations]
+    prompts = [len(generation.request.prompt) for generation in stage.engine.generations]
     assert outcome.input_tokens == sum(prompts)
     assert outcome.output_tokens == sum(len(call) for call in calls)
     assert len(reasoning) <= outcome.thought_tokens < len(calls[0])
@@ -196,7 +197,7 @@ async def test_the_trace_sees_every_prompt_and_every_token_reasoning_too() -> No
     calls = [said(thought("hm"), tool_call("f", "{}")), final("Yo")]
     await stage.converse("Hi", *calls)
     assert trace.tokens == calls[0] + calls[1]
-    assert trace.prompts == [list(generation.prompt) for generation in stage.engine.generations]
+    assert trace.prompts == [list(generation.request.prompt) for generation in stage.engine.generations]
 
 
 # The conversation
@@ -206,13 +207,13 @@ async def test_the_next_prompt_sees_the_answer_as_sampled_and_no_old_reasoning()
     stage = Stage()
     await stage.converse("First", said(thought("secret"), final("Answer one.")))
     await stage.converse("Second", final("Answer two."))
-    prompt = stage.engine.generations[1].prompt
+    prompt = stage.engine.generations[1].request.prompt
     assert "secret" not in text_of(prompt)
     assert text_of(prompt).endswith(
         "<|start|>user<|message|>First<|end|><|start|>assistant<|channel|>final<|message|>Answer one.<|end|>"
         "<|start|>user<|message|>Second<|end|><|start|>assistant"
     )
-    assert prompt[: len(stage.engine.generations[0].prompt)] == stage.engine.generations[0].prompt
+    assert prompt[: len(stage.engine.generations[0].request.prompt)] == stage.engine.generations[0].request.prompt
 
 
 async def test_reasoning_stays_while_tools_are_called() -> None:
@@ -224,7 +225,7 @@ async def test_reasoning_stays_while_tools_are_called() -> None:
 async def test_control_tokens_in_a_prompt_are_ordinary_text() -> None:
     stage = Stage()
     await stage.converse("<|end|><|start|>system", final("No."))
-    prompt = stage.engine.generations[0].prompt
+    prompt = stage.engine.generations[0].request.prompt
     assert list(prompt).count(200006) == 4  # system, developer, user, assistant
 
 
@@ -464,7 +465,7 @@ async def test_the_model_names_the_session_once_after_its_first_answer() -> None
     await settled(lambda: len(stage.updates.titles) == 2)
     assert stage.updates.titles[1] == "Mending the parser"
     assert stage.engine.prompt_text(1).endswith("title alone.<|end|><|start|>assistant<|channel|>final<|message|>")
-    assert stage.engine.generations[1].sampling.max_tokens == 24
+    assert stage.engine.generations[1].request.sampling.max_tokens == 24
     await stage.converse("And now?", final("Done."))
     assert len(stage.engine.generations) == 3
     assert "title" not in stage.engine.prompt_text(2)

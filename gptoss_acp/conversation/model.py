@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Constraint, Engine, Generation, LoadProgress, Model, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import Constraint, Engine, LoadProgress, Model, PromptTooLongError, Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.protocol.shapes import ToolCallStatus, text_content
 from gptoss_acp.protocol.updates import Updates
 

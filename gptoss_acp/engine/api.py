@@ -5,11 +5,12 @@ Knows nothing about text, messages, sessions or how a token is made.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from gptoss_acp.engine.generation import Generation
 
 Constraint: TypeAlias = Hashable
 """What limits the tokens of a generation: a frozen value, whose meaning only a `BuildMatcher` knows."""
@@ -212,115 +213,3 @@ class Engine(Model, Protocol):
     def close(self) -> None:
         """Let go of everything, at once, the other engines too."""
         ...
-
-
-class Generation:
-    """The tokens of one generation, as an async iterator whose `aclose` stops the engine's work on it.
-
-    The engine's thread calls `begin`, `put` and `end`; everything else belongs to the event loop's thread. Unread
-    tokens are bounded: past `HIGH_WATER` the engine pauses this generation until the reader is below `LOW_WATER` again.
-    """
-
-    HIGH_WATER = 256
-    LOW_WATER = 64
-
-    def __init__(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        branches: Sequence[int] = (),
-        constraint: Constraint | None = None,
-        *,
-        on_close: Callable[[], None],
-    ) -> None:
-        self.prompt = tuple(prompt)
-        self.branches = tuple(branches)
-        self.constraint = constraint
-        self.sampling = sampling
-        self.figures = Figures(prompt_tokens=len(prompt))
-        self.begun = False
-        self.closing = False
-        self.on_resume: Callable[[], None] = lambda: None
-        self._on_close = on_close
-        self._paused = False
-        self._loop = asyncio.get_running_loop()
-        self._tokens: deque[int] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
-        self._error: EngineError | None = None
-
-    def begin(self) -> bool:
-        """Return whether there is anything to do: False where it is closed already (engine thread)."""
-        self.begun = True
-        return not self.closing
-
-    def put(self, token: int) -> None:
-        """Hand over a sampled id (engine thread)."""
-        self._tokens.append(token)
-        self._wake()
-
-    def end(self, error: EngineError | None = None) -> None:
-        """Say that no more ids will come (engine thread)."""
-        self._error = error
-        self._ended = True
-        self._wake()
-
-    def pause(self) -> None:
-        """Say that `on_resume` must be called before more ids come (engine thread)."""
-        self._paused = True
-        self._wake()
-
-    @property
-    def overfull(self) -> bool:
-        return len(self._tokens) >= self.HIGH_WATER
-
-    def __aiter__(self) -> Generation:
-        return self
-
-    async def __anext__(self) -> int:
-        while not self._tokens:
-            if self._ended and not self._tokens:
-                if self._error is not None:
-                    raise self._error
-                raise StopAsyncIteration
-            self._resume_if_low()
-            await self._wait()
-        token = self._tokens.popleft()
-        self._resume_if_low()
-        return token
-
-    async def aclose(self) -> None:
-        """Stop; returns once the engine has let go of this generation. Unread tokens are dropped."""
-        if not self._ended:
-            self.closing = True
-            self._on_close()
-        # `begin` sets `begun` before it looks at `closing`: one that is closed before it has begun never begins.
-        while self.begun and not self._ended:
-            self._tokens.clear()
-            self._paused = False
-            await self._wait()
-        self._tokens.clear()
-
-    def _resume_if_low(self) -> None:
-        if self._paused and len(self._tokens) < self.LOW_WATER:
-            self._paused = False
-            self.on_resume()
-
-    async def _wait(self) -> None:
-        # The waiter is set before the second look at what came in, and `put` appends before it looks at the waiter:
-        # one of the two sees the other, so no wake-up is lost.
-        waiter = self._waiter = self._loop.create_future()
-        if not self._tokens and not self._ended and not self._paused:
-            await waiter
-        self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            self._loop.call_soon_threadsafe(_resolve, waiter)
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gptoss_acp.engine.api import Constraint, Generation, LoadProgress, PromptTooLongError, Sampling
+from gptoss_acp.engine.api import Constraint, LoadProgress, PromptTooLongError, Sampling
+from gptoss_acp.engine.generation import Generation
+from gptoss_acp.engine.messages import Cancel, Resume, Submit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 class ScriptedEngine:
@@ -54,18 +59,19 @@ class ScriptedEngine:
         if len(prompt) >= self.context_length:
             raise PromptTooLongError(len(prompt), self.context_length)
         tokens = self._generations[min(self._played, len(self._generations) - 1)]
+        request = Submit(self.model_name, self._played, tuple(prompt), sampling, tuple(branches), constraint)
         self._played += 1
         wanted = threading.Event()
         wanted.set()
         closed = threading.Event()
 
-        def close() -> None:
-            closed.set()
+        def obey(message: Cancel | Resume) -> None:
+            if isinstance(message, Cancel):
+                closed.set()
             wanted.set()
 
-        generation = Generation(prompt, sampling, branches, constraint, on_close=close)
+        generation = Generation(request, obey)
         generation.begin()
-        generation.on_resume = wanted.set
         player = threading.Thread(target=self._play, args=(generation, tokens, wanted, closed), daemon=True)
         player.start()
         return generation
@@ -80,7 +86,7 @@ class ScriptedEngine:
         self, generation: Generation, tokens: list[int], wanted: threading.Event, closed: threading.Event
     ) -> None:
         started = time.perf_counter()
-        for token in tokens[: generation.sampling.max_tokens]:
+        for token in tokens[: generation.request.sampling.max_tokens]:
             if self._delay:
                 closed.wait(self._delay)
             if generation.overfull:

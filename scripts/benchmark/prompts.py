@@ -17,7 +17,8 @@ from typing import Any, cast
 from benchmark.client import DIRECTORY, AgentProcess
 from benchmark.figures import BenchError
 from gptoss_acp import vocabulary
-from gptoss_acp.engine.api import Constraint, Generation, Sampling
+from gptoss_acp.engine.api import Constraint, Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.handshake import Handshake
 from gptoss_acp.harmony import encoding

@@ -67,7 +67,7 @@ async def test_the_call_is_counted_and_traced() -> None:
     trace = cast(Trace, SimpleNamespace(prompt=prompts.append, token=tokens.append))
     asking = ask_model.answer(engine, PROMPT, Sampling(), usage, given=render.FINAL_START, branch=1, trace=trace)
     await asyncio.gather(asking, play(engine, [*encoding.encode_text("Yes."), RETURN]))
-    assert prompts == [list(engine.generations[0].prompt)] == [[*PROMPT, *render.FINAL_START]]
+    assert prompts == [list(engine.generations[0].request.prompt)] == [[*PROMPT, *render.FINAL_START]]
     assert tokens == [*encoding.encode_text("Yes."), RETURN]
     assert usage.output_tokens == len(tokens)
 
@@ -115,6 +115,6 @@ async def test_a_title_is_one_short_line_without_what_models_put_around_it(writt
     assert found == title
     assert len(found) <= ask_model.LONGEST_TITLE
     (generation,) = engine.generations
-    assert list(generation.prompt)[: ledger.length] == ledger.tokens()
-    assert text_of(generation.prompt).endswith("<|start|>assistant<|channel|>final<|message|>")
-    assert generation.sampling == Sampling(temperature=0.5, max_tokens=24)
+    assert list(generation.request.prompt)[: ledger.length] == ledger.tokens()
+    assert text_of(generation.request.prompt).endswith("<|start|>assistant<|channel|>final<|message|>")
+    assert generation.request.sampling == Sampling(temperature=0.5, max_tokens=24)

@@ -64,7 +64,7 @@ async def test_the_context_is_as_long_as_the_model_and_the_user_allow(longest: i
 async def test_an_answer_ends_where_the_context_does(asked: int | None, most: int) -> None:
     engine = SlowEngine(context_length=100)
     ChosenModel(engine).generate([1] * 40, Sampling(seed=3, max_tokens=asked))
-    assert engine.generations[0].sampling == Sampling(seed=3, max_tokens=most)
+    assert engine.generations[0].request.sampling == Sampling(seed=3, max_tokens=most)
 
 
 # Waiting for it

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from acp import RequestError
 
-from gptoss_acp.engine.api import Generation, Sampling
+from gptoss_acp.engine.api import Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings

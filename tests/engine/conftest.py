@@ -1,6 +1,8 @@
-"""What the engine's tests share: MLX on the processor, and the bundled model."""
+"""What the engine's tests share: MLX on the processor, the bundled model, and engines that end with their test."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import mlx.core as mx
 import pytest
@@ -10,9 +12,16 @@ import pytest
 mx.set_default_device(mx.cpu)
 
 from gptoss_acp.engine import weights  # noqa: E402
+from tests.support.engines import Engines, engines  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def model() -> weights.LoadedModel:
     """The bundled model, for use on the test's own thread."""
     return weights.load(None)
+
+
+@pytest.fixture
+def new_engine() -> Iterator[Engines]:
+    with engines() as every:
+        yield every

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, Sampling
-from gptoss_acp.engine.mlx_engine import MlxEngine
+from gptoss_acp.engine.api import EngineError, Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.scheduler import Scheduler
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.vocabulary import STOP_IDS
+from tests.support.engines import Engines
 
 SESSIONS = 8
 CANCELS = 24
@@ -31,7 +31,7 @@ async def collect(generation: Generation) -> list[int]:
 
 
 async def test_a_cancel_among_eight_is_confirmed_within_a_step_and_disturbs_no_other(
-    monkeypatch: pytest.MonkeyPatch,
+    new_engine: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = 0
     step = Scheduler.step
@@ -50,7 +50,7 @@ async def test_a_cancel_among_eight_is_confirmed_within_a_step_and_disturbs_no_o
 
     monkeypatch.setattr(Scheduler, "step", counted_step)
     monkeypatch.setattr(Generation, "end", noted_end)
-    engine = MlxEngine("tiny", EngineOptions(STOP_IDS, disk_gb=0))
+    engine = new_engine()
     await engine.load()
     greedy = Sampling(temperature=0, max_tokens=TOKENS)
     texts = [f"Count to {number}" for number in range(70, 70 + SESSIONS)]
@@ -74,4 +74,3 @@ async def test_a_cancel_among_eight_is_confirmed_within_a_step_and_disturbs_no_o
             assert [task.result() for task in stays] == alone
             stays = [asyncio.create_task(collect(engine.generate(prompt(text), greedy))) for text in texts]
     assert await asyncio.gather(*stays) == alone
-    engine.close()

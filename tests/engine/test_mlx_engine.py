@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -12,14 +11,16 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_lm.generate import BatchGenerator, generate_step
+from mlx_lm.generate import generate_step
 
 from gptoss_acp.briefing import developer_message
-from gptoss_acp.engine import checkpoints, scheduler, weights
-from gptoss_acp.engine.api import EngineError, EngineOptions, Generation, ModelMissingError, Sampling
+from gptoss_acp.engine import weights
+from gptoss_acp.engine.api import EngineError, Sampling
+from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.vocabulary import STOP_IDS
+from tests.support.engines import Engines, engines
 from tests.support.tokens import text_of
 from tests.support.waiting import settled
 
@@ -34,10 +35,6 @@ def prompt(text: str) -> list[int]:
     return ledger.prompt()
 
 
-def options(context_length: int | None = None) -> EngineOptions:
-    return EngineOptions(STOP_IDS, context_length=context_length, disk_gb=0)
-
-
 COUNT = "Count to 20"
 STORY = "Tell me a story"
 LONG = "word " * 8000
@@ -45,10 +42,10 @@ LONG = "word " * 8000
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[MlxEngine]:
-    engine = MlxEngine("tiny", options())
-    asyncio.run(engine.load())
-    yield engine
-    engine.close()
+    with engines() as new:
+        engine = new()
+        asyncio.run(engine.load())
+        yield engine
 
 
 @pytest.fixture(scope="module")
@@ -99,27 +96,12 @@ def different(tokens: list[int], others: list[int]) -> int:
     return sum(token != other for token, other in zip(tokens, others, strict=False))
 
 
-@pytest.fixture
-def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a generation pause after few unread tokens."""
-    monkeypatch.setattr(Generation, "HIGH_WATER", 6)
-    monkeypatch.setattr(Generation, "LOW_WATER", 2)
-
-
 async def generated(engine: MlxEngine, text: str, sampling: Sampling) -> list[int]:
     return [token async for token in engine.generate(prompt(text), sampling)]
 
 
 async def some(generation: Generation, count: int) -> list[int]:
     return [await anext(generation) for _ in range(count)]
-
-
-async def paused(generation: Generation) -> None:
-    """Wait until the engine has stopped for lack of a reader."""
-    await settled(lambda: generation._paused, 20)
-    count = generation.figures.generated_tokens
-    await asyncio.sleep(0.3)
-    assert generation.figures.generated_tokens == count < TOKENS
 
 
 # The tokens
@@ -182,44 +164,17 @@ async def test_another_seed_gives_other_tokens(engine: MlxEngine, solo_seeded: l
     assert [other for other in others if other != solo_seeded]
 
 
-# A reader that is slow
-
-
-@pytest.mark.usefixtures("small_buffer")
-async def test_a_paused_generation_goes_on_exactly_where_it_was(engine: MlxEngine, solo_count: list[int]) -> None:
+async def test_a_reader_that_is_slow_gets_the_same_tokens(
+    engine: MlxEngine, solo_count: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Generation, "HIGH_WATER", 6)
+    monkeypatch.setattr(Generation, "LOW_WATER", 2)
     generation = engine.generate(prompt(COUNT), GREEDY)
     tokens: list[int] = []
-    for _ in range(3):
-        await paused(generation)
-        tokens += await some(generation, 5)
+    for _ in range(2):
+        await settled(lambda: generation._paused, 20)
+        tokens += await some(generation, 6)
     assert tokens + [token async for token in generation] == solo_count
-
-
-@pytest.mark.usefixtures("small_buffer")
-async def test_a_paused_seeded_generation_goes_on_exactly_where_it_was(
-    engine: MlxEngine, sampling: Sampling, solo_seeded: list[int]
-) -> None:
-    generation = engine.generate(prompt(STORY), sampling)
-    await paused(generation)
-    assert [token async for token in generation] == solo_seeded
-
-
-@pytest.mark.usefixtures("small_buffer")
-async def test_a_paused_generation_does_not_hold_up_the_others(
-    engine: MlxEngine, solo_count: list[int], solo_story: list[int]
-) -> None:
-    waiting = engine.generate(prompt(COUNT), GREEDY)
-    await paused(waiting)
-    assert await generated(engine, STORY, GREEDY) == solo_story
-    assert [token async for token in waiting] == solo_count
-
-
-@pytest.mark.usefixtures("small_buffer")
-async def test_a_paused_generation_can_be_cancelled(engine: MlxEngine, solo_count: list[int]) -> None:
-    generation = engine.generate(prompt(STORY), GREEDY)
-    await paused(generation)
-    await asyncio.wait_for(generation.aclose(), 5)
-    assert await generated(engine, COUNT, GREEDY) == solo_count
 
 
 # Cancelling
@@ -229,24 +184,12 @@ async def test_cancel_in_the_prefill_of_a_long_prompt_stops_within_a_chunk(
     engine: MlxEngine, solo_count: list[int]
 ) -> None:
     generation = engine.generate(prompt(LONG), GREEDY)
-    await asyncio.sleep(0.5)
+    await settled(lambda: generation.begun)
     started = time.perf_counter()
     await generation.aclose()
     assert time.perf_counter() - started < 2
     assert generation.figures.generated_tokens == 0
     assert await generated(engine, COUNT, GREEDY) == solo_count
-
-
-async def test_a_cancelled_prefill_leaves_the_others_tokens_as_they_were(
-    engine: MlxEngine, solo_count: list[int]
-) -> None:
-    first = engine.generate(prompt(COUNT), GREEDY)
-    start = await some(first, 3)
-    second = engine.generate(prompt(LONG), GREEDY)
-    start += await some(first, 2)
-    await second.aclose()
-    assert start + [token async for token in first] == solo_count
-    assert second.figures.generated_tokens == 0
 
 
 async def test_cancel_at_once_and_twice_is_one_cancel(engine: MlxEngine, solo_count: list[int]) -> None:
@@ -271,22 +214,9 @@ async def test_a_prompt_that_cannot_start_fails_alone(engine: MlxEngine, solo_co
     assert await generated(engine, COUNT, GREEDY) == solo_count
 
 
-async def test_a_failing_step_fails_what_runs_and_the_next_works(
-    engine: MlxEngine, solo_count: list[int], monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(
+    new_engine: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: BatchGenerator) -> Any:
-        raise RuntimeError("out of memory")
-
-    generation = engine.generate(prompt(COUNT), GREEDY)
-    await some(generation, 3)
-    with monkeypatch.context() as patch:
-        patch.setattr(BatchGenerator, "next", fail)
-        with pytest.raises(EngineError, match="out of memory"):
-            await asyncio.wait_for(some(generation, TOKENS), 5)
-    assert await generated(engine, COUNT, GREEDY) == solo_count
-
-
-async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: list[Any] = [RuntimeError("disk error"), weights.load(None)]
 
     def load(*_: Any) -> Any:
@@ -295,8 +225,8 @@ async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkey
             raise outcome
         return outcome
 
-    monkeypatch.setattr(scheduler, "load", load)
-    engine = MlxEngine("tiny", options(context_length=len(prompt(COUNT)) + 3))
+    monkeypatch.setattr(weights, "load", load)
+    engine = new_engine(context_length=len(prompt(COUNT)) + 3)
     for loading in (engine.load(), engine.load()):
         if len(outcomes) == 2:
             with pytest.raises(EngineError, match=r"tiny could not be loaded.*disk error"):
@@ -308,32 +238,36 @@ async def test_a_failed_load_is_tried_again_and_callers_at_once_share_one(monkey
     assert len(await generated(engine, COUNT, Sampling(temperature=0))) == 3
     with pytest.raises(EngineError, match="context"):
         engine.generate(prompt(LONG), GREEDY)
-    engine.close()
 
 
-async def test_an_engine_that_cannot_start_says_so_at_every_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gptoss_acp.engine.scheduler", None)
-    engine = MlxEngine("tiny", options())
-    engine.start()
-    for _ in range(2):
-        with pytest.raises(EngineError, match=r"could not be loaded.*\[cuda13\]"):
-            await asyncio.wait_for(engine.load(), 5)
-    engine.close()
+# Other models
 
 
-# Where a model is
+def test_there_is_one_engine_for_each_model(new_engine: Engines, checkpoint: Path) -> None:
+    first = new_engine()
+    second = first.other(str(checkpoint))
+    assert second is not first
+    assert second.other("tiny") is first
+    assert first.other(str(checkpoint)) is second
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "no blanks/here", "openai/gpt-oss-20b"])
-async def test_a_model_that_is_not_here_is_named(name: str) -> None:
-    with pytest.raises(ModelMissingError, match=name):
-        await MlxEngine(name, options()).check_available()
+async def test_two_models_speak_at_once(new_engine: Engines, checkpoint: Path) -> None:
+    first = new_engine(stop_tokens=())
+    second = first.other(str(checkpoint))
+    await asyncio.gather(first.load(), second.load())
+    alone = [await generated(one, COUNT, GREEDY) for one in (first, second)]
+    assert await asyncio.gather(*(generated(one, COUNT, GREEDY) for one in (first, second))) == alone
+    assert alone[0] != alone[1]
 
 
-def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissingError, match=r"config\.json"):
-        checkpoints.find(str(tmp_path))
+async def test_a_generation_that_is_constrained_without_a_matcher_says_so(engine: MlxEngine) -> None:
+    with pytest.raises(EngineError, match="can't hold a generation to a constraint: str"):
+        await anext(engine.generate(prompt(COUNT), GREEDY, constraint="only this"))
 
 
-def test_the_bundled_model_is_always_here() -> None:
-    assert checkpoints.find("tiny") is None
+def test_nothing_takes_memory_before_the_first_load(new_engine: Engines) -> None:
+    assert new_engine().memory_bytes == 0
+
+
+async def test_the_memory_that_is_taken_is_told(engine: MlxEngine) -> None:
+    assert engine.memory_bytes > 150_000_000

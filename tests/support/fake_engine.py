@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gptoss_acp.engine.api import Constraint, EngineError, Generation, LoadProgress, Sampling
+from gptoss_acp.engine.api import Constraint, EngineError, LoadProgress, Sampling
+from gptoss_acp.engine.generation import Generation
+from gptoss_acp.engine.messages import Cancel, Resume, Submit
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
@@ -55,10 +57,12 @@ class FakeEngine:
         branches: Sequence[int] = (),
         constraint: Constraint | None = None,
     ) -> Generation:
-        def close() -> None:
-            asyncio.get_running_loop().call_later(self.stops_after, generation.end)
+        def obey(message: Cancel | Resume) -> None:
+            if isinstance(message, Cancel):
+                asyncio.get_running_loop().call_later(self.stops_after, generation.end)
 
-        generation = Generation(list(prompt), sampling, on_close=close)
+        request = Submit(self.model_name, len(self.generations), tuple(prompt), sampling, tuple(branches), constraint)
+        generation = Generation(request, obey)
         generation.begin()
         self.generations.append(generation)
         return generation
@@ -73,7 +77,7 @@ class FakeEngine:
         return self.generations[number]
 
     def prompt_text(self, number: int) -> str:
-        return text_of(self.generations[number].prompt)
+        return text_of(self.generations[number].request.prompt)
 
 
 class RecordingFace:
