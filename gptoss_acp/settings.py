@@ -47,7 +47,9 @@ class Settings:
 
     model: str = field(
         default="openai/gpt-oss-20b",
-        metadata=_flag(str, "a local folder, a Hugging Face repository, or 'tiny', the bundled test model"),
+        metadata=_flag(
+            str, "a folder (/..., ./... or ~...), a Hugging Face repository, or 'tiny', the bundled test model"
+        ),
     )
     effort: Effort = field(
         default="medium",

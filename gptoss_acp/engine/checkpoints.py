@@ -41,24 +41,26 @@ _REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASC
 def find(name: str) -> Path | None:
     """Return the folder of the checkpoint `name`, None for the bundled model.
 
+    A folder is meant only by a name that begins with `/`, `./`, `../` or `~`.
+
     Raises:
         ModelMissingError: it is not on this machine, or not whole.
         EngineError: it is no gpt-oss model.
     """
     if name == BUNDLED:
         return None
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if problem := damage(name, folder):
-            raise ModelMissingError(f"The folder {name} holds no whole model: {problem}.")
-        return folder
+    if _names_folder(name):
+        return _whole_folder(name)
+    # Not even where there is one: a project must not bring its own weights under the name of somebody else's.
+    hint = f" For the folder of that name say ./{name}." if Path(name).is_dir() else ""
     if not is_repository(name):
         raise ModelMissingError(
-            f"There is no model {name}. Name a folder, a Hugging Face repository (owner/name), or {BUNDLED}."
+            f"There is no model {name}. Name a Hugging Face repository (owner/name), {BUNDLED}, "
+            f"or a folder by a path that begins with / or ./ or ~.{hint}"
         )
     cached = _cached(name)
     if cached is None:
-        raise ModelMissingError(f"The model {name} is not on this machine yet.", downloadable=True)
+        raise ModelMissingError(f"The model {name} is not on this machine yet.{hint}", downloadable=True)
     if problem := damage(name, cached):
         raise ModelMissingError(f"The model {name} is on this machine only in part: {problem}.", downloadable=True)
     return cached
@@ -168,6 +170,22 @@ def _problem(file: Path) -> str | None:
     if not file.is_file():
         return f"{file.name} is missing"
     return None if has_whole_tensors(file) else f"{file.name} is damaged"
+
+
+def _names_folder(name: str) -> bool:
+    return name in (".", "..") or name.startswith(("/", "./", "../", "~"))
+
+
+def _whole_folder(name: str) -> Path:
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError as error:  # nobody is called that
+        raise ModelMissingError(f"There is no folder {name}: {error}") from error
+    if not folder.is_dir():
+        raise ModelMissingError(f"There is no folder {name}.")
+    if problem := damage(name, folder):
+        raise ModelMissingError(f"The folder {name} holds no whole model: {problem}.")
+    return folder
 
 
 def _is_whole(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from itertools import pairwise
@@ -11,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from gptoss_acp.engine import checkpoints, weights
-from gptoss_acp.engine.api import EngineError, EngineOptions, LoadProgress, ModelMissingError, Sampling
+from gptoss_acp.engine.api import EngineError, LoadProgress, ModelMissingError, Sampling
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from scripts import make_checkpoint
+from tests.support.engines import Engines
 
 
 @pytest.fixture(scope="module")
@@ -23,43 +23,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def generated(folder: Path, count: int) -> list[int]:
-    engine = MlxEngine(str(folder), EngineOptions((), disk_gb=0))
-    try:
-        await engine.load()
-        generation = engine.generate(list(range(1000, 1200)), Sampling(temperature=0, max_tokens=count))
-        return [token async for token in generation]
-    finally:
-        engine.close()
+async def generated(engine: MlxEngine, count: int) -> list[int]:
+    await engine.load()
+    generation = engine.generate(list(range(1000, 1200)), Sampling(temperature=0, max_tokens=count))
+    return [token async for token in generation]
 
 
-def test_a_checkpoint_in_openais_format_runs(folder: Path) -> None:
+async def test_a_checkpoint_in_openais_format_runs(folder: Path, new_engine: Engines) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["quantization_config"]["quant_method"] == "mxfp4"
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert {path.name for path in folder.glob("*.safetensors")} == set(index["weight_map"].values())
     assert "model.layers.3.mlp.experts.gate_up_proj_blocks" in index["weight_map"]
-    first = asyncio.run(generated(folder, 5))
+    engines = [new_engine(str(folder), stop_tokens=()) for _ in range(2)]
+    first = await generated(engines[0], 5)
     assert len(first) == 5
-    assert asyncio.run(generated(folder, 5)) == first
+    assert await generated(engines[1], 5) == first
 
 
-def test_a_checkpoint_with_a_missing_shard_is_refused_and_loads_once_it_is_there(folder: Path) -> None:
+async def test_a_checkpoint_with_a_missing_shard_is_refused_and_loads_once_it_is_there(
+    folder: Path, new_engine: Engines
+) -> None:
     shard = folder / "model-00002-of-00005.safetensors"
     away = shard.rename(folder / "away")
-
-    async def load_twice() -> None:
-        engine = MlxEngine(str(folder), EngineOptions((), disk_gb=0))
-        try:
-            with pytest.raises(ModelMissingError, match=r"model-00002-of-00005\.safetensors is missing"):
-                await engine.load()
-            away.rename(shard)
-            await engine.load()
-            assert engine.context_length == 131_072
-        finally:
-            engine.close()
-
-    asyncio.run(load_twice())
+    engine = new_engine(str(folder))
+    with pytest.raises(ModelMissingError, match=r"model-00002-of-00005\.safetensors is missing"):
+        await engine.load()
+    away.rename(shard)
+    await engine.load()
+    assert engine.context_length == 131_072
 
 
 def test_whatever_is_damaged_is_named(folder: Path, tmp_path: Path) -> None:
@@ -85,7 +77,53 @@ def test_loading_tells_how_many_bytes_it_has_read(folder: Path) -> None:
     assert all(before.done < after.done for before, after in pairwise(told))
 
 
-def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
+async def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path, new_engine: Engines) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(EngineError, match="it is a llama model"):
-        asyncio.run(generated(tmp_path, 1))
+        await new_engine(str(tmp_path)).load()
+
+
+# Where a model is
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "no blanks/here", "openai/gpt-oss-20b"])
+async def test_a_model_that_is_not_here_is_named(name: str, new_engine: Engines) -> None:
+    with pytest.raises(ModelMissingError, match=name):
+        await new_engine(name).check_available()
+
+
+def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match=r"config\.json"):
+        checkpoints.find(str(tmp_path))
+
+
+def test_the_bundled_model_is_always_here() -> None:
+    assert checkpoints.find("tiny") is None
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-oss-20b", "gpt-oss-20b"])
+def test_a_project_cannot_bring_its_own_weights_under_anothers_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).symlink_to(folder)
+    with pytest.raises(ModelMissingError, match=rf"For the folder of that name say \./{name}\."):
+        checkpoints.find(name)
+    assert checkpoints.find(f"./{name}") == Path(name)
+
+
+def test_a_folder_is_named_by_its_path(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "model").symlink_to(folder)
+    monkeypatch.chdir(tmp_path / "sub")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (str(folder), "../model", "~/model"):
+        assert checkpoints.find(name) is not None
+    monkeypatch.chdir(folder)
+    assert checkpoints.find(".") == Path()
+
+
+def test_a_home_that_nobody_has_holds_no_model() -> None:
+    with pytest.raises(ModelMissingError, match="There is no folder ~nobody-here/model"):
+        checkpoints.find("~nobody-here/model")
