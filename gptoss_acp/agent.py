@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from acp.schema import (
     CancelNotification,
@@ -33,22 +32,26 @@ from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.harmony import encoding
 from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.protocol import authentication, config_options, params
-from gptoss_acp.protocol.params import Folders, McpServer
-from gptoss_acp.protocol.requests import (
-    InFolders,
-    Listing,
-    OfSession,
-    OfSessionInFolders,
-    Prompt,
-    SetConfigOption,
-    SetMode,
-)
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
-from gptoss_acp.session import Session
-from gptoss_acp.settings import Settings
 from gptoss_acp.store import CursorError, Info, SessionInUseError, Store, StoreError, UnknownSessionError, as_time
 from gptoss_acp.text import as_sentence, json_size
-from gptoss_acp.turn import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from gptoss_acp.protocol.params import Folders, McpServer
+    from gptoss_acp.protocol.requests import (
+        InFolders,
+        Listing,
+        OfSession,
+        OfSessionInFolders,
+        Prompt,
+        SetConfigOption,
+        SetMode,
+    )
+    from gptoss_acp.session import Session
+    from gptoss_acp.settings import Settings
+    from gptoss_acp.turn import Outcome
 
 AUTH_REQUIRED = -32000
 RESOURCE_NOT_FOUND = -32002

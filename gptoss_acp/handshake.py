@@ -16,10 +16,10 @@ from gptoss_acp.engine.api import Engine, EngineError, Trace
 from gptoss_acp.protocol import authentication
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
-from gptoss_acp.settings import Settings
 
 if TYPE_CHECKING:
     from gptoss_acp.agent import Agent
+    from gptoss_acp.settings import Settings
 
 PROTOCOL_VERSION = 1
 

@@ -7,15 +7,18 @@ about asyncio, ACP or MLX.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import takewhile, zip_longest
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gptoss_acp import tool_description, vocabulary
 from gptoss_acp.harmony import encoding, render
-from gptoss_acp.harmony.parser import MessageEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+
+    from gptoss_acp.harmony.parser import MessageEnded
 
 Role = Literal["system", "developer", "user", "summary", "assistant", "tool"]
 """Whose message it is. A summary stands for messages that are gone; to the model it is a user's."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from gptoss_acp.conversation.journal import Journal
@@ -18,16 +17,20 @@ from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Engine, EngineError, Trace
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.editor import Editor
-from gptoss_acp.protocol.params import Folders, McpServer
-from gptoss_acp.protocol.shapes import Update
 from gptoss_acp.protocol.updates import Updates
-from gptoss_acp.rpc import Connection
 from gptoss_acp.session import Session
-from gptoss_acp.settings import Settings
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from gptoss_acp.protocol.params import Folders, McpServer
+    from gptoss_acp.protocol.shapes import Update
+    from gptoss_acp.rpc import Connection
+    from gptoss_acp.settings import Settings
 
 log = logging.getLogger(__name__)
 

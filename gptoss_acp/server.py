@@ -14,17 +14,21 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from platformdirs import user_state_path
 
-from gptoss_acp.engine.api import Engine
 from gptoss_acp.handshake import Handshake
 from gptoss_acp.rpc import Connection
-from gptoss_acp.settings import Settings
-from gptoss_acp.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import FrameType
+
+    from gptoss_acp.engine.api import Engine
+    from gptoss_acp.settings import Settings
+    from gptoss_acp.trace import Trace
 
 log = logging.getLogger(__name__)
 

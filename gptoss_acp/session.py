@@ -10,15 +10,13 @@ import contextlib
 import functools
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import tools
 from gptoss_acp.briefing import agents_md, developer_message
 from gptoss_acp.conversation import ask_model, slash_commands
 from gptoss_acp.conversation.compaction import Compactor
-from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.model import ChosenModel
 from gptoss_acp.conversation.slash_commands import Commands, Given
 from gptoss_acp.conversation.undo import Undo
@@ -27,8 +25,6 @@ from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.protocol.params import McpServer
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import clip_line
@@ -37,7 +33,14 @@ from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
-from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.protocol.params import McpServer
+    from gptoss_acp.protocol.updates import Updates
+    from gptoss_acp.workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

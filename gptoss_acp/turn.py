@@ -10,21 +10,24 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
-from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.model import load
 from gptoss_acp.engine.api import Constraint, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
-from gptoss_acp.ledger import Ledger
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
 from gptoss_acp.vocabulary import STOP_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.ledger import Ledger
+    from gptoss_acp.protocol.updates import Updates
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from gptoss_acp.errors import ToolError
@@ -21,8 +19,13 @@ from gptoss_acp.rpc import INVALID_PARAMS, RpcError
 from gptoss_acp.text import LONGEST_RESULT
 from gptoss_acp.tools import list_dir
 from gptoss_acp.workspace import paths
-from gptoss_acp.workspace.paths import Roots
-from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gptoss_acp.workspace.paths import Roots
+    from gptoss_acp.workspace.workspace import Workspace
 
 LONGEST_ATTACHED = 60_000
 """Characters of all that a prompt's links lead to; about 15,000 tokens."""

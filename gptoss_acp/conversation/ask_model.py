@@ -5,15 +5,19 @@ Knows how such an answer is read and how a title is asked for. Knows nothing abo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.engine.api import Model, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import MessageEnded, Parser, Stopped
-from gptoss_acp.ledger import Ledger
 from gptoss_acp.text import clip_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.ledger import Ledger
 
 LONGEST_TITLE = 80
 """Characters."""

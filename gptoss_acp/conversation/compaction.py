@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation import ask_model
 from gptoss_acp.engine.api import EngineError, Model, Sampling, Trace, Usage
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.ledger import Entry, Ledger, size
-from gptoss_acp.protocol.shapes import CompactionStatus
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import clip, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.protocol.shapes import CompactionStatus
+    from gptoss_acp.protocol.updates import Updates
 
 log = logging.getLogger(__name__)
 

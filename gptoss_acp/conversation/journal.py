@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp import ledger
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.protocol.shapes import Update, UserMessageChunk
-from gptoss_acp.store import StoredSession, Undo
 from gptoss_acp.text import as_sentence, fit
 from gptoss_acp.workspace.files import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from gptoss_acp.protocol.shapes import Update, UserMessageChunk
+    from gptoss_acp.store import StoredSession, Undo
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Constraint, Engine, LoadProgress, Model, PromptTooLongError, Sampling
-from gptoss_acp.engine.generation import Generation
 from gptoss_acp.protocol.shapes import ToolCallStatus, text_content
-from gptoss_acp.protocol.updates import Updates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.engine.generation import Generation
+    from gptoss_acp.protocol.updates import Updates
 
 UNSEEN_SECONDS = 1.0
 """What takes no longer is not worth a word."""

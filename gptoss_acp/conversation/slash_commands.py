@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.conversation import model
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
-from gptoss_acp.conversation.journal import Journal
-from gptoss_acp.conversation.undo import Undo
-from gptoss_acp.engine.api import Usage
-from gptoss_acp.protocol.shapes import AvailableCommand
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
+
+if TYPE_CHECKING:
+    from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.conversation.undo import Undo
+    from gptoss_acp.engine.api import Usage
+    from gptoss_acp.protocol.shapes import AvailableCommand
 
 _LONGEST_ARGUMENT = 2_000
 

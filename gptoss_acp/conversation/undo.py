@@ -5,22 +5,25 @@ Knows file changes and what undoes them. Knows nothing about patches, nor how `/
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import clip_line
 from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
-from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.workspace.files import Change
-from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.protocol.updates import Updates
+    from gptoss_acp.tools.call import Call
+    from gptoss_acp.tools.permissions import Permissions
+    from gptoss_acp.workspace.workspace import Workspace
 
 UNDOABLE_TURNS = 20
 """How many turns back /undo reaches; each keeps its files' texts in memory."""

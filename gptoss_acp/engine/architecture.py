@@ -8,13 +8,15 @@ nothing about files or arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from gptoss_acp.engine.api import EngineError
 from gptoss_acp.vocabulary import VOCABULARY_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 

@@ -68,7 +68,7 @@ def find(name: str) -> Path | None:
 
 def on_this_machine() -> list[str]:
     """Return the names of the whole gpt-oss checkpoints in the Hugging Face cache."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants  # noqa: PLC0415 (slow)
 
     names = sorted(
         folder.name.removeprefix("models--").replace("--", "/")
@@ -100,7 +100,7 @@ def damage(name: str, folder: Path) -> str | None:
     Raises:
         EngineError: it is no gpt-oss model, or one that computes what this program does not.
     """
-    from gptoss_acp.engine import tensors
+    from gptoss_acp.engine import tensors  # noqa: PLC0415 (slow)
 
     try:
         architecture = refuse_other_kinds(name, folder / CONFIG)
@@ -126,7 +126,7 @@ def refuse_other_kinds(name: str, config: Path) -> Architecture:
         EngineError: it is another model's, or computes otherwise.
         OSError, ValueError, AttributeError: it can't be read.
     """
-    from gptoss_acp.engine import architecture
+    from gptoss_acp.engine import architecture  # noqa: PLC0415 (slow)
 
     said = json.loads(config.read_text("utf-8"))
     if (kind := said.get("model_type")) != "gpt_oss":
@@ -157,7 +157,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def has_whole_tensors(file: Path) -> bool:
     """Whether a safetensors file has a readable header and ends where that says."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 (slow)
 
     try:
         with safe_open(file, framework="numpy"):
@@ -197,7 +197,7 @@ def _is_whole(name: str) -> bool:
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    from safetensors import safe_open
+    from safetensors import safe_open  # noqa: PLC0415 (slow)
 
     with safe_open(file, framework="numpy") as opened:
         names: list[str] = opened.keys()
@@ -205,7 +205,7 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _cached(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 (slow)
 
     config = try_to_load_from_cache(name, CONFIG)
     return Path(config).parent if isinstance(config, str) else None

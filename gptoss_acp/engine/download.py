@@ -11,11 +11,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import EngineError, ModelMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,11 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
@@ -32,6 +31,9 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 FILES_AT_ONCE = 4
 REPORT_SECONDS = 0.5

@@ -86,7 +86,7 @@ class MlxEngine:
     def memory_bytes(self) -> int:
         if not self.context_length:
             return 0
-        import mlx.core as mx
+        import mlx.core as mx  # noqa: PLC0415 (costs nothing here: the thread has imported it)
 
         return mx.get_active_memory() + mx.get_cache_memory()
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from mlx.nn.layers.base import Module
 
-from gptoss_acp.engine.architecture import Rope
+if TYPE_CHECKING:
+    from gptoss_acp.engine.architecture import Rope
 
 log = logging.getLogger(__name__)
 

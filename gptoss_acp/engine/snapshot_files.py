@@ -291,7 +291,7 @@ def _parent(path: Path) -> str:
 
 def _to_numpy(layers: Iterable[tuple[mx.array, mx.array]]) -> Arrays:
     """Return a copy of each layer's keys and values, as bytes under the name of their type: numpy has no bfloat16."""
-    import mlx.core as mx
+    import mlx.core as mx  # noqa: PLC0415 (to see which files there are, nobody needs MLX)
 
     return {
         f"{index}.{name}:{str(array.dtype).rpartition('.')[2]}": np.array(array.view(mx.uint8))
@@ -301,7 +301,7 @@ def _to_numpy(layers: Iterable[tuple[mx.array, mx.array]]) -> Arrays:
 
 
 def _to_mlx(arrays: Arrays) -> dict[str, mx.array]:
-    import mlx.core as mx
+    import mlx.core as mx  # noqa: PLC0415 (as above)
 
     named = (name.split(":") for name in arrays if name != "tokens")
     return {name: mx.array(arrays[f"{name}:{dtype}"]).view(getattr(mx, dtype)) for name, dtype in named}

@@ -7,9 +7,12 @@ nothing about files or what is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from gptoss_acp.engine.architecture import Architecture
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gptoss_acp.engine.architecture import Architecture
 
 BLOCK = 32
 """Numbers that share one scale in MXFP4 (OCP Microscaling Formats 1.0, 5.2); two go into a byte."""

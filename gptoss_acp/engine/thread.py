@@ -134,7 +134,7 @@ class EngineThread:
     def _work(self, inbox: Inbox) -> None:
         """Do what the messages say, and in between what there is to generate, until one says to close."""
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
-        from gptoss_acp.engine.residency import Residency
+        from gptoss_acp.engine.residency import Residency  # noqa: PLC0415 (MLX, which takes seconds)
 
         with contextlib.closing(Residency(self._options, self._build_matcher, self._statuses)) as models:
             while True:

@@ -12,14 +12,11 @@ import json
 import logging
 import re
 from collections import ChainMap
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-from mlx.nn.layers.base import Module
 from mlx.nn.layers.quantized import quantize
 from mlx.utils import tree_flatten
 from mlx_lm.models import gpt_oss
@@ -29,7 +26,14 @@ from mlx_lm.utils import infer_quant_config
 
 from gptoss_acp.engine import architecture, bundled, checkpoints, rope
 from gptoss_acp.engine.api import LoadProgress
-from gptoss_acp.engine.architecture import Architecture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlx.nn.layers.base import Module
+
+    from gptoss_acp.engine.architecture import Architecture
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ def load() -> HarmonyEncoding:
     openai-harmony reads TIKTOKEN_ENCODINGS_BASE when the encoding is first loaded, hence the order below.
     """
     os.environ["TIKTOKEN_ENCODINGS_BASE"] = str(vocabulary.unpack_vocabulary())
-    from openai_harmony import HarmonyEncodingName, load_harmony_encoding
+    from openai_harmony import HarmonyEncodingName, load_harmony_encoding  # noqa: PLC0415 (it reads the variable)
 
     return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
 

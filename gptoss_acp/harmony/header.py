@@ -6,13 +6,15 @@ Knows how gpt-oss writes headers, and how it gets them wrong. Knows nothing abou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony.render import ASSISTANT_START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Channel = Literal["analysis", "commentary", "final"]
 CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")

@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import mlx.core as mx
 import numpy as np
-from llguidance import LLMatcher
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, json_grammar
-from gptoss_acp.harmony.constraint import Constraint
 from gptoss_acp.harmony.render import ASSISTANT_START
 from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llguidance import LLMatcher
+
+    from gptoss_acp.harmony.constraint import Constraint
 
 _ASSISTANT = ASSISTANT_START[1]
 

@@ -10,14 +10,17 @@ Harmony's structure. Knows nothing about the engine, the tools, the ledger or AC
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, header, render
-from gptoss_acp.harmony.header import Channel, Header
 from gptoss_acp.harmony.repetition import repeated_block, without_repetition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gptoss_acp.harmony.header import Channel, Header
 
 _LONGEST_HEADER = 96
 _REPETITION_CHECKED_EVERY = 32

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from openai_harmony import (
     Author,
@@ -25,6 +23,10 @@ from openai_harmony import ToolDescription as HarmonyTool
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
 from gptoss_acp.tool_description import ToolDescription
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
 
 Effort = Literal["low", "medium", "high"]
 

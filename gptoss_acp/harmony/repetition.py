@@ -6,9 +6,12 @@ hundred times hello") repeats as well, but not for long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gptoss_acp.harmony import encoding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_BLOCK = 64
 TIMES = 10

@@ -5,10 +5,12 @@ Knows which ways there are and how they are described. Knows nothing about how a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.protocol.capabilities import Capabilities
+
+if TYPE_CHECKING:
+    from gptoss_acp.protocol.capabilities import Capabilities
 
 PREPARE_MODEL = "prepare-model"
 SET_UP = "setup"

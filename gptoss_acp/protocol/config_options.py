@@ -5,11 +5,13 @@ Knows every choice with its name. Knows nothing about what comes of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WHOLE_CONTEXT = "all"
 CONTEXTS = (WHOLE_CONTEXT, "8192", "16384", "32768", "65536")

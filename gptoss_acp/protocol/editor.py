@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
 from gptoss_acp.rpc import Connection, RpcError
 from gptoss_acp.shielding import unharmed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.protocol.capabilities import Capabilities
+    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
 
 LONGEST_WRITE = 48_000
 """Bytes of a file's text, as JSON, that still fit into one line with the rest of the request."""

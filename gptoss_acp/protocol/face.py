@@ -6,12 +6,14 @@ how it is carried, nor about modes, roots or tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.protocol.capabilities import Capabilities
+    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
 
 
 class TurnCancelledError(Exception):

@@ -6,17 +6,20 @@ Knows the SDK's schema, and what that leaves open. Knows no session. Slow to imp
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from acp.schema import HttpMcpServer, McpServerStdio, SseMcpServer
 from pydantic import BaseModel, ValidationError
 
-from gptoss_acp.protocol.requests import InFolders
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError, invalid_params
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.protocol.requests import InFolders
 
 Request = TypeVar("Request", bound=BaseModel)
 McpServer = McpServerStdio | HttpMcpServer | SseMcpServer

@@ -5,8 +5,10 @@ Knows the Agent Client Protocol's schema. Knows nothing about when a thing is sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ToolCallStatus = Literal["pending", "in_progress", "completed", "failed"]
 CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]

@@ -5,12 +5,15 @@ Knows when an update has which shape. Knows nothing about Harmony, so only what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gptoss_acp.protocol import shapes
-from gptoss_acp.protocol.face import Face
-from gptoss_acp.protocol.shapes import CompactionStatus, ToolCallFields, ToolCallStatus, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gptoss_acp.protocol.face import Face
+    from gptoss_acp.protocol.shapes import CompactionStatus, ToolCallFields, ToolCallStatus, Update
 
 
 class Updates:

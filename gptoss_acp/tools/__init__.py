@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.tool_description import ToolDescription
 
 
 def descriptions(tools: Sequence[Tool] = CODING_TOOLS) -> list[ToolDescription]:

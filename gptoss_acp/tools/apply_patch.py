@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gptoss_acp.tools.call import Call
 from gptoss_acp.tools.patch import hunks
 from gptoss_acp.tools.patch.parse import Operation, PatchError, parse
 from gptoss_acp.workspace.files import Change
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gptoss_acp.tools.call import Call
 
 
 async def apply_patch(text: str, call: Call) -> str:

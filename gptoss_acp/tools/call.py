@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.shapes import (
@@ -25,12 +23,17 @@ from gptoss_acp.protocol.shapes import (
     ToolCallState,
     text_content,
 )
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
 from gptoss_acp.workspace import diffs, files
-from gptoss_acp.workspace.files import Change
-from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.protocol.updates import Updates
+    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.workspace import Workspace
 
 STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
 from gptoss_acp.workspace import paths
 from gptoss_acp.workspace.ignored import Ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gptoss_acp.tools.call import Call
 
 MOST_ENTRIES = 500
 DEEPEST = 8

@@ -6,11 +6,14 @@ Knows kinds of actions. Knows nothing about how they are done, nor how the user 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gptoss_acp.settings import Mode
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.settings import Mode
 
 _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "csh", "tcsh", "pwsh", "powershell", "cmd", "busybox"}
 _RUNNERS = _SHELLS | {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
+
+if TYPE_CHECKING:
+    from gptoss_acp.tools.call import Call
 
 MOST_LINES = 2000
 LONGEST_LINE = 2000

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools import apply_patch, list_dir, read_file, search, shell, update_plan
-from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gptoss_acp.tools.arguments import Arguments
+    from gptoss_acp.tools.call import Call, Result
 
 ALIASES = {"container.exec": "functions.shell"}
 """Other names that gpt-oss was trained to call a tool by."""

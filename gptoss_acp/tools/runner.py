@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.text import LONGEST_RESULT, clip
 from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.lenient_json import ArgumentError, parse_object, parse_string
-from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import ALIASES, CODING_TOOLS, Tool
-from gptoss_acp.workspace.files import Change
-from gptoss_acp.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from gptoss_acp.protocol.updates import Updates
+    from gptoss_acp.tools.permissions import Permissions
+    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import contextlib
 import os
 import shutil
 import sysconfig
-from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import Field
@@ -17,8 +16,12 @@ from pydantic import Field
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
 from gptoss_acp.workspace import paths, process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from gptoss_acp.tools.call import Call
 
 MOST_MATCHES = 200
 LONGEST_MATCH = 300

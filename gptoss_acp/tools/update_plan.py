@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.tools.call import Call
+
+if TYPE_CHECKING:
+    from gptoss_acp.tools.call import Call
 
 
 class Step(BaseModel):

@@ -5,12 +5,16 @@ Knows the shapes of ACP's tool-call content. Knows nothing about permission or p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from gptoss_acp.protocol.shapes import Diff, Location
 from gptoss_acp.text import fit, json_size
-from gptoss_acp.workspace.files import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gptoss_acp.protocol.shapes import Diff, Location
+    from gptoss_acp.workspace.files import Change
 
 _LARGEST = 24_000
 """Bytes, as JSON, of all diffs of a call."""

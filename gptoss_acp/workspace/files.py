@@ -9,12 +9,15 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 LARGEST_FILE = 10 * 2**20
 """Bytes of a file that is read as a whole."""

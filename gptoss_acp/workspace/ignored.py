@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pathspec import GitIgnoreSpec
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import paths
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    from collections.abc import Sequence
+    from pathlib import Path
 
 _LARGEST = 2**20
 
@@ -39,8 +40,6 @@ class Ignored:
 
     def below(self, folder: Path, held: int) -> Ignored:
         """Add the rules of `folder`, held open."""
-        from pathspec import GitIgnoreSpec
-
         try:
             with open(paths.open_file(".gitignore", held), "rb") as file:  # noqa: PTH123 (a descriptor)
                 lines = file.read(_LARGEST).decode("utf-8", "replace").splitlines()
@@ -61,8 +60,6 @@ class Ignored:
 
 def _is_rule(line: str) -> bool:
     """Whether git would understand a line; what it does not it passes over."""
-    from pathspec import GitIgnoreSpec
-
     try:
         GitIgnoreSpec.from_lines([line])
     except (ValueError, re.error):

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from gptoss_acp.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 # O_PATH asks for no permission to read the folders on the way; macOS has no such flag.
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)

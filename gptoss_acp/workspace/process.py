@@ -13,14 +13,16 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.settings import ENVIRONMENT_PREFIX
 from gptoss_acp.shielding import unharmed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
 
 GRACE_SECONDS = 0.5
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""

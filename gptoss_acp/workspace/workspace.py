@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.editor import LONGEST_WRITE
-from gptoss_acp.protocol.face import Face
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import files, paths, process
-from gptoss_acp.workspace.files import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.protocol.face import Face
+    from gptoss_acp.workspace.files import Change
 
 _CLOCK_SLACK = 20_000_000
 """Nanoseconds that a file's time may lag behind the clock."""

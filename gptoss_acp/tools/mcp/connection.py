@@ -11,9 +11,7 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
@@ -28,6 +26,10 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.call import Result
 from gptoss_acp.workspace import process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 CALL_SECONDS = 600.0
 """After which a call is given up; the user can cancel it sooner."""

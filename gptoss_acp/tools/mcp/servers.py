@@ -14,20 +14,21 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.params import McpServer
 from gptoss_acp.text import clip, clip_line, json_size
 from gptoss_acp.tool_description import ToolDescription
-from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.registry import Tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mcp import types
 
+    from gptoss_acp.protocol.params import McpServer
+    from gptoss_acp.tools.call import Call, Result
     from gptoss_acp.tools.mcp.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -117,13 +118,19 @@ class _Server:
                 log.info("MCP server %s is ready: %d tools", self._name, len(self.tools))
                 self.settled.set()
                 await asyncio.Event().wait()
-        except Exception as error:
-            log.warning("MCP server %s: %s", self._name, error)
-            if not self.settled.is_set():
-                self.problems.append(f"The MCP server {self._name} is not available: {error}. Going on without it.")
+        except ToolError as error:
+            log.warning("MCP server %s: %s", self._name, error, exc_info=error.__cause__)
+            self._give_up(str(error))
+        except Exception:
+            log.exception("MCP server %s failed", self._name)
+            self._give_up("it failed, and the log file says more")
         finally:
             self._connection = None
             self.settled.set()
+
+    def _give_up(self, reason: str) -> None:
+        if not self.settled.is_set():
+            self.problems.append(f"The MCP server {self._name} is not available: {reason}. Going on without it.")
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Result:
         if self._connection is not None:
