@@ -18,7 +18,7 @@ from gptoss_acp.store.archive import Archive, known
 from gptoss_acp.store.failures import SessionInUseError, UnknownSessionError
 from gptoss_acp.store.recording import Opened, StoredSession
 from gptoss_acp.store.tables import Info, Page
-from gptoss_acp.store.worker import Worker
+from gptoss_acp.store.worker import Worker, result
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,7 +90,7 @@ class Store:
     async def _opening(self, work: Callable[..., Opened], *arguments: Any) -> StoredSession:
         opening = self.worker.submit(work, *arguments)
         try:
-            return self._opened(await asyncio.wrap_future(opening))
+            return self._opened(await result(opening))
         except asyncio.CancelledError:
             opening.add_done_callback(_free)  # nobody will close what nobody has got
             raise

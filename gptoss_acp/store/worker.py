@@ -38,7 +38,7 @@ class Worker:
         Raises:
             StoreError: what it raises, or whatever else has gone wrong there.
         """
-        return await asyncio.wrap_future(self.submit(work, *arguments))
+        return await result(self.submit(work, *arguments))
 
     def submit(self, work: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
         """Have `work` done on the store's thread, after all that it was given before; fails as `run` does."""
@@ -60,6 +60,17 @@ class Worker:
     def _replace(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool, self._threads = _new_pool()
+
+
+async def result(work: Future[_Result]) -> _Result:
+    """Return what `submit` has promised. Raises StoreError as `run` does, also where the thread died before."""
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if waiting is not None and waiting.cancelling():
+            raise
+        raise StoreError("sessions could not be stored or read: the thread that does so has died; try again") from None
 
 
 def _new_pool() -> tuple[ThreadPoolExecutor, list[threading.Thread]]:

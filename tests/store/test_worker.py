@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from pathlib import Path
@@ -40,6 +41,33 @@ async def test_a_thread_that_has_died_is_replaced(tmp_path: Path) -> None:
     await settled(lambda: not thread.is_alive())
     assert await worker.run(threading.current_thread) is not thread
     assert (await worker.run(worker.archive.page)).sessions == []
+    worker.stop()
+
+
+async def test_who_waits_behind_a_thread_that_dies_is_told_so(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    thread = await worker.run(threading.current_thread)
+    ready = threading.Event()
+    worker.submit(ready.wait).add_done_callback(lambda _: sys.exit())
+    waiting = asyncio.create_task(worker.run(worker.archive.page))
+    await asyncio.sleep(0)
+    ready.set()
+    await settled(lambda: not thread.is_alive())
+    assert (await worker.run(worker.archive.page)).sessions == []
+    with pytest.raises(StoreError, match="died"):
+        await waiting
+    worker.stop()
+
+
+async def test_who_is_cancelled_while_he_waits_is_cancelled(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    ready = threading.Event()
+    waiting = asyncio.create_task(worker.run(ready.wait))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    ready.set()
     worker.stop()
 
 
