@@ -36,22 +36,31 @@ FIRST_PROMPT = "Say hello in one short sentence."
 FIRST_TOKENS = 300
 POLL_SECONDS = 0.2
 
-WELL_KNOWN = {
+DESCRIPTIONS = {
     "openai/gpt-oss-20b": "OpenAI's own, experts in 4 bits",
     "mlx-community/gpt-oss-20b-MXFP4-Q8": "the same, the rest in 8 bits: needs less memory",
     "openai/gpt-oss-120b": "more capable and slower",
 }
 
+ENOUGH = 65_536
+"""Tokens of context that coding agents need: files and what commands print fill shorter ones within a few calls."""
+
 
 @dataclass(frozen=True)
 class Choice:
-    """A checkpoint that can be chosen; `gb` is its size, None where that is not known before it is downloaded."""
+    """A checkpoint that can be chosen; `size` is None where that is not known before it is downloaded."""
 
     name: str
     description: str
-    gb: float | None
-    fits: bool
+    size: checkpoints.Size | None
     present: bool
+
+    @property
+    def context(self) -> int | None:
+        """Tokens of a conversation for which this machine has room beside it, 0 where it does not fit."""
+        if (size := self.size) is None:
+            return None
+        return memory.context_length(size.nbytes, size.bytes_per_token, size.context_length)
 
 
 def run(chosen: Settings, given: argparse.Namespace) -> None:
@@ -86,8 +95,10 @@ def _choose(console: Console, wanted: str | None, *, ask: bool) -> str:
     choices = _choices(wanted)
     recommended = _recommended(choices, wanted)
     console.print(_table(choices, recommended))
-    if not recommended.fits:
-        console.print("None is sure to fit: this machine may become slow, or the model may not load.", style="yellow")
+    if recommended.size and not recommended.context:
+        short = memory.shortage(recommended.size.nbytes, recommended.size.of_contexts)
+        console.print(f"{recommended.name} does not fit. {short}", style="yellow", markup=False)
+        console.print("As it is, this machine may become slow, or the model may not load.\n", style="yellow")
     if not ask:
         return recommended.name
     numbers = [str(number) for number in range(1, len(choices) + 1)]
@@ -101,35 +112,36 @@ def _choose(console: Console, wanted: str | None, *, ask: bool) -> str:
 
 def _choices(wanted: str | None) -> list[Choice]:
     """Return the well-known checkpoints, and first the one that is wanted if it is another."""
-    names = WELL_KNOWN if wanted is None or wanted in WELL_KNOWN else {wanted: "the one asked for", **WELL_KNOWN}
+    names = DESCRIPTIONS if wanted is None or wanted in DESCRIPTIONS else {wanted: "the one asked for", **DESCRIPTIONS}
     return [_judge(name, description) for name, description in names.items()]
 
 
 def _judge(name: str, description: str) -> Choice:
-    gb = checkpoints.DOWNLOAD_GB.get(name)
-    fits = gb is None or memory.needed(int(gb * 1e9)) <= memory.usable()
+    size = checkpoints.WELL_KNOWN.get(name)
     try:
-        checkpoints.find(name)
+        folder = checkpoints.find(name)
     except EngineError:
-        return Choice(name, description, gb, fits, present=False)
-    return Choice(name, description, gb, fits, present=True)
+        return Choice(name, description, size, present=False)
+    return Choice(name, description, checkpoints.size(name, folder) if folder else size, present=True)
 
 
 def _recommended(choices: list[Choice], wanted: str | None) -> Choice:
-    """Return the one that is wanted, else the first that fits, else the smallest."""
+    """Return the one that is wanted, else the first with room enough, else that with most, of several the smallest."""
     if wanted is not None:
         return next(choice for choice in choices if choice.name == wanted)
-    smallest = min(choices, key=lambda choice: choice.gb or 0)
-    return next((choice for choice in choices if choice.fits), smallest)
+    roomiest = max(choices, key=lambda choice: (choice.context or 0, -(choice.size.nbytes if choice.size else 0)))
+    return next((choice for choice in choices if (choice.context or 0) >= ENOUGH), roomiest)
 
 
 def _table(choices: list[Choice], recommended: Choice) -> Table:
-    table = Table("", "model", "download", "", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table("", "model", "download", "context", "", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for number, choice in enumerate(choices, 1):
-        size = "on this machine" if choice.present else f"{choice.gb} GB" if choice.gb else "size unknown"
-        notes = [choice.description] + ["does not fit"] * (not choice.fits)
-        notes += ["[green]recommended[/green]"] * (choice is recommended)
-        table.add_row(str(number), choice.name, size, "; ".join(notes))
+        size = memory.gb(choice.size.nbytes) if choice.size else "size unknown"
+        size = "on this machine" if choice.present else size
+        room = choice.context
+        context = f"{room:,} tokens" if room else "" if room is None else "does not fit"
+        notes = [choice.description] + ["[green]recommended[/green]"] * (choice is recommended)
+        table.add_row(str(number), choice.name, size, context, "; ".join(notes))
     return table
 
 
@@ -148,7 +160,7 @@ async def _make_ready(console: Console, model: str, engine: Engine) -> None:
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             await _load(engine, progress)
-        console.print("[green]✓[/green] It is loaded.")
+        console.print(f"[green]✓[/green] It is loaded, for contexts of {engine.context_length:,} tokens.")
         await _say_hello(console, engine)
     finally:
         engine.close()

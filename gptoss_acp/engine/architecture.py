@@ -138,6 +138,11 @@ class Architecture(BaseModel):
         return list(self.layer_types or ([SLIDING, FULL] * self.num_hidden_layers)[: self.num_hidden_layers])
 
     @property
+    def bytes_per_token(self) -> int:
+        """What a token adds to the full layers' caches in bfloat16; the sliding ones' do not grow."""
+        return self.attention.count(FULL) * 2 * self.num_key_value_heads * self.head_dim * 2
+
+    @property
     def rope(self) -> Rope:
         """How positions are told; where the config is silent, as gpt-oss was trained."""
         given = self.rope_parameters or self.rope_scaling or AS_TRAINED

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import ChainMap, Counter
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,27 @@ WEIGHTS = "model*.safetensors"
 GENERATION_CONFIG = "generation_config.json"
 SMALL_FILES = (CONFIG, GENERATION_CONFIG, INDEX)
 
-DOWNLOAD_GB = {
-    "openai/gpt-oss-20b": 13.8,
-    "mlx-community/gpt-oss-20b-MXFP4-Q8": 12.1,
-    "openai/gpt-oss-120b": 65.2,
-}
-"""GB of 10^9 bytes of the well-known repositories, which can be told without asking the hub."""
 
+@dataclass(frozen=True)
+class Size:
+    """Bytes of the weights on the disk, bytes that a token adds to caches in bfloat16, tokens of the longest context."""
+
+    nbytes: int
+    bytes_per_token: int
+    context_length: int = 131_072
+
+    @property
+    def of_contexts(self) -> int:
+        """Bytes of the longest context."""
+        return self.bytes_per_token * self.context_length
+
+
+WELL_KNOWN = {
+    "openai/gpt-oss-20b": Size(13_800_000_000, 24 * 1024),
+    "mlx-community/gpt-oss-20b-MXFP4-Q8": Size(12_100_000_000, 24 * 1024),
+    "openai/gpt-oss-120b": Size(65_200_000_000, 36 * 1024),
+}
+"""Repositories whose sizes can be told without asking the hub."""
 
 _SHARD = re.compile(r"model-\d{5}-of-(?P<count>\d{5})\.safetensors")
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
@@ -75,6 +90,16 @@ def on_this_machine() -> list[str]:
         for folder in Path(constants.HF_HUB_CACHE).glob("models--*--*")
     )
     return [name for name in names if is_repository(name) and _is_whole(name)]
+
+
+def size(name: str, folder: Path) -> Size:
+    """Return what a whole checkpoint takes.
+
+    Raises:
+        EngineError: it is no gpt-oss model.
+    """
+    described = refuse_other_kinds(name, folder / CONFIG)
+    return Size(nbytes(folder), described.bytes_per_token, described.max_position_embeddings)
 
 
 def nbytes(folder: Path | None) -> int:

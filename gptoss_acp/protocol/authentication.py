@@ -38,8 +38,8 @@ def _preparation(model: str) -> dict[str, str]:
     name = checkpoints.short_name(model)
     if not checkpoints.is_repository(model):
         return {"name": f"Load {name}", "description": "Load the model, to see that it works."}
-    size = checkpoints.DOWNLOAD_GB.get(model)
+    known = checkpoints.WELL_KNOWN.get(model)
     return {
-        "name": f"Download {name} ({size} GB)" if size else f"Download {name}",
+        "name": f"Download {name} ({known.nbytes / 1e9:.1f} GB)" if known else f"Download {name}",
         "description": f"Download {model} from Hugging Face if it is not on this machine yet, and load it.",
     }
