@@ -30,7 +30,7 @@ SMALL_FILES = (CONFIG, GENERATION_CONFIG, INDEX)
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of the weights on the disk, bytes that a token adds to caches in bfloat16, tokens of the longest context."""
+    """Bytes of the weights on the disk, and that a token adds to caches in bfloat16; tokens of the longest context."""
 
     nbytes: int
     bytes_per_token: int

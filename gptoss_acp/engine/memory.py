@@ -20,22 +20,25 @@ BUFFER_CACHE = 512 * 2**20
 WIDTH = 2880
 """The hidden and the intermediate size of gpt-oss-20b and of gpt-oss-120b."""
 
+ACTIVATIONS = 37
+"""Numbers that a token of a chunk takes while it is read, for each of the width, with four experts a token."""
+
 BFLOAT16 = 2
 """Bytes of a number, of an activation as of a key or value, on a GPU."""
 
 WORKING = (
     350 * 10**6  # Python and the libraries; with CUDA, its context
     + BUFFER_CACHE
-    + LARGEST_CHUNK * WIDTH * 37 * BFLOAT16  # the activations of a chunk: 0.44 GB
+    + LARGEST_CHUNK * WIDTH * ACTIVATIONS * BFLOAT16  # the activations of a chunk: 0.44 GB
     + 12 * (LARGEST_CHUNK + 128) * 2048  # the sliding layers, while they read one: 0.05 GB
     + 16 * 3 * 201_088 * 4  # the logits of sixteen sequences: 0.04 GB
 )
 """Bytes that gpt-oss takes while it works, beside its weights and its contexts: 1.43 GB.
 
-Measured by mx.get_peak_memory on MLX's CPU backend, with random checkpoints of the widths 256, 512 and 1,024 and four
-experts a token: a chunk takes 37 numbers a token for each of its width, for the experts most of all, and the logits
-three float32 for each id of a row. Of the resident memory of a process that has loaded the bundled model 0.34 GB are
-not its arrays. On a GPU the numbers are bfloat16, and attention keeps no scores, since its kernels are fused. On the
+Measured by mx.get_peak_memory on MLX's CPU backend, with random checkpoints of the widths 256, 512 and 1,024 and chunks
+of 256 to 2,048 tokens: the activations, which are the experts' most of all, and of the logits three float32 for each id
+of a row. Of the resident memory of a process that has loaded the bundled model, 0.34 GB are not its arrays. Computed
+from that for a GPU, where numbers are bfloat16 and attention keeps no scores, since its kernels are fused. On the
 processor the scores come on top, three float32 for each head, token of a chunk and token of the context; chunks are
 short there.
 """

@@ -11,25 +11,44 @@ import pytest
 from rich.console import Console
 
 from gptoss_acp.cli import setup
-from gptoss_acp.cli.setup import WELL_KNOWN, Choice
+from gptoss_acp.cli.setup import Choice
 from gptoss_acp.engine import memory
+from gptoss_acp.engine.checkpoints import WELL_KNOWN, Size
 
-SMALL, LARGE = (Choice(name, "", gb, fits=True, present=False) for name, gb in (("small", 12.0), ("large", 60.0)))
+NONE, SHORT, LONG = 40_000_000_000, 20_000_000_000, 12_000_000_000
+"""Bytes of weights that do not fit, that leave room for a short context, and for a long one."""
 
 
-def none_fits(*choices: Choice) -> list[Choice]:
-    return [Choice(one.name, one.description, one.gb, fits=False, present=one.present) for one in choices]
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Mac of 32 GB that lets a program use 22 GB."""
+    monkeypatch.setattr(memory, "usable", lambda: 22 * 10**9)
+    monkeypatch.setattr(memory, "total", lambda: 32 * 2**30)
+    monkeypatch.setattr(memory, "on_processor", lambda: False)
+    monkeypatch.setattr(memory, "on_metal", lambda: True)
+
+
+def choice(name: str, nbytes: int) -> Choice:
+    return Choice(name, "", Size(nbytes, 24 * 1024), present=False)
+
+
+def output(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
 @pytest.mark.parametrize(
     ("choices", "wanted", "name"),
     [
-        pytest.param([LARGE, SMALL], None, "large", id="the first that fits"),
-        pytest.param([*none_fits(LARGE), SMALL], None, "small", id="not one that does not fit"),
-        pytest.param(none_fits(LARGE, SMALL), None, "small", id="the smallest where none fits"),
+        pytest.param([choice("a", LONG), choice("b", LONG - 1)], None, "a", id="the first with room enough"),
+        pytest.param([choice("a", NONE), choice("b", LONG)], None, "b", id="not one that does not fit"),
         pytest.param(
-            [SMALL, *none_fits(LARGE)], "large", "large", id="the one that was asked for, though it is too large"
+            [choice("a", SHORT), choice("b", LONG)], None, "b", id="not a short context where another is long"
         ),
+        pytest.param(
+            [choice("a", SHORT), choice("b", SHORT - 10**8)], None, "b", id="the longer one of short contexts"
+        ),
+        pytest.param([choice("a", NONE + 1), choice("b", NONE)], None, "b", id="the smallest where none fits"),
+        pytest.param([choice("a", LONG), choice("b", NONE)], "b", "b", id="the one asked for, though it is too large"),
     ],
 )
 def test_the_recommended_one(choices: list[Choice], wanted: str | None, name: str) -> None:
@@ -42,17 +61,44 @@ def test_a_model_that_was_asked_for_is_offered_first_and_once() -> None:
     assert [choice.name for choice in setup._choices(known)] == list(WELL_KNOWN)
 
 
-def test_on_a_small_machine_the_well_known_models_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "usable", lambda: 8 * 10**9)
-    assert not any(choice.fits for choice in setup._choices(None))
-    monkeypatch.setattr(memory, "usable", lambda: 10**12)
-    assert all(choice.fits for choice in setup._choices(None))
+def test_every_well_known_checkpoint_is_described() -> None:
+    assert list(setup.DESCRIPTIONS) == list(WELL_KNOWN)
+
+
+def test_a_checkpoint_that_is_here_is_judged_by_its_own_files(checkpoint: Path) -> None:
+    (own, *_) = setup._choices(str(checkpoint))
+    assert own.size is not None
+    assert own.size.nbytes == sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
+    assert own.context == 131_072
+
+
+def test_the_context_is_shown_beside_each_checkpoint_also_of_those_that_are_not_recommended() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    choices = [choice("short", SHORT), choice("long", LONG), choice("none", NONE)]
+    console.print(setup._table(choices, choices[1]))
+    short, long, none = output(console).splitlines()[1:]
+    assert choices[0].context
+    assert f"{choices[0].context:,} tokens" in short
+    assert "recommended" not in short
+    assert "131,072 tokens" in long
+    assert "recommended" in long
+    assert "does not fit" in none
+
+
+def test_where_none_fits_setup_says_what_is_short_and_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "usable", lambda: 2**34 * 2 // 3)
+    monkeypatch.setattr(memory, "total", lambda: 2**34)
+    console = Console(file=io.StringIO(), width=200, soft_wrap=True)
+    setup._choose(console, None, ask=False)
+    assert "needs about 13.9 GB" in output(console)
+    assert "macOS lets programs wire 11.5 GB" in output(console)
+    assert "`sudo sysctl iogpu.wired_limit_mb=14000`" in output(console)
 
 
 def printed_server() -> dict[str, object]:
     console = Console(file=io.StringIO(), width=200)
     setup._show_editor(console, "tiny")
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = output(console)
     server: dict[str, object] = json.loads(text[text.index("{") :])["agent_servers"]["gpt-oss"]
     return server
 
