@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from benchmark.client import DIRECTORY
-from benchmark.figures import BenchError
+from benchmark.child import Child
 from gptoss_acp.vocabulary import STOP_IDS
 
 
@@ -29,46 +26,30 @@ class Generation:
     seconds: list[float]
 
 
-class Reference:
-    """The process, seen from the benchmark."""
+class Reference(Child):
+    """The process, seen from the benchmark. It samples greedily until one of `stop_tokens` or the limit."""
 
-    def __init__(self, model: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.reference", model],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=DIRECTORY,
-            env={**os.environ, "PYTHONPATH": str(DIRECTORY / "scripts")},
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait()
+    def __init__(self, model: str, stop_tokens: Sequence[int] = STOP_IDS) -> None:
+        super().__init__("the reference", "benchmark.reference", model, json.dumps(list(stop_tokens)))
 
     def generate(self, prompt: Sequence[int], max_tokens: int) -> Generation:
-        """Sample greedily after `prompt` with `generate_step`, until a stop token or the limit."""
-        return self._ask({"prompts": [list(prompt)], "max_tokens": max_tokens, "batch": False})[0]
+        """Sample after `prompt` with `generate_step`."""
+        return self._generations("turns", [prompt], max_tokens)[0]
+
+    def generate_turns(self, turns: Sequence[Sequence[int]], max_tokens: int) -> list[Generation]:
+        """Sample after each of `turns` with `generate_step`, each going on from the cache of those before."""
+        return self._generations("turns", turns, max_tokens)
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Generation]:
-        """Sample greedily after all `prompts` at once with `BatchGenerator`."""
-        return self._ask({"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens, "batch": True})
+        """Sample after all `prompts` at once with `BatchGenerator`."""
+        return self._generations("batch", prompts, max_tokens)
 
-    def _ask(self, request: dict[str, Any]) -> list[Generation]:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise BenchError(f"the reference died, with exit code {self._process.wait()}")
-        return [Generation(*generation) for generation in json.loads(line)]
+    def _generations(self, kind: str, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Generation]:
+        request = {"kind": kind, "prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens}
+        return [Generation(*generation) for generation in self.ask(request)]
 
 
-def serve(model_name: str) -> None:
+def serve(model_name: str, stop_tokens: list[int]) -> None:
     """Answer each request, a line on stdin, with a line on stdout: of each prompt `[tokens, seconds]`."""
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     import mlx.core as mx
@@ -78,32 +59,34 @@ def serve(model_name: str) -> None:
     model = weights.load(checkpoints.find(model_name)).model
     for line in sys.stdin:
         request = json.loads(line)
-        generate = _in_batch if request["batch"] else _one_by_one
-        print(json.dumps(generate(model, request["prompts"], request["max_tokens"])), flush=True)
+        generate = _in_batch if request["kind"] == "batch" else _turn_by_turn
+        print(json.dumps(generate(model, request["prompts"], request["max_tokens"], stop_tokens)), flush=True)
         mx.clear_cache()
 
 
-def _one_by_one(model: Any, prompts: list[list[int]], max_tokens: int) -> list[Any]:
+def _turn_by_turn(model: Any, turns: list[list[int]], max_tokens: int, stop_tokens: list[int]) -> list[Any]:
     import mlx.core as mx
     from mlx_lm.generate import generate_step
 
+    cache = model.make_cache()
     generations = []
-    for prompt in prompts:
+    for turn in turns:
         tokens, seconds = [], []
         started = time.perf_counter()
-        for token, _ in generate_step(mx.array(prompt), model, max_tokens=max_tokens):
+        # What is sampled goes into the cache before it is yielded, so the next turn goes on right after it.
+        for token, _ in generate_step(mx.array(turn), model, max_tokens=max_tokens, prompt_cache=cache):
             seconds.append(time.perf_counter() - started)
             tokens.append(int(token))
-            if token in STOP_IDS:
+            if token in stop_tokens:
                 break
         generations.append([tokens, seconds])
     return generations
 
 
-def _in_batch(model: Any, prompts: list[list[int]], max_tokens: int) -> list[Any]:
+def _in_batch(model: Any, prompts: list[list[int]], max_tokens: int, stop_tokens: list[int]) -> list[Any]:
     from mlx_lm.generate import BatchGenerator
 
-    generator = BatchGenerator(model, stop_tokens=[[token] for token in STOP_IDS])
+    generator = BatchGenerator(model, stop_tokens=[[token] for token in stop_tokens])
     started = time.perf_counter()
     uids = generator.insert(prompts, [max_tokens] * len(prompts))
     generations: dict[int, Any] = {uid: [[], []] for uid in uids}
@@ -120,4 +103,4 @@ def _in_batch(model: Any, prompts: list[list[int]], max_tokens: int) -> list[Any
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], json.loads(sys.argv[2]))
