@@ -23,27 +23,31 @@ from typing import Any
 from benchmark.child import SCRIPTS
 from benchmark.figures import BenchError, Figure, machine, table
 from device import bandwidth, summary
-from device.measurements import Measured, Rounds, measure
+from device.measurements import Measured, Plan, measure
 from make_checkpoint import SHAPES, config
 
-ROUNDS = {"tiny-random": Rounds(2, seconds=4, tokens=40), "20b": Rounds(5, seconds=40, tokens=200)}
+PLANS = {
+    "tiny-random": Plan(2, seconds=4, prompt_tokens=2000, decoded_tokens=20),
+    "20b": Plan(5, seconds=40, prompt_tokens=2000, decoded_tokens=200),
+}
 
 
 def main() -> None:
     options = _arguments()
-    rounds = replace(ROUNDS[options.shape], **({"count": options.rounds} if options.rounds else {}))
+    chosen = {"rounds": options.rounds, "prompt_tokens": options.prompt_tokens}
+    plan = replace(PLANS[options.shape], **{name: value for name, value in chosen.items() if value})
     described = {**machine(), **_driver()}
     measured, figures, failure = Measured(), list[Figure](), None
     try:
         with _at_most(options.minutes), _checkpoint(options.shape, options.folder, keep=options.keep) as folder:
             step_bytes = bandwidth.step_bytes(folder)
             try:
-                measure(str(folder), rounds, measured)
+                measure(str(folder), plan, measured)
             finally:
                 # Also of what was measured before something failed.
                 on_gpu = measured.device.get("backend") in ("CUDA", "Metal")
-                figures = summary.figures(measured, step_bytes, targets=options.shape == "20b" and on_gpu)
-    except (BenchError, OSError) as error:
+                figures = summary.figures(measured, plan, step_bytes, targets=options.shape == "20b" and on_gpu)
+    except (BenchError, OSError, ValueError) as error:
         failure = str(error)
     if measured.device:
         described = {"device": measured.device["name"], **described, "backend": measured.device["backend"]}
@@ -118,6 +122,7 @@ def _at_most(minutes: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _driver() -> dict[str, str]:
@@ -134,15 +139,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench_device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--shape", choices=ROUNDS, required=True, help="the sizes of the model: 20b takes 13 GB of disk"
-    )
+    parser.add_argument("--shape", choices=PLANS, required=True, help="the sizes of the model: 20b takes 13 GB of disk")
     parser.add_argument("--folder", type=Path, help="where the checkpoint is or will be (default: a temporary folder)")
     parser.add_argument("--keep", action="store_true", help="do not remove the checkpoint that was written")
     parser.add_argument("--rounds", type=int, help="repetitions of each measurement (default: 5, with tiny-random 2)")
     parser.add_argument(
         "--minutes", type=float, default=6.5, help="end after so many, with what there is (default: 6.5)"
     )
+    parser.add_argument("--prompt-tokens", type=int, help="of the prompt whose first token is awaited (default: 2000)")
     parser.add_argument("--out", type=Path, help="the JSON file")
     return parser.parse_args()
 

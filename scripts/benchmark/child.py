@@ -36,13 +36,13 @@ class Child:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Return the answer to `request`.
 
         Raises:
-            BenchError: the process died, or answers with an `error`.
+            BenchError: the process died, answers with an `error`, or with what is no JSON.
         """
         assert self._process.stdin
         try:
@@ -58,7 +58,10 @@ class Child:
         line = self._process.stdout.readline()
         if not line:
             raise self._death()
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise BenchError(f"{self._name} says what is no answer: {line.strip()}") from None
         if isinstance(answer, dict) and "error" in answer:
             raise BenchError(f"{self._name}: {answer['error']}")
         return answer

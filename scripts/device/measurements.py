@@ -23,12 +23,10 @@ from device.our_engine import OurEngine
 
 OURS, RAW = "ours", "raw"
 
-PROMPT_TOKENS = 2000
 NEXT_TURN_TOKENS = 50
 ANSWER_TOKENS = 16
 SESSIONS = 8
 SHORT_PROMPT_TOKENS = 64
-CANCELLED_PROMPT_TOKENS = 8000
 TOKENS_BEFORE_CANCEL = 20
 
 ORDINARY_IDS = range(1000, 190_000)
@@ -58,15 +56,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """How often each measurement is taken, and no more often once it has taken `seconds`; how long an answer is."""
+class Plan:
+    """How often each measurement is taken, and no more often once it has taken `seconds`; how long texts are."""
 
-    count: int
+    rounds: int
     seconds: float
-    tokens: int
+    prompt_tokens: int
+    decoded_tokens: int
+
+    @property
+    def cancelled_tokens(self) -> int:
+        """Tokens of a prompt whose prefill is cancelled."""
+        return 4 * self.prompt_tokens
 
 
-def measure(model: str, rounds: Rounds, measured: Measured) -> None:
+def measure(model: str, plan: Plan, measured: Measured) -> None:
     """Fill `measured`. Where the device has no room for the weights twice, mlx-lm is measured after ours has gone.
 
     Raises:
@@ -76,51 +80,55 @@ def measure(model: str, rounds: Rounds, measured: Measured) -> None:
     with OurEngine(model) as ours, contextlib.ExitStack() as beside:
         measured.device = ours.device
         measured.samples["load"][OURS].append(ours.device["load_seconds"])
-        measured.in_turns = _have_room(ours.device)
+        measured.in_turns = have_room_for_two(ours.device)
         sides: dict[str, Side] = {OURS: ours}
         if measured.in_turns:
             sides[RAW] = beside.enter_context(Reference(model, stop_tokens=()))
-        _compare(sides, rounds, measured)
+        _compare(sides, plan, measured)
         measured.memory = ours.memory()
-        _cancel(ours, rounds, measured)
+        _cancel(ours, plan, measured)
         measured.memory = ours.memory()
     if not measured.in_turns:
         with Reference(model, stop_tokens=()) as raw:
-            _compare({RAW: raw}, rounds, measured)
+            _compare({RAW: raw}, plan, measured)
 
 
-def _have_room(device: Mapping[str, Any]) -> bool:
+def have_room_for_two(device: Mapping[str, Any]) -> bool:
     size = device["memory_bytes"]
     return not size or 2 * device["active_bytes"] + ROOM_BESIDE <= size
 
 
-def _compare(sides: Mapping[str, Side], rounds: Rounds, measured: Measured) -> None:
-    measurements: tuple[Callable[[Side, random.Random, int], dict[str, float]], ...] = (_first_token, _alone, _together)
+def _compare(sides: Mapping[str, Side], plan: Plan, measured: Measured) -> None:
+    measurements: tuple[Callable[[Side, random.Random, Plan], dict[str, float]], ...] = (
+        _first_token,
+        _alone,
+        _together,
+    )
     for number, once in enumerate(measurements):
         started = time.perf_counter()
-        for counted in range(rounds.count + 1):
+        for counted in range(plan.rounds + 1):
             for name, side in sides.items():
-                found = once(side, random.Random(1000 * number + counted), rounds.tokens)
+                found = once(side, random.Random(1000 * number + counted), plan)
                 for what, value in found.items() if counted else ():
                     measured.samples[what][name].append(value)
-            if counted and time.perf_counter() - started > rounds.seconds:
+            if counted and time.perf_counter() - started > plan.seconds:
                 break
 
 
-def _first_token(side: Side, chance: random.Random, _: int) -> dict[str, float]:
-    turns = [_ids(chance, PROMPT_TOKENS), _ids(chance, NEXT_TURN_TOKENS)]
+def _first_token(side: Side, chance: random.Random, plan: Plan) -> dict[str, float]:
+    turns = [_ids(chance, plan.prompt_tokens), _ids(chance, NEXT_TURN_TOKENS)]
     cold, warm = side.generate_turns(turns, ANSWER_TOKENS)
     return {"cold": cold.seconds[0], "warm": warm.seconds[0]}
 
 
-def _alone(side: Side, chance: random.Random, tokens: int) -> dict[str, float]:
-    generation = side.generate(_ids(chance, SHORT_PROMPT_TOKENS), tokens)
+def _alone(side: Side, chance: random.Random, plan: Plan) -> dict[str, float]:
+    generation = side.generate(_ids(chance, SHORT_PROMPT_TOKENS), plan.decoded_tokens)
     return {"alone": rate([generation])}
 
 
-def _together(side: Side, chance: random.Random, tokens: int) -> dict[str, float]:
+def _together(side: Side, chance: random.Random, plan: Plan) -> dict[str, float]:
     prompts = [_ids(chance, SHORT_PROMPT_TOKENS) for _ in range(SESSIONS)]
-    return {"together": rate(side.generate_batch(prompts, tokens))}
+    return {"together": rate(side.generate_batch(prompts, plan.decoded_tokens))}
 
 
 def rate(generations: Sequence[Generation]) -> float:
@@ -130,20 +138,20 @@ def rate(generations: Sequence[Generation]) -> float:
     return tokens / (max(generation.seconds[-1] for generation in generations) - first)
 
 
-def _cancel(ours: OurEngine, rounds: Rounds, measured: Measured) -> None:
-    """Cancel at random moments: within a decode step, and in the first half of what a prefill takes at least."""
+def _cancel(ours: OurEngine, plan: Plan, measured: Measured) -> None:
+    """Cancel at random moments: within a decode step, and in the first quarter of a prefill."""
     chance = random.Random(4)
     step = 1 / median(measured.samples["alone"][OURS])
     prefill = median(measured.samples["cold"][OURS])
     for what, length, tokens, longest in (
         ("cancel in decode", SHORT_PROMPT_TOKENS, TOKENS_BEFORE_CANCEL, step),
-        ("cancel in prefill", CANCELLED_PROMPT_TOKENS, 0, 2 * prefill),
+        ("cancel in prefill", plan.cancelled_tokens, 0, prefill),
     ):
         started = time.perf_counter()
         waits = []
-        for _ in range(2 * rounds.count):
+        for _ in range(2 * plan.rounds):
             waits.append(ours.cancel(_ids(chance, length), tokens, chance.random() * longest))
-            if time.perf_counter() - started > rounds.seconds:
+            if time.perf_counter() - started > plan.seconds:
                 break
         measured.samples[what][OURS] += [wait for wait in waits if wait is not None]
         if not measured.samples[what][OURS]:

@@ -9,13 +9,12 @@ from benchmark.figures import Figure
 
 from device.bandwidth import most_tokens_per_second
 from device.measurements import (
-    CANCELLED_PROMPT_TOKENS,
     NEXT_TURN_TOKENS,
     OURS,
-    PROMPT_TOKENS,
     RAW,
     SESSIONS,
     Measured,
+    Plan,
 )
 
 FIRST_TOKEN_SECONDS = 3.0
@@ -23,16 +22,16 @@ TOKENS_PER_SECOND = 10.0
 """What gpt-oss-20b must reach on a GPU."""
 
 
-def figures(measured: Measured, step_bytes: int, *, targets: bool) -> list[Figure]:
+def figures(measured: Measured, plan: Plan, step_bytes: int, *, targets: bool) -> list[Figure]:
     """Return a figure for each thing that was measured; `targets` says whether they are gpt-oss-20b's on a GPU."""
     slowest, least = (FIRST_TOKEN_SECONDS, TOKENS_PER_SECOND) if targets else (None, None)
-    prompt = f"{PROMPT_TOKENS:,}-token prompt"
+    prompt = f"{plan.prompt_tokens:,}-token prompt"
     seconds = (
         ("load", "load, imports included", None),
         ("cold", f"first token, {prompt}, cold", slowest),
         ("warm", f"first token, its next turn, {NEXT_TURN_TOKENS} tokens more", None),
         ("cancel in decode", "cancel in decode", None),
-        ("cancel in prefill", f"cancel in prefill of {CANCELLED_PROMPT_TOKENS:,} tokens", None),
+        ("cancel in prefill", f"cancel in prefill of {plan.cancelled_tokens:,} tokens", None),
     )
     rates = (("alone", "decode alone", least), ("together", f"decode of {SESSIONS} sessions in all", None))
     found = [
