@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
-from mlx_lm.models.cache import KVCache, RotatingKVCache
+from mlx_lm.models.cache import BatchRotatingKVCache, KVCache, RotatingKVCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +96,7 @@ class Batch:
     def step(self, chunk: int) -> Step:
         """Decode one token of each sequence that has read its prompt, and read at most `chunk` of each other's."""
         self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk
+        _put_in_order(self._generator._prompt_batch.prompt_cache)
         with self._generator.stats() as stats:
             read, sampled = self._generator.next()
         ends = [response.uid for response in read if response.end_of_segment and not response.end_of_prompt]
@@ -153,6 +154,14 @@ def sliding_layer(keys: mx.array, values: mx.array, window: int, length: int) ->
     layer.keys, layer.values, layer.offset = keys, values, length
     layer._idx = keys.shape[2]
     return layer
+
+
+def _put_in_order(cache: Cache) -> None:
+    # A full ring that has read one token begins in its middle. For several tokens at once mlx-lm masks it as if it
+    # did not, and a sequence shorter than the ring, with padding in it, would lose its oldest token.
+    for layer in cache:
+        if isinstance(layer, BatchRotatingKVCache):
+            layer._temporal_order()
 
 
 def _leave_wired_limit(generator: BatchGenerator) -> None:

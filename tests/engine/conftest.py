@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import mlx.core as mx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 mx.set_default_device(mx.cpu)
 
 from gptoss_acp.engine import weights  # noqa: E402
+from tests.support import random_checkpoint  # noqa: E402
 from tests.support.engines import Engines, engines  # noqa: E402
 
 
@@ -19,6 +21,12 @@ from tests.support.engines import Engines, engines  # noqa: E402
 def model() -> weights.LoadedModel:
     """The bundled model, for use on the test's own thread."""
     return weights.load(None)
+
+
+@pytest.fixture(scope="session")
+def every_expert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint whose tokens differ from each other's at once, and do not hang on the router's near ties."""
+    return random_checkpoint.write_every_expert(tmp_path_factory.mktemp("checkpoints") / "gpt-oss-random")
 
 
 @pytest.fixture

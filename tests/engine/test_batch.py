@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import pytest
 from mlx_lm.generate import BatchGenerator, generate_step
 
-from gptoss_acp.engine import batch
+from gptoss_acp.engine import batch, weights
 from gptoss_acp.engine.batch import Batch, Cache
 from gptoss_acp.engine.sampling import greedy
 from gptoss_acp.engine.weights import LoadedModel
+from tests.support import random_checkpoint
 
 PROMPT = list(range(1000, 1300))
 TOKENS = 12
@@ -63,6 +65,19 @@ def test_a_snapshot_at_a_segments_end_is_of_exactly_what_has_been_read(running: 
     assert tokens == PROMPT[:200]
     running.remove(uid)
     assert sampled(running, insert(running, [PROMPT[200:]], TOKENS, PROMPT[:200], cache)) == alone
+
+
+@pytest.mark.parametrize("length", [7, 100])
+def test_a_short_prompt_read_beside_a_long_one_loses_no_token_after_a_segment_of_one(
+    every_expert: Path, length: int
+) -> None:
+    model = weights.load(every_expert)
+    short, long = random_checkpoint.tokens(length, 1), random_checkpoint.tokens(131, 2)
+    alone = [int(token) for token, _ in generate_step(mx.array(short), model.model, max_tokens=TOKENS)]
+    running = Batch(model.model, ())
+    uid = insert(running, [short[:1], short[1:2], short[2:]], TOKENS)
+    insert(running, [long[:-1], long[-1:]], 1)
+    assert sampled(running, uid) == alone
 
 
 @pytest.mark.parametrize("after", [1, 5])

@@ -139,6 +139,12 @@ def write(folder: Path, tensors: Weights, **fields: Any) -> Path:
     return folder
 
 
+def write_every_expert(folder: Path, seed: int = 7) -> Path:
+    """Write a checkpoint in which each token goes to all experts, for where rounding may not change who is chosen."""
+    every = SHAPE.num_local_experts
+    return write(folder, as_published(weights(seed)), num_experts_per_tok=every, experts_per_token=every)
+
+
 def pack(matrix: Array) -> tuple[Array, Array]:
     """Return (..., columns) float32 as blocks (..., columns / 32, 16) and scales (..., columns / 32), both uint8."""
     blocks = matrix.reshape(*matrix.shape[:-1], -1, BLOCK)
