@@ -140,9 +140,11 @@ def write(folder: Path, tensors: Weights, **fields: Any) -> Path:
 
 
 def write_every_expert(folder: Path, seed: int = 7) -> Path:
-    """Write a checkpoint in which each token goes to all experts, for where rounding may not change who is chosen."""
-    every = SHAPE.num_local_experts
-    return write(folder, as_published(weights(seed)), num_experts_per_tok=every, experts_per_token=every)
+    """Write a checkpoint of two experts that every token goes to both of, so that rounding does not change to which."""
+    drawn = rounded(weights(seed))
+    tensors = {name: _of_two_experts(name, array) for name, array in drawn.items()}
+    counts = dict.fromkeys(("num_local_experts", "num_experts_per_tok", "experts_per_token"), 2)
+    return write(folder, tensors, quantization_config=None, **counts)
 
 
 def pack(matrix: Array) -> tuple[Array, Array]:
@@ -162,6 +164,10 @@ def unpack(blocks: Array, scales: Array) -> Array:
     values = MAGNITUDES[numbers & 7] * np.where(numbers & 8, -1, 1)
     scaled: Array = np.ldexp(values.astype(np.float32), scales[..., None].astype(np.int32) - BIAS)
     return scaled.reshape(*scaled.shape[:-2], -1)
+
+
+def _of_two_experts(name: str, array: Array) -> Array:
+    return array[:2] if ".mlp." in name else array
 
 
 def _shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
