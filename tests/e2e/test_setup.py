@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def test_setup_asks_which_model_and_takes_an_empty_answer_for_the_recommended_on
     ended = set_up(tmp_path / "home", "--model", "tiny", "setup", answer="\n")
     assert ended.returncode == 0, ended
     assert "Which one" in ended.stdout
+    assert re.search(r"It is loaded, for contexts of [0-9,]{5,} tokens", ended.stdout)
     assert "> Say hello in one short sentence." in ended.stdout
     assert editor_settings(ended.stdout)["agent_servers"]["gpt-oss"]["args"][-2:] == ["--model", "tiny"]
 
