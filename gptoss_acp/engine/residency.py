@@ -121,6 +121,8 @@ class Residency:
             if memory.fits(size, self._resident()):
                 return
             self._unload(other)
+        if not memory.fits(size, 0):
+            log.warning("it may become slow, or not load: %s", memory.shortage(size))
         if (resident := self._resident()) and not memory.fits(size, resident):
             raise EngineError(
                 f"It needs about {memory.gb(memory.needed(size))} of memory, and another model is at work that "
