@@ -27,6 +27,9 @@ Pair = tuple[mx.array, mx.array]
 Cache = list[Any]
 """One mlx-lm cache a layer, KVCache or RotatingKVCache, of a single sequence."""
 
+Windows = list[Pair | None]
+"""What the ring of each sliding layer holds, in order; None of the other layers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -130,6 +133,31 @@ class Batch:
 def is_sliding(layer: Any) -> bool:
     """Whether a layer's cache is a ring, of its last tokens only."""
     return isinstance(layer, RotatingKVCache)
+
+
+def window_tokens(cache: Cache) -> int:
+    """Return how many tokens of the full layers take as much memory as all rings together, when these are full."""
+    rings: list[int] = [layer.max_size for layer in cache if is_sliding(layer)]
+    return -(-sum(rings) // (len(cache) - len(rings)))
+
+
+def windows(cache: Cache) -> Windows:
+    """Return a copy of what the rings hold."""
+    held = [keys_and_values(layer, 0) if is_sliding(layer) else None for layer in cache]
+    mx.eval(held)
+    return held
+
+
+def rewound(cache: Cache, held: Windows, length: int) -> Cache:
+    """Return `cache`, which is taken apart, as it was after `length` tokens, when its rings held `held`."""
+    earlier = [
+        full_layer(layer.keys[..., :length, :], layer.values[..., :length, :])
+        if window is None
+        else sliding_layer(*window, layer.max_size, length)
+        for layer, window in zip(cache, held, strict=True)
+    ]
+    cache.clear()
+    return earlier
 
 
 def keys_and_values(layer: Any, start: int) -> Pair:

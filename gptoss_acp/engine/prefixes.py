@@ -3,7 +3,8 @@
 A tree of snapshots. Each node holds the token ids from its parent's end to its own, the full-attention layers' keys
 and values of just those tokens, and the sliding layers' window at its end. So snapshots of one conversation share all
 that they have in common, and a new one costs its own tokens only. A wrapped ring is never trimmed: a prompt goes on
-from a node or not at all.
+from a node or not at all. Where memory does not hold a snapshot and the cache that goes on from it, one copy of their
+arrays passes from the one to the other, layer by layer.
 
 Knows token ids and caches. Knows nothing about messages or scheduling. Used on the engine's thread only.
 """
@@ -22,7 +23,7 @@ from gptoss_acp.engine.batch import Cache, Pair, full_layer, is_sliding, keys_an
 from gptoss_acp.engine.snapshot_files import UnusableSnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gptoss_acp.engine.snapshot_files import DiskTier
 
@@ -48,7 +49,7 @@ class Node:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that this snapshot adds to its parent's."""
-        return sum(keys.nbytes + values.nbytes for keys, values in self.layers or ())
+        return _nbytes(self.layers or ())
 
     def path(self) -> list[Node]:
         """Return the nodes from below the root to this one."""
@@ -77,36 +78,49 @@ class PrefixCache:
     def nbytes(self) -> int:
         return sum(node.nbytes for node in self._nodes())
 
-    def find(self, prompt: Sequence[int]) -> tuple[int, Cache | None]:
+    def find(self, prompt: Sequence[int], budget: int | None = None) -> tuple[int, Cache | None]:
         """Return how many of `prompt`'s tokens need not be read again, and a cache of them to go on from.
 
-        At least the last token is always left to read, since its logits are wanted.
+        At least the last token is always left to read, since its logits are wanted. Beside the cache `budget` bytes of
+        snapshots are left at most (None: the usual number): what is more goes, at last into the cache itself.
         """
-        node = self._in_memory(self._deepest(prompt[:-1]))
+        budget = self.budget if budget is None else budget
+        node = self._deepest(prompt[:-1])
+        self.shrink(budget, node.path())
+        node = self._in_memory(node)
+        self.shrink(budget, node.path())
         if node is self._root:
             return 0, None
         self._touch(node)
-        cache = self._restore(node)
-        self.shrink(self.budget)
-        return node.length, cache
+        return node.length, self._restore(node, budget)
 
     def covers(self, tokens: Sequence[int]) -> bool:
         """Return whether a snapshot ends exactly where `tokens` do."""
         return self._deepest(tokens).length == len(tokens)
 
-    def add(self, tokens: Sequence[int], cache: Cache) -> None:
-        """Keep what `cache` holds of `tokens`; it must have read exactly these."""
+    def add(self, tokens: Sequence[int], cache: Cache, budget: int | None = None) -> bool:
+        """Keep what `cache` holds of `tokens`; it must have read exactly these, and is taken apart.
+
+        Nothing is copied where that does not go into `budget` bytes with what it goes on from (None: the usual
+        number). Returns whether it is kept, now or before.
+        """
         parent = self._deepest(tokens)
+        self._touch(parent)
         if parent.length == len(tokens):
-            self._touch(parent)
-            return
+            return True
+        layers = [_pair(layer, parent.length, len(tokens)) for layer in cache]  # copied when they are evaluated
+        room = (self.budget if budget is None else budget) - _nbytes(layers)
+        self.shrink(room, parent.path())
+        if self.nbytes > room:
+            return False
+        cache.clear()
+        for pair in layers:
+            mx.eval(pair)
         own = tuple(tokens[parent.length :])
-        layers = [_pair(layer, parent.length, len(tokens)) for layer in cache]
-        mx.eval(layers)
         node = Node(parent, own, len(tokens), layers, _digest(parent.digest, own))
         parent.children.append(node)
         self._touch(node)
-        self.shrink(self.budget)
+        return True
 
     def persist(self, tokens: Sequence[int]) -> None:
         """Write the snapshots on the way to `tokens` to disk, in the background, as far as that keeps up."""
@@ -123,19 +137,17 @@ class PrefixCache:
         if self._disk is not None:
             self._disk.close()
 
-    def shrink(self, budget: int) -> None:
-        """Let go of the least recently used snapshots until the rest takes at most `budget` bytes."""
+    def shrink(self, budget: int, spared: Sequence[Node] = ()) -> None:
+        """Let go of the least recently used snapshots, but for `spared`, until all take at most `budget` bytes."""
         excess = self.nbytes - budget
         while excess > 0:
             leaves = [node for node in self._nodes() if node.layers and not any(c.layers for c in node.children)]
+            leaves = [node for node in leaves if node not in spared]
             if not leaves:
                 return
             oldest = min(leaves, key=lambda node: node.used)
             excess -= oldest.nbytes
-            if self._disk is not None and self._disk.holds(oldest.digest):
-                oldest.layers = None
-            else:
-                self._remove(oldest)
+            self._drop(oldest)
 
     def _deepest(self, tokens: Sequence[int]) -> Node:
         tokens = tuple(tokens)
@@ -166,17 +178,28 @@ class PrefixCache:
             log.warning("a stored snapshot can't be read now: %s", error)
         return node.layers is not None
 
-    def _restore(self, node: Node) -> Cache:
+    def _restore(self, node: Node, budget: int) -> Cache:
+        """Return a cache made of the snapshots up to `node`, of which the last ones go where `budget` is not enough.
+
+        Layer by layer, so that of what goes no more than one layer is there twice.
+        """
         path = node.path()
+        layers: list[list[Pair | None]] = [list(step.layers or ()) for step in path]
+        while path and self.nbytes > budget:
+            self._drop(path.pop())
         cache: Cache = []
         for index, sliding in enumerate(self._sliding):
-            pairs = [step.layers[index] for step in (path[-1:] if sliding else path) if step.layers is not None]
-            keys = mx.concatenate([keys for keys, _ in pairs], axis=2)
-            values = mx.concatenate([values for _, values in pairs], axis=2)
-            cache.append(
-                sliding_layer(keys, values, self._window, node.length) if sliding else full_layer(keys, values)
-            )
+            cache.append(self._layer([pair for held in layers if (pair := held[index])], node.length, sliding=sliding))
+            for held in layers:
+                held[index] = None
         return cache
+
+    def _layer(self, pairs: list[Pair], length: int, *, sliding: bool) -> Any:
+        pairs = pairs[-1:] if sliding else pairs
+        keys = mx.concatenate([keys for keys, _ in pairs], axis=2)
+        values = mx.concatenate([values for _, values in pairs], axis=2)
+        mx.eval(keys, values)
+        return sliding_layer(keys, values, self._window, length) if sliding else full_layer(keys, values)
 
     def _index(self, disk: DiskTier) -> None:
         by_digest = {"": self._root}
@@ -185,6 +208,12 @@ class PrefixCache:
             node = Node(parent, stored.tokens, parent.length + len(stored.tokens), None, stored.digest)
             parent.children.append(node)
             by_digest[stored.digest] = node
+
+    def _drop(self, node: Node) -> None:
+        """Let go of a node's arrays; one that is not on the disk is of no use any more."""
+        node.layers = None
+        if self._disk is None or not self._disk.holds(node.digest):
+            self._remove(node)
 
     def _remove(self, node: Node) -> None:
         """Remove a node, and all that goes on from it."""
@@ -214,6 +243,10 @@ def _pair(layer: Any, start: int, end: int) -> Pair:
     if layer.offset != end:
         raise ValueError(f"the cache has read {layer.offset} tokens, not {end}")
     return keys_and_values(layer, start)
+
+
+def _nbytes(layers: Iterable[Pair]) -> int:
+    return sum(keys.nbytes + values.nbytes for keys, values in layers)
 
 
 def _digest(parent: str, tokens: Sequence[int]) -> str:

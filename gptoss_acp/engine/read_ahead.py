@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gptoss_acp.engine.batch import Batch, Cache
     from gptoss_acp.engine.prefill_rate import PrefillRate
     from gptoss_acp.engine.prefixes import PrefixCache
@@ -27,26 +29,43 @@ class Job:
 class ReadAheadQueue:
     """The jobs of one model, the oldest first."""
 
-    def __init__(self, prefixes: PrefixCache, rate: PrefillRate) -> None:
+    def __init__(self, prefixes: PrefixCache, rate: PrefillRate, cache_nbytes: Callable[[int], int]) -> None:
         self._prefixes = prefixes
         self._rate = rate
+        self._cache_nbytes = cache_nbytes
         self.jobs: list[Job] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what has been read and is no snapshot yet."""
+        return sum(layer.nbytes for job in self.jobs for layer in job.cache or ())
 
     def add(self, tokens: tuple[int, ...]) -> None:
         """Read `tokens`, some time, and nothing that only leads there."""
         self.jobs = [job for job in self.jobs if tokens[: len(job.tokens)] != job.tokens] + [Job(tokens)]
 
-    def hand_over(self, prompt: tuple[int, ...]) -> None:
-        """Let `prompt` go on from what has been read ahead of it, even if that is not finished."""
-        for job in self.jobs:
-            if job.cache is not None and job.done and prompt[: job.done] == job.tokens[: job.done]:
-                self._prefixes.add(job.tokens[: job.done], job.cache)
+    def hand_over(self, free: int) -> None:
+        """Turn what has been read into snapshots, finished or not, in `free` bytes of memory: a prompt needs the rest.
 
-    def step(self, batch: Batch) -> None:
-        """Read one chunk of the first job; what has been read to its end is kept, on the disk too."""
+        Reading goes on from these.
+        """
+        for job in self.jobs:
+            if job.cache is not None:
+                self._prefixes.add(job.tokens[: job.done], job.cache, free)
+                job.cache = None
+
+    def step(self, batch: Batch, free: int) -> None:
+        """Read one chunk of the first job; what has been read to its end is kept, on the disk too.
+
+        Snapshots and what is read take at most `free` bytes; what does not go in there is not read.
+        """
         job = self.jobs[0]
+        needed = self._cache_nbytes(len(job.tokens))
+        if needed > free:
+            self.jobs.remove(job)
+            return
         if job.cache is None:
-            job.done, cache = self._prefixes.find([*job.tokens, -1])
+            job.done, cache = self._prefixes.find([*job.tokens, -1], free - needed)
             job.cache = cache or batch.new_cache()
         if chunk := job.tokens[job.done : job.done + self._rate.chunk()]:
             started = time.perf_counter()
@@ -55,5 +74,5 @@ class ReadAheadQueue:
             job.done += len(chunk)
         if job.done == len(job.tokens):
             self.jobs.remove(job)
-            self._prefixes.add(job.tokens, job.cache)
+            self._prefixes.add(job.tokens, job.cache, free)
             self._prefixes.persist(job.tokens)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import memory, snapshot_files
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions, PromptTooLongError
-from gptoss_acp.engine.batch import Batch, Cache, Halted
+from gptoss_acp.engine.batch import Batch, Cache, Halted, Windows, rewound, window_tokens, windows
 from gptoss_acp.engine.prefill_rate import PrefillRate
 from gptoss_acp.engine.prefixes import PrefixCache
 from gptoss_acp.engine.read_ahead import ReadAheadQueue
@@ -30,7 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Sequence:
-    """A generation on its way through the batch."""
+    """A generation on its way through the batch.
+
+    `postponed` is a snapshot that memory did not hold beside the batch, and is made when this sequence leaves that: the
+    tokens, and what cannot be had from the cache later.
+    """
 
     generation: Generation
     submitted: float
@@ -38,6 +42,13 @@ class Sequence:
     sampler: Sampler
     processors: list[Any]
     first_token: float = 0.0
+    postponed: tuple[list[int], Windows] | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of its context, as far as it is known."""
+        figures = self.generation.figures
+        return figures.prompt_tokens + figures.generated_tokens
 
 
 class Scheduler:
@@ -49,9 +60,11 @@ class Scheduler:
         self._build_matcher = build_matcher
         self.context_length = 0
         self._batch = Batch(model.model, options.stop_tokens)
-        self._prefixes = PrefixCache(self._batch.new_cache(), 0, snapshot_files.tier(model.digest, options.disk_gb))
+        empty = self._batch.new_cache()
+        self._window = window_tokens(empty)
+        self._prefixes = PrefixCache(empty, 0, snapshot_files.tier(model.digest, options.disk_gb))
         self._rate = PrefillRate()
-        self._ahead = ReadAheadQueue(self._prefixes, self._rate)
+        self._ahead = ReadAheadQueue(self._prefixes, self._rate, self._cache_nbytes)
         self._running: dict[int, Sequence] = {}
         self._paused: dict[Generation, tuple[Sequence, Halted]] = {}
 
@@ -66,12 +79,10 @@ class Scheduler:
             return
         request = generation.request
         self._check_room(len(request.prompt))
-        self._ahead.hand_over(request.prompt)
+        self._ahead.hand_over(self._free_memory)
         prompt = list(request.prompt)
-        cached, cache = self._prefixes.find(prompt)
+        cached, cache = self._prefixes.find(prompt, self._free_memory - self._cache_nbytes(len(prompt)))
         generation.figures.cached_tokens = cached
-        # The running cache, and its snapshots, of which there are some already.
-        self._prefixes.shrink(self._free_memory - (2 * len(prompt) - cached) * self._model.bytes_per_token)
         ends = sorted({end for end in (*request.branches, len(prompt) - 1) if cached < end < len(prompt)})
         segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
         room = self.context_length - len(prompt)
@@ -83,12 +94,17 @@ class Scheduler:
 
     def cancel(self, generation: Generation) -> None:
         """Remove a generation, wherever it is; it ends once nothing works on it any more."""
-        if self._paused.pop(generation, None) is None:
+        if generation in self._paused:
+            sequence, halted = self._paused.pop(generation)
+            self._keep_postponed(sequence, halted.cache)
+        else:
             uid = next((uid for uid, sequence in self._running.items() if sequence.generation is generation), None)
             if uid is None:
                 return
+            sequence = self._running.pop(uid)
+            cache = self._batch.snapshot(uid)[1] if sequence.postponed else []
             self._batch.remove(uid)
-            del self._running[uid]
+            self._keep_postponed(sequence, cache)
         generation.end()
         self._rest()
 
@@ -111,8 +127,8 @@ class Scheduler:
             if self._running:
                 self._advance()
             elif self._ahead.jobs:
-                self._ahead.step(self._batch)
-                self._prefixes.shrink(self._free_memory)
+                self._ahead.step(self._batch, self._free_memory)
+                self._prefixes.shrink(self._free_memory - self._ahead.nbytes)
             else:
                 return
         except Exception as error:
@@ -121,9 +137,9 @@ class Scheduler:
         self._rest()
 
     def take_memory(self, budget: int) -> None:
-        """Keep contexts, running and kept, in `budget` bytes, and none longer than goes in there with its snapshots."""
+        """Keep contexts, running and kept, in `budget` bytes, and none longer than goes in there once."""
         self._prefixes.budget = budget
-        fitting = budget // (2 * self._model.bytes_per_token)
+        fitting = max(0, budget // self._model.bytes_per_token - self._window)
         wanted = self._options.context_length or self._model.context_length
         self.context_length = min(self._model.context_length, wanted, fitting)
         self._prefixes.shrink(self._free_memory)
@@ -174,9 +190,10 @@ class Scheduler:
         if step.prompt_tokens:
             self._rate.note(step.prompt_tokens, step.prompt_seconds)
         for uid in step.segment_ends:
-            self._keep(*self._batch.snapshot(uid))
+            self._keep_segment(uid)
         for response in step.sampled:
             self._deliver(response)
+        self._prefixes.shrink(self._free_memory)
 
     def _deliver(self, response: Any) -> None:
         sequence = self._running[response.uid]
@@ -184,7 +201,9 @@ class Scheduler:
         if response.finish_reason is not None:
             del self._running[response.uid]
             if response.token in self._options.branch_tokens:
-                self._keep(response.all_tokens, response.prompt_cache)
+                self._prefixes.add(response.all_tokens, response.prompt_cache, self._free_memory)
+            else:
+                self._keep_postponed(sequence, response.prompt_cache)
             sequence.generation.end()
         elif sequence.generation.overfull:
             self._pause(response.uid, sequence)
@@ -206,14 +225,23 @@ class Scheduler:
         generation = sequence.generation
         at_limit = generation.figures.generated_tokens == sequence.token_limit
         if at_limit or halted.last_token in self._options.stop_tokens:
+            self._keep_postponed(sequence, halted.cache)
             generation.end()
         else:
             self._paused[generation] = (sequence, halted)
             generation.pause()
 
-    def _keep(self, tokens: list[int], cache: Cache) -> None:
-        self._prefixes.add(tokens, cache)
-        self._prefixes.shrink(self._free_memory)
+    def _keep_segment(self, uid: int) -> None:
+        """Keep what a sequence has read, or the little that can be had only now, and the rest when it leaves."""
+        tokens, cache = self._batch.snapshot(uid)
+        if not self._prefixes.add(tokens, cache, self._free_memory):
+            self._running[uid].postponed = (list(tokens), windows(cache))
+
+    def _keep_postponed(self, sequence: Sequence, cache: Cache) -> None:
+        """Keep, of the cache of a sequence that has left the batch, what there was no room for before."""
+        if sequence.postponed is not None:
+            tokens, held = sequence.postponed
+            self._prefixes.add(tokens, rewound(cache, held, len(tokens)), self._free_memory)
 
     def _fail(self, error: EngineError) -> None:
         for sequence in self._running.values():
@@ -228,17 +256,22 @@ class Scheduler:
 
     # Memory
 
+    def _cache_nbytes(self, tokens: int) -> int:
+        """Bytes of the cache of one sequence of `tokens`."""
+        return int((tokens + self._window) * self._model.bytes_per_token)
+
     @property
     def _free_memory(self) -> int:
-        """Bytes for snapshots beside the caches that run or are paused."""
+        """Bytes for snapshots beside the caches that run, as long as these are known to become, or are paused."""
         paused = sum(layer.nbytes for _, halted in self._paused.values() for layer in halted.cache)
-        return self._prefixes.budget - self._batch.nbytes - int(paused)
+        running = sum(self._cache_nbytes(sequence.length) for sequence in self._running.values())
+        return self._prefixes.budget - max(running, self._batch.nbytes) - int(paused)
 
     def _check_room(self, prompt_tokens: int) -> None:
         """Refuse a prompt that does not fit, at all or beside what runs, before the system runs out."""
         if prompt_tokens >= self.context_length:  # another model may have taken memory since it was let in
             raise PromptTooLongError(prompt_tokens, self.context_length)
-        needed = 2 * prompt_tokens * self._model.bytes_per_token
+        needed = self._cache_nbytes(prompt_tokens)
         free, budget = self._free_memory, self._prefixes.budget
         if needed > free:
             raise EngineError(

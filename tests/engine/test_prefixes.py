@@ -113,6 +113,42 @@ def test_the_least_recently_used_snapshots_go_first_and_the_rest_still_works(
     assert prefixes.find(tokens) == (0, None)
 
 
+def test_a_cache_takes_over_a_snapshot_that_memory_does_not_hold_beside_it(
+    model: weights.LoadedModel, tokens: list[int]
+) -> None:
+    prefixes = empty(model)
+    for end in (100, 200, 350):
+        keep(prefixes, model, tokens[:end])
+    room = prefixes.nbytes - 1
+    done, cache = prefixes.find(tokens, room)
+    assert done == 350
+    assert cache is not None
+    assert prefixes.nbytes <= room
+    assert prefixes.find(tokens)[0] == 200
+    assert mx.allclose(read(model, cache, tokens[350:]), cold(model, tokens), atol=1e-3)
+
+
+def test_others_go_before_a_cache_takes_over_what_it_needs(model: weights.LoadedModel, tokens: list[int]) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:200])
+    room = prefixes.nbytes
+    keep(prefixes, model, [5] * 50)
+    assert prefixes.find(tokens, room)[0] == 200
+    assert prefixes.find(tokens)[0] == 200
+    assert not prefixes.covers([5] * 50)
+
+
+def test_what_does_not_fit_is_not_kept_and_costs_nothing_that_is(model: weights.LoadedModel, tokens: list[int]) -> None:
+    prefixes = empty(model)
+    keep(prefixes, model, tokens[:200])
+    cache = model.model.make_cache()
+    read(model, cache, tokens)
+    assert not prefixes.add(tokens, cache, prefixes.nbytes + 10)
+    assert prefixes.find(tokens)[0] == 200
+    assert prefixes.add(tokens, cache)
+    assert prefixes.covers(tokens)
+
+
 @pytest.fixture
 def tier(tmp_path: Path) -> Iterator[snapshot_files.DiskTier]:
     tier = snapshot_files.DiskTier(tmp_path, "model", ROOMY)
@@ -149,6 +185,20 @@ def test_a_snapshot_evicted_from_memory_comes_back_from_disk(
     prefixes.shrink(0)
     assert prefixes.nbytes == 0
     assert prefixes.find(tokens)[0] == 200
+
+
+def test_a_snapshot_on_the_disk_stays_known_when_a_cache_takes_it_over(
+    model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier
+) -> None:
+    prefixes = empty(model, tier=tier)
+    keep(prefixes, model, tokens[:200])
+    persist(prefixes, tier, tokens[:200])
+    assert prefixes.find(tokens, 0)[0] == 200
+    assert prefixes.nbytes == 0
+    done, cache = prefixes.find(tokens)
+    assert done == 200
+    assert cache is not None
+    assert mx.allclose(read(model, cache, tokens[200:]), cold(model, tokens), atol=1e-3)
 
 
 def test_another_model_never_gets_these_snapshots(
