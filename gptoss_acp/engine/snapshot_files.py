@@ -125,18 +125,20 @@ class DiskTier:
         return usable
 
     def holds(self, digest: str) -> bool:
-        """Return whether a snapshot is on the disk, as far as is known."""
-        return digest in self._paths
+        """Return whether a snapshot is on the disk, as far as is known, or on its way there."""
+        return digest in self._coming or digest in self._paths
 
     def read(self, digest: str, layers: int) -> list[tuple[mx.array, mx.array]]:
         """Return the keys and values of each of `layers` layers.
 
         Raises:
             UnusableSnapshotError: the file is damaged, foreign or gone.
-            OSError: it can't be read now.
+            OSError: it can't be read now, or is on its way to the disk.
         """
-        path = self._paths.get(digest)
+        coming, path = digest in self._coming, self._paths.get(digest)
         if path is None:
+            if coming:
+                raise OSError(f"{digest} is not written yet")
             raise UnusableSnapshotError(f"{digest} is gone")
         try:
             content = path.read_bytes()
@@ -157,7 +159,7 @@ class DiskTier:
 
         Returns whether it is stored or will be: not while too much waits to be written.
         """
-        if digest in self._coming or self.holds(digest):
+        if self.holds(digest):
             return True
         nbytes = sum(array.nbytes for pair in layers for array in pair)
         with self._lock:
@@ -216,7 +218,7 @@ class DiskTier:
 
     def _write(self, write: Write) -> None:
         stored = write.stored
-        if stored.parent and not self.holds(stored.parent):
+        if stored.parent and stored.parent not in self._paths:
             log.warning("a snapshot is not stored, for what it goes on from is not: %s", stored.digest)
             return
         tokens = np.array(stored.tokens, np.uint32)

@@ -277,7 +277,7 @@ def test_what_the_disk_could_not_take_is_stored_the_next_time(
     assert again.find(tokens)[0] == 300
 
 
-def test_a_snapshot_that_is_not_on_the_disk_yet_is_not_let_go_of_as_if_it_were(
+def test_a_snapshot_that_is_let_go_of_on_its_way_to_the_disk_is_found_once_it_is_there(
     model: weights.LoadedModel, tokens: list[int], tier: snapshot_files.DiskTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
@@ -295,3 +295,4 @@ def test_a_snapshot_that_is_not_on_the_disk_yet_is_not_let_go_of_as_if_it_were(
     assert prefixes.find(tokens) == (0, None)
     go_on.set()
     tier.flush()
+    assert prefixes.find(tokens)[0] == 200
