@@ -50,6 +50,10 @@ WELL_KNOWN = {
 """Repositories whose sizes can be told without asking the hub."""
 
 _SHARD = re.compile(r"model-\d{5}-of-(?P<count>\d{5})\.safetensors")
+_WHAT_TO_NAME = (
+    f"Name a folder by a path that begins with /, ./, ../ or ~, a Hugging Face repository (owner/name), or {BUNDLED}."
+)
+
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
 
 
@@ -69,10 +73,7 @@ def find(name: str) -> Path | None:
     # Not even where there is one: a project must not bring its own weights under the name of somebody else's.
     hint = f" For the folder of that name say ./{name}." if Path(name).is_dir() else ""
     if not is_repository(name):
-        raise ModelMissingError(
-            f"There is no model {name}. Name a Hugging Face repository (owner/name), {BUNDLED}, "
-            f"or a folder by a path that begins with / or ./ or ~.{hint}"
-        )
+        raise ModelMissingError(f"There is no model {name}. {_WHAT_TO_NAME}{hint}")
     cached = _cached(name)
     if cached is None:
         raise ModelMissingError(f"The model {name} is not on this machine yet.{hint}", downloadable=True)
@@ -207,7 +208,7 @@ def _whole_folder(name: str) -> Path:
     except RuntimeError as error:  # nobody is called that
         raise ModelMissingError(f"There is no folder {name}: {error}") from error
     if not folder.is_dir():
-        raise ModelMissingError(f"There is no folder {name}.")
+        raise ModelMissingError(f"There is no folder {name}. {_WHAT_TO_NAME}")
     if problem := damage(name, folder):
         raise ModelMissingError(f"The folder {name} holds no whole model: {problem}.")
     return folder
