@@ -219,4 +219,6 @@ async def test_usage_is_told_after_every_model_call_and_now_and_then_while_the_m
     assert ended >= 3
     # From the first to the last but one the model was thinking; the last tells what the call came to.
     assert min(later - earlier for earlier, later in itertools.pairwise(times[:ended])) > 0.9
-    assert used[ended + 1 :] == [second, second + len(final("Done."))]
+    after = [second, second + len(final("Done."))]
+    assert used[ended + 1 : -1] == after
+    assert used[-1] < after[-1]  # without the reasoning, which goes with the end of the turn

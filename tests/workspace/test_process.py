@@ -65,9 +65,10 @@ async def test_a_program_that_ends_leaves_no_child(name: str, tmp_path: Path) ->
 
 async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE_SECONDS", 60.0)  # however busy the machine is, the program has time for it
-    script = "trap 'echo cleaned > log; exit' TERM; touch ready; while :; do sleep 0.01; done"
-    running = asyncio.create_task(run("bash", "-c", script, cwd=tmp_path))
-    await settled((tmp_path / "ready").exists)
+    script = "trap 'echo cleaned > log; exit' TERM; echo ready; while :; do sleep 0.01; done"
+    output: list[str] = []
+    running = asyncio.create_task(process.run(["bash", "-c", script], tmp_path, dict(os.environ), output.append))
+    await settled(lambda: output, 60)  # read, and so past its start, in which a cancel is not gentle
     running.cancel()
     await asyncio.wait([running])
     assert (tmp_path / "log").read_text() == "cleaned\n"
