@@ -33,7 +33,7 @@ BRANCHINGS = (1, 2, 60, 126, 127, 128, 129, 130, 254, 255, 256, 257, 258)
 BUDGETS = (0.7e6, 1e6, 1.5e6, 2.5e6, 4e6, 4e6, 8e6, 1e9)
 """Bytes of memory for contexts; a token takes 2,048."""
 
-MOST_TOKENS = 24
+MOST_TOKENS = 12
 STOP = 200_002
 TIE = 1e-4
 """Logits closer than this may change places by how sums are rounded; they are of size 4."""
@@ -90,9 +90,10 @@ class EngineSchedules:
             patch.setattr(prefill_rate, "CHUNK_SECONDS", schedule.rng.choice((0.01, 0.05, 0.2, 1.0)))
             asyncio.run(schedule.run())
         self.happened["schedules"] += 1
-        return [f"seed {seed}: {line}" for said in schedule.said if (line := self._difference(said))]
+        return [f"seed {seed}: {line}" for said in schedule.said if (line := self.difference(said))]
 
-    def _difference(self, said: Said) -> str | None:
+    def difference(self, said: Said) -> str | None:
+        """Return how what was said differs from what a cold run says, if it does."""
         count = len(said.tokens)
         self.happened["streams"] += 1
         self.happened["tokens"] += count
@@ -184,7 +185,7 @@ class _Schedule:
         """Let models be unloaded, or another one take half of the memory."""
         for _ in range(rng.randint(0, 3)):
             await asyncio.sleep(rng.random())
-            match rng.choice(("unload", "another", "nothing")):
+            match rng.choice(("unload", "unload", "nothing", "nothing", "nothing", "another")):
                 case "unload":
                     engine._thread.send(Unload())
                     self._happened["unloads asked for"] += 1
