@@ -110,9 +110,9 @@ class PrefixCache:
             return True
         layers = [_pair(layer, parent.length, len(tokens)) for layer in cache]  # copied when they are evaluated
         room = (self.budget if budget is None else budget) - _nbytes(layers)
-        self.shrink(room, parent.path())
-        if self.nbytes > room:
+        if sum(step.nbytes for step in parent.path()) > room:
             return False
+        self.shrink(room, parent.path())
         cache.clear()
         for pair in layers:
             mx.eval(pair)

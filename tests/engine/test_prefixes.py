@@ -141,10 +141,13 @@ def test_others_go_before_a_cache_takes_over_what_it_needs(model: weights.Loaded
 def test_what_does_not_fit_is_not_kept_and_costs_nothing_that_is(model: weights.LoadedModel, tokens: list[int]) -> None:
     prefixes = empty(model)
     keep(prefixes, model, tokens[:200])
+    room = prefixes.nbytes + 10
+    keep(prefixes, model, [5] * 50)
     cache = model.model.make_cache()
     read(model, cache, tokens)
-    assert not prefixes.add(tokens, cache, prefixes.nbytes + 10)
+    assert not prefixes.add(tokens, cache, room)
     assert prefixes.find(tokens)[0] == 200
+    assert prefixes.covers([5] * 50)
     assert prefixes.add(tokens, cache)
     assert prefixes.covers(tokens)
 
