@@ -15,7 +15,7 @@ from gptoss_acp.text import as_sentence
 from gptoss_acp.workspace.files import Change
 from tests.support.tokens import text_of
 
-ONE, TWO = Change(Path("/work/a"), "1", "2"), Change(Path("/work/b"), None, "x", moved_from=Path("/work/c"))
+ONE, TWO = Change(Path("/project/a"), "1", "2"), Change(Path("/project/b"), None, "x", moved_from=Path("/project/c"))
 
 
 @pytest.fixture

@@ -30,13 +30,13 @@ def sides(change: Change) -> tuple[Any, Any]:
 def rewritten(name: str) -> Change:
     """Return a change that leaves no line as it was, and far too long to be shown."""
     # 19 bytes in ten characters: what is cut by halves then comes to nearly all of the room that it has.
-    return Change(Path(f"/work/{name}"), "äöüßéèêëāx" * 10_000, "ôõøũñńňćčx" * 10_000)
+    return Change(Path(f"/project/{name}"), "äöüßéèêëāx" * 10_000, "ôõøũñńňćčx" * 10_000)
 
 
 def test_what_fits_is_shown_whole() -> None:
-    assert sides(Change(Path("/work/a"), changed(), changed(10))) == (changed(), changed(10))
-    assert sides(Change(Path("/work/a"), None, "new\n")) == (None, "new\n")
-    assert sides(Change(Path("/work/a"), "old\n", None)) == ("old\n", "")
+    assert sides(Change(Path("/project/a"), changed(), changed(10))) == (changed(), changed(10))
+    assert sides(Change(Path("/project/a"), None, "new\n")) == (None, "new\n")
+    assert sides(Change(Path("/project/a"), "old\n", None)) == ("old\n", "")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_fits_is_shown_whole() -> None:
 def test_beside_a_large_change_only_the_lines_around_each_are_shown(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
-    small, large = diffs.contents([Change(Path("/work/small"), before, after), rewritten("large")])
+    small, large = diffs.contents([Change(Path("/project/small"), before, after), rewritten("large")])
     assert (small["oldText"], small["newText"]) == shown
     assert len(large["newText"]) > 1000
 
@@ -61,7 +61,7 @@ def test_beside_a_large_change_only_the_lines_around_each_are_shown(
 @pytest.mark.parametrize("count", [1, 4, 20, 24])
 def test_changes_that_are_all_too_large_share_the_room_and_use_most_of_it(count: int) -> None:
     shown = diffs.contents([rewritten(str(number)) for number in range(count)])
-    assert [diff["path"] for diff in shown] == [f"/work/{number}" for number in range(count)]
+    assert [diff["path"] for diff in shown] == [f"/project/{number}" for number in range(count)]
     assert 0.6 * ROOM < json_size(shown) <= ROOM
     sizes = {json_size(diff[side]) for diff in shown for side in ("oldText", "newText")}
     assert max(sizes) - min(sizes) < 10
@@ -73,13 +73,13 @@ def test_one_large_change_is_shown_up_to_the_last_kilobyte() -> None:
 
 def test_of_more_changes_than_have_room_the_first_are_shown() -> None:
     shown = diffs.contents([rewritten(str(number)) for number in range(100)])
-    assert [diff["path"] for diff in shown] == [f"/work/{number}" for number in range(24)]
-    assert len(diffs.contents([Change(Path(f"/work/{number}"), "a", "b") for number in range(100)])) == 100
+    assert [diff["path"] for diff in shown] == [f"/project/{number}" for number in range(24)]
+    assert len(diffs.contents([Change(Path(f"/project/{number}"), "a", "b") for number in range(100)])) == 100
 
 
 def test_a_location_is_the_first_line_that_changes() -> None:
-    changes = [Change(Path("/work/a"), changed(), changed(10)), Change(Path("/work/b"), None, "x")]
-    assert diffs.locations(changes) == [{"path": "/work/a", "line": 11}, {"path": "/work/b", "line": 1}]
+    changes = [Change(Path("/project/a"), changed(), changed(10)), Change(Path("/project/b"), None, "x")]
+    assert diffs.locations(changes) == [{"path": "/project/a", "line": 11}, {"path": "/project/b", "line": 1}]
     assert len(diffs.locations(changes * 50)) == 20
 
 
