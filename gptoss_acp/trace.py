@@ -5,6 +5,7 @@ Knows a file. Knows nothing about what a line or a token means.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ class Trace:
 
     def __init__(self, path: Path, decode: Callable[[int], str]) -> None:
         self._decode = decode
-        self._file = path.expanduser().open("a", encoding="utf-8", buffering=1)
+        # A pipe that nobody reads would be waited for; this way it is an error.
+        descriptor = os.open(
+            path.expanduser(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+        )
+        self._file = os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
 
     def line(self, direction: str, line: bytes) -> None:
         self._file.write(f"{direction} {line.decode(errors='replace')}\n")

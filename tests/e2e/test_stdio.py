@@ -132,3 +132,11 @@ def test_a_trace_that_can_not_be_written_ends_the_start_with_one_line(place: str
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("gptoss-acp: --trace can't be written:")
+
+
+def test_a_trace_to_a_pipe_that_nobody_reads_does_not_hang_the_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "gptoss_acp", "--trace", str(tmp_path / "pipe")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gptoss-acp: --trace can't be written:")
