@@ -101,7 +101,7 @@ class Architecture(BaseModel):
 
     model_type: Literal["gpt_oss"]
     vocab_size: Annotated[int, Field(ge=VOCABULARY_SIZE, le=VOCABULARY_SIZE)]
-    num_hidden_layers: Size
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1_000)]
     hidden_size: Size
     intermediate_size: Size
     num_local_experts: Size

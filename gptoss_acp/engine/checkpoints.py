@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections import ChainMap, Counter
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from gptoss_acp.engine.api import EngineError, ModelMissingError
 
 if TYPE_CHECKING:
     from gptoss_acp.engine.architecture import Architecture
+
+log = logging.getLogger(__name__)
 
 BUNDLED = "tiny"
 
@@ -218,6 +221,9 @@ def _is_whole(name: str) -> bool:
     try:
         find(name)
     except EngineError:
+        return False
+    except Exception:  # what stands there may be anybody's, and must not stop the others
+        log.exception("%s is left out", name)
         return False
     return True
 

@@ -127,3 +127,14 @@ def test_a_folder_is_named_by_its_path(folder: Path, tmp_path: Path, monkeypatch
 def test_a_home_that_nobody_has_holds_no_model() -> None:
     with pytest.raises(ModelMissingError, match="There is no folder ~nobody-here/model"):
         checkpoints.find("~nobody-here/model")
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, '{"model_type": "gpt_oss", "num_hidden_layers": 10000000000000}'])
+def test_a_strangers_checkpoint_in_the_cache_is_left_out_and_stops_nothing(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--evil--m").mkdir()
+    (tmp_path / "config.json").write_text(config, "utf-8")
+    monkeypatch.setattr(checkpoints, "_cached", lambda _: tmp_path)
+    assert checkpoints.on_this_machine() == []
