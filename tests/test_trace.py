@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +35,36 @@ def test_the_trace_takes_part_of_a_character(trace: Trace, tmp_path: Path) -> No
         trace.token(token)
     assert len(pieces) > 1
     assert len((tmp_path / "trace").read_text("utf-8").splitlines()) == len(pieces)
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[int]:
+    """The end of a pipe at `tmp_path`/pipe that is read; nothing reads it yet."""
+    os.mkfifo(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_a_pipe_that_is_read_slowly_gets_everything(tmp_path: Path, reading: int) -> None:
+    piped, line = Trace(tmp_path / "pipe", str), b"x" * 2**18  # four times what a pipe holds
+    writer = threading.Thread(target=lambda: (piped.line("<-", line), piped._file.close()))
+    writer.start()
+    writer.join(0.2)
+    with os.fdopen(os.dup(reading), "rb") as file:
+        assert file.read() == b"<- " + line + b"\n"
+    writer.join()
+
+
+def test_a_trace_that_fails_ends_and_nothing_else_does(
+    tmp_path: Path, reading: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    piped = Trace(tmp_path / "pipe", str)
+    with Path(os.devnull).open("rb") as null:
+        os.dup2(null.fileno(), reading)  # its reader has left
+    for number in range(3):
+        piped.token(number)
+    piped._file.close()
+    (record,) = caplog.records
+    assert "the trace ends here: [Errno 32]" in record.message
