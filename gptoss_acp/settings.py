@@ -50,7 +50,7 @@ class Settings:
     model: str = field(
         default="openai/gpt-oss-20b",
         metadata=_flag(
-            str, "a folder (/..., ./... or ~...), a Hugging Face repository, or 'tiny', the bundled test model"
+            str, "a folder (/..., ./..., ../... or ~...), a Hugging Face repository, or 'tiny', the bundled test model"
         ),
     )
     effort: Effort = field(

@@ -30,7 +30,10 @@ def make_engine(chosen: Settings) -> Engine:
     from gptoss_acp.vocabulary import CALL, STOP_IDS  # noqa: PLC0415
 
     if chosen.script is not None:
-        return ScriptedEngine(chosen.script, chosen.context_length)
+        try:
+            return ScriptedEngine(chosen.script, chosen.context_length)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            sys.exit(f"gptoss-acp: --script can't be played: {error!r}")
     options = EngineOptions(
         stop_tokens=STOP_IDS,
         branch_tokens=(CALL,),
@@ -56,7 +59,7 @@ def _trace(chosen: Settings) -> Trace | None:
         return None
     try:
         return Trace(chosen.trace, _text_of)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ~name of nobody
         sys.exit(f"gptoss-acp: --trace can't be written: {error}")
 
 

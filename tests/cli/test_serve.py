@@ -29,7 +29,17 @@ def test_without_one_the_chosen_model_runs() -> None:
     engine.close()
 
 
-def test_a_trace_that_can_not_be_written_ends_the_program_with_one_line(tmp_path: Path) -> None:
-    chosen = Settings(model="tiny", trace=tmp_path / "nowhere" / "trace")
-    with pytest.raises(SystemExit, match=r"--trace can't be written: .*nowhere"):
+@pytest.mark.parametrize("trace", ["{folder}/nowhere/trace", "~nobody-here/trace"])
+def test_a_trace_that_can_not_be_written_ends_the_program_with_one_line(trace: str, tmp_path: Path) -> None:
+    chosen = Settings(model="tiny", trace=Path(trace.format(folder=tmp_path)))
+    with pytest.raises(SystemExit, match=r"--trace can't be written: .*(nowhere|home)"):
         serve.run(chosen, argparse.Namespace())
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"generations": [], "delay": "long"}'])
+def test_a_script_that_can_not_be_played_ends_the_program_with_one_line(content: str | None, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    if content is not None:
+        script.write_text(content)
+    with pytest.raises(SystemExit, match=r"^gptoss-acp: --script can't be played: "):
+        serve.make_engine(Settings(script=script))
