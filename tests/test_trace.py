@@ -49,7 +49,12 @@ def reading(tmp_path: Path) -> Iterator[int]:
 
 def test_a_pipe_that_is_read_slowly_gets_everything(tmp_path: Path, reading: int) -> None:
     piped, line = Trace(tmp_path / "pipe", str), b"x" * 2**18  # four times what a pipe holds
-    writer = threading.Thread(target=lambda: (piped.line("<-", line), piped._file.close()))
+
+    def write() -> None:
+        piped.line("<-", line)
+        piped._file.close()
+
+    writer = threading.Thread(target=write)
     writer.start()
     writer.join(0.2)
     with os.fdopen(os.dup(reading), "rb") as file:
