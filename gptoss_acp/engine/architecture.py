@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gptoss_acp.engine.api import EngineError
 from gptoss_acp.vocabulary import VOCABULARY_SIZE
@@ -47,8 +47,13 @@ ADVICE = "Choose a checkpoint that computes what OpenAI's does, such as openai/g
 LONGEST_VALUE = 60
 """Characters of a field's value in a message."""
 
-Size = PositiveInt
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Positions are counted in float32, which tells them apart up to here; nothing else of a model is larger.
+LARGEST = 2**24
+
+Size = Annotated[int, Field(gt=0, le=LARGEST)]
+# Beyond these float32 makes 0 or infinity of it, or of what is computed with it.
+Factor = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
+Base = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
 
 class UnusableConfigError(EngineError):
@@ -65,8 +70,8 @@ class Rope(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     rope_type: Literal["yarn", "default"] = Field(validation_alias=AliasChoices("rope_type", "type"))
-    rope_theta: Factor = 150_000.0
-    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    rope_theta: Base = 150_000.0
+    factor: Annotated[float, Field(ge=1, le=LARGEST, allow_inf_nan=False)] = 1.0
     beta_fast: Factor = 32.0
     beta_slow: Factor = 1.0
     original_max_position_embeddings: Size = 4096
@@ -108,15 +113,14 @@ class Architecture(BaseModel):
     num_experts_per_tok: Size
     num_attention_heads: Size
     num_key_value_heads: Size
-    head_dim: Annotated[int, Field(gt=0, multiple_of=2)]
+    head_dim: Annotated[int, Field(gt=0, le=LARGEST, multiple_of=2)]
     sliding_window: Size
     layer_types: list[Literal["sliding_attention", "full_attention"]] | None = None
-    # Positions are counted in float32, which tells them apart up to here.
-    max_position_embeddings: Annotated[int, Field(gt=0, le=2**24)] = 131_072
+    max_position_embeddings: Size = 131_072
     rms_norm_eps: Factor = 1e-5
     swiglu_limit: Factor = 7.0
     swiglu_alpha: Factor = 1.702
-    rope_theta: Factor | None = None
+    rope_theta: Base | None = None
     rope_scaling: Rope | None = None
     rope_parameters: Rope | None = None  # transformers 5
 
@@ -170,6 +174,8 @@ class Architecture(BaseModel):
             yield f"num_attention_heads ({heads}) is no multiple of num_key_value_heads ({kv_heads})"
         if self.num_experts_per_tok > self.num_local_experts:
             yield "num_experts_per_tok is more than num_local_experts"
+        if self.sliding_window > self.max_position_embeddings:
+            yield "sliding_window is more than max_position_embeddings"
         for name, other, value in (
             ("experts_per_token", "num_experts_per_tok", self.num_experts_per_tok),
             ("num_experts", "num_local_experts", self.num_local_experts),
