@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gptoss_acp.engine.api import Sampling
     from gptoss_acp.engine.weights import LoadedModel
 
+LEAST = 1e-3
+"""Below this temperature, or this mass of tokens, the likeliest is drawn: what divides by it would reach infinity."""
+
 Sampler = Callable[[mx.array], mx.array]
 """Takes logprobs (batch, vocabulary) float32 and returns ids (batch,)."""
 
@@ -27,7 +30,7 @@ def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
     """
     temperature = model.temperature if sampling.temperature is None else sampling.temperature
     top_p = model.top_p if sampling.top_p is None else sampling.top_p
-    if temperature == 0:
+    if min(temperature, top_p) < LEAST:
         return greedy
     seed = int.from_bytes(os.urandom(4)) if sampling.seed is None else sampling.seed
     key = mx.random.key(seed)

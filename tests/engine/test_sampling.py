@@ -30,6 +30,11 @@ def test_temperature_zero_takes_the_likeliest_in_one_function_for_all(model: Loa
     assert greedy(mx.concatenate([LOGPROBS, LOGPROBS[:, ::-1]])).tolist() == [0, 3]
 
 
+@pytest.mark.parametrize(("temperature", "top_p"), [(1e-320, 1), (1e-40, 0.5), (1, 0), (1, 1e-320), (0.0005, 0.0005)])
+def test_what_is_next_to_nothing_takes_the_likeliest(model: LoadedModel, temperature: float, top_p: float) -> None:
+    assert make_sampler(Sampling(temperature=temperature, top_p=top_p), model) is greedy
+
+
 def test_a_seed_makes_the_draws_repeatable_and_another_makes_others(model: LoadedModel) -> None:
     seeded = [drawn(Sampling(temperature=1, top_p=1, seed=seed), model) for seed in (1, 1, 2)]
     assert seeded[0] == seeded[1] != seeded[2]
