@@ -41,6 +41,8 @@ USED_SPECIAL_IDS = (
     vocabulary.CALL,
 )
 
+WEIGHTS = "weights.npz"
+
 _CODE_SEED = 777
 
 
@@ -66,7 +68,7 @@ def config() -> dict[str, Any]:
 
 def weights(file: Path | None = None) -> dict[str, Array]:
     """Return the whole checkpoint in float32, under the names that mlx-lm's gpt_oss knows."""
-    with np.load(file or data_folder() / "weights.npz") as compact:
+    with np.load(file or data_folder() / WEIGHTS) as compact:
         numbers = {name: compact[name] for name in compact.files}
     learned_ids = numbers.pop("learned_ids").astype(np.int64)
     return expand({name: array.astype(np.float32) for name, array in numbers.items()}, learned_ids)

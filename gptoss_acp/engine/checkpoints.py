@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections import ChainMap, Counter
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine.api import EngineError, ModelMissingError
 
@@ -52,6 +53,12 @@ WELL_KNOWN = {
 }
 """Repositories whose sizes can be told without asking the hub."""
 
+LONGEST_NAME = 100
+"""Characters of what a checkpoint calls something, in a message."""
+
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What is raised where a checkpoint's JSON is not what it should be."""
+
 _SHARD = re.compile(r"model-\d{5}-of-(?P<count>\d{5})\.safetensors")
 _WHAT_TO_NAME = (
     f"Name a folder by a path that begins with /, ./, ../ or ~, a Hugging Face repository (owner/name), or {BUNDLED}."
@@ -74,7 +81,7 @@ def find(name: str) -> Path | None:
     if _names_folder(name):
         return _whole_folder(name)
     # Not even where there is one: a project must not bring its own weights under the name of somebody else's.
-    hint = f" For the folder of that name say ./{name}." if Path(name).is_dir() else ""
+    hint = f" For the folder of that name say ./{name}." if _is_folder(name) else ""
     if not is_repository(name):
         raise ModelMissingError(f"There is no model {name}. {_WHAT_TO_NAME}{hint}")
     cached = _cached(name)
@@ -136,7 +143,7 @@ def damage(name: str, folder: Path) -> str | None:
         files = weight_files(folder)
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except UNREADABLE:
         return f"{CONFIG} or {INDEX} is damaged"
     if not files:
         return f"it has no {WEIGHTS}"
@@ -153,12 +160,13 @@ def refuse_other_kinds(name: str, config: Path) -> Architecture:
 
     Raises:
         EngineError: it is another model's, or computes otherwise.
-        OSError, ValueError, AttributeError: it can't be read.
+        UNREADABLE: it can't be read.
     """
     from gptoss_acp.engine import architecture  # noqa: PLC0415 (slow)
 
-    said = json.loads(config.read_text("utf-8"))
+    said = read_json(config)
     if (kind := said.get("model_type")) != "gpt_oss":
+        kind = str(kind)[:LONGEST_NAME]
         raise EngineError(f"{name} can't be used: it is a {kind} model, and this program runs gpt_oss models.")
     try:
         return architecture.parse(said)
@@ -172,16 +180,27 @@ def weight_files(folder: Path) -> list[Path]:
     Without an index they are those in the folder, and those that the numbers in their names count.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError, AttributeError: the index can't be read.
+        UNREADABLE: the index can't be read.
     """
     index = folder / INDEX
-    if index.is_file():
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    if index.exists():
+        names = set(read_json(index)["weight_map"].values())
     else:
         names = {file.name for file in folder.glob(WEIGHTS)}
         for count in {shard["count"] for shard in map(_SHARD.fullmatch, names) if shard}:
             names |= {f"model-{number:05d}-of-{count}.safetensors" for number in range(1, int(count) + 1)}
     return [folder / name for name in sorted(names)]
+
+
+def read_json(file: Path) -> Any:
+    """Return what a file says. What else may have its name is not opened: a pipe would be waited for.
+
+    Raises:
+        OSError, ValueError, RecursionError: it can't be read.
+    """
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file.name} is no file")
+    return json.loads(file.read_text("utf-8"))
 
 
 def has_whole_tensors(file: Path) -> bool:
@@ -196,9 +215,10 @@ def has_whole_tensors(file: Path) -> bool:
 
 
 def _problem(file: Path) -> str | None:
-    if not file.is_file():
-        return f"{file.name} is missing"
-    return None if has_whole_tensors(file) else f"{file.name} is damaged"
+    name = file.name[:LONGEST_NAME]
+    if not os.path.isfile(file):  # noqa: PTH113, Path's raises for a name that is too long
+        return f"{name} is missing"
+    return None if has_whole_tensors(file) else f"{name} is damaged"
 
 
 def _names_folder(name: str) -> bool:
@@ -208,13 +228,17 @@ def _names_folder(name: str) -> bool:
 def _whole_folder(name: str) -> Path:
     try:
         folder = Path(name).expanduser()
-    except RuntimeError as error:  # nobody is called that
+    except (RuntimeError, ValueError) as error:  # nobody is or can be called that
         raise ModelMissingError(f"There is no folder {name}: {error}") from error
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise ModelMissingError(f"There is no folder {name}. {_WHAT_TO_NAME}")
     if problem := damage(name, folder):
         raise ModelMissingError(f"The folder {name} holds no whole model: {problem}.")
     return folder
+
+
+def _is_folder(path: Path | str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112, Path's raises for a name that is too long
 
 
 def _is_whole(name: str) -> bool:

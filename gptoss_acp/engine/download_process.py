@@ -69,7 +69,7 @@ def download(name: str) -> None:
             for path in checkpoints.SMALL_FILES
             if path in files
         }
-        checkpoints.refuse_other_kinds(name, Path(small[checkpoints.CONFIG]))
+        _refuse_other_kinds(name, Path(small[checkpoints.CONFIG]))
         blobs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
         weights = [
             Weights(hf_hub_url(name, path, revision=info.sha), file.lfs.size, blobs / file.lfs.sha256)
@@ -80,6 +80,15 @@ def download(name: str) -> None:
         folder = Path(snapshot_download(name, allow_patterns=[*checkpoints.SMALL_FILES, checkpoints.WEIGHTS]))
     if problem := checkpoints.damage(name, folder):
         raise EngineError(f"{name} is no whole checkpoint: {problem}. Choose another with --model.")
+
+
+def _refuse_other_kinds(name: str, config: Path) -> None:
+    try:
+        checkpoints.refuse_other_kinds(name, config)
+    except checkpoints.UNREADABLE as error:
+        raise EngineError(
+            f"{name} can't be used: its {config.name} is damaged. Choose another with --model."
+        ) from error
 
 
 @dataclass(frozen=True)

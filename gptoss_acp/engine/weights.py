@@ -6,9 +6,7 @@ format. Imported on the engine's thread only.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import logging
 import re
 from collections import ChainMap
@@ -42,7 +40,8 @@ REVISION = 2
 
 Arrays = dict[str, mx.array]
 
-SAMPLING = ("temperature", "top_p")
+SAMPLING = {"temperature": 10, "top_p": 1}
+"""How large each may be, as in the settings."""
 
 _TRANSPOSED = re.compile(r".*\.experts\.(gate_up|down)_proj")
 """The experts' matrices in Hugging Face's layout of full precision: (experts, columns, rows)."""
@@ -85,9 +84,9 @@ def load(folder: Path | None, report: Callable[[LoadProgress], None] = lambda _:
         model,
         _nbytes(model),
         _bytes_per_token(model),
-        _digest(folder or bundled.data_folder()),
+        _digest(folder),
         described.max_position_embeddings,
-        *(_number(said.get(name)) for name in SAMPLING),
+        *(_sampling(said, name) for name in SAMPLING),
     )
 
 
@@ -97,10 +96,14 @@ def _bundled() -> tuple[dict[str, Any], Arrays]:
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], Arrays]:
     """Return what a checkpoint says about itself, and its weights, none of which has been read yet."""
-    said: dict[str, Any] = json.loads((folder / checkpoints.CONFIG).read_text("utf-8"))
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-        sampling = json.loads((folder / checkpoints.GENERATION_CONFIG).read_text("utf-8"))
+    said: dict[str, Any] = checkpoints.read_json(folder / checkpoints.CONFIG)
+    try:
+        sampling = checkpoints.read_json(folder / checkpoints.GENERATION_CONFIG)
         said |= {name: sampling[name] for name in SAMPLING if name in sampling}
+    except FileNotFoundError:
+        pass
+    except checkpoints.UNREADABLE as error:
+        log.warning("%s can't be read, so nothing is taken from it: %s", checkpoints.GENERATION_CONFIG, error)
     files: list[Any] = [mx.load(str(file)) for file in checkpoints.weight_files(folder)]
     return said, dict(ChainMap(*files))
 
@@ -157,8 +160,13 @@ def _arrays(model: Any) -> list[mx.array]:
     return [array for _, array in leaves]
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 1.0
+def _sampling(said: dict[str, Any], name: str) -> float:
+    value, most = said.get(name), SAMPLING[name]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
+        return float(value)
+    if value is not None:
+        log.warning("the checkpoint's %s is no number between 0 and %d, so 1 is taken", name, most)
+    return 1.0
 
 
 def _bytes_per_token(model: Any) -> int:
@@ -167,14 +175,15 @@ def _bytes_per_token(model: Any) -> int:
     return int(2 * full * model.args.num_key_value_heads * model.args.head_dim * itemsize)
 
 
-def _digest(folder: Path) -> str:
+def _digest(folder: Path | None) -> str:
+    files = [bundled.data_folder() / bundled.WEIGHTS] if folder is None else checkpoints.weight_files(folder)
+    config = (folder or bundled.data_folder()) / checkpoints.CONFIG
     # Hashing gigabytes would take longer than what it saves, so a file is known by its size and time.
     facts = [metadata.version("mlx"), metadata.version("mlx-lm"), str(REVISION), str(mx.default_device())]
-    facts.append((folder / checkpoints.CONFIG).read_text("utf-8"))
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".safetensors", ".npz"):
-            status = file.stat()
-            facts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+    facts.append(config.read_text("utf-8"))
+    for file in files:
+        status = file.stat()
+        facts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

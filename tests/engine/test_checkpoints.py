@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,8 @@ from gptoss_acp.engine.api import EngineError, LoadProgress, ModelMissingError, 
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from scripts import make_checkpoint
 from tests.support.engines import Engines
+
+DEEP = "[" * 100_000
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +64,35 @@ def test_whatever_is_damaged_is_named(folder: Path, tmp_path: Path) -> None:
     for name in ("model-00003-of-00005.safetensors", checkpoints.INDEX, checkpoints.CONFIG):
         file = copy / name
         content = file.read_bytes()
-        for damaged in (content[:-1], content[:9], b"", b"\0" * 100):
+        for damaged in (content[:-1], content[:9], b"", b"\0" * 100, DEEP.encode()):
             file.write_bytes(damaged)
             with pytest.raises(ModelMissingError, match=f"{name}.* is damaged"):
                 checkpoints.find(str(copy))
         file.write_bytes(content)
     assert checkpoints.find(str(copy)) == copy
+
+
+@pytest.mark.parametrize("name", [checkpoints.CONFIG, checkpoints.INDEX, "model-00003-of-00005.safetensors"])
+def test_what_is_no_file_is_not_waited_for(folder: Path, tmp_path: Path, name: str) -> None:
+    linked(folder, tmp_path, without=name)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ModelMissingError, match=f"{name}.* is (damaged|missing)"):
+        checkpoints.find(str(tmp_path))
+
+
+@pytest.mark.parametrize("file", ["x" * 300, "\0", ""], ids=["too long", "impossible", "none"])
+def test_an_index_that_names_no_possible_file_is_no_whole_model(folder: Path, tmp_path: Path, file: str) -> None:
+    linked(folder, tmp_path, without=checkpoints.INDEX)
+    (tmp_path / checkpoints.INDEX).write_text(json.dumps({"weight_map": {"lm_head.weight": file}}))
+    with pytest.raises(ModelMissingError, match=r"holds no whole model: .{1,120} is missing"):
+        checkpoints.find(str(tmp_path))
+
+
+def linked(folder: Path, target: Path, without: str) -> None:
+    """Link all files of `folder` but one into `target`."""
+    for file in folder.iterdir():
+        if file.name != without:
+            (target / file.name).symlink_to(file)
 
 
 def test_loading_tells_how_many_bytes_it_has_read(folder: Path) -> None:
@@ -86,9 +113,16 @@ async def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path
 # Where a model is
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "a/b/c", "no blanks/here", "openai/gpt-oss-20b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("no-such-model", "/no/such/folder", "a/b/c", "no blanks/here", "openai/gpt-oss-20b"),
+        *("x" * 300, f"/{'x' * 300}", f"./{'x' * 5000}", "/\0", "~\0"),
+    ],
+    ids=repr,
+)
 async def test_a_model_that_is_not_here_is_named(name: str, new_engine: Engines) -> None:
-    with pytest.raises(ModelMissingError, match=name):
+    with pytest.raises(ModelMissingError, match=re.escape(name)):
         await new_engine(name).check_available()
 
 
@@ -129,7 +163,7 @@ def test_a_home_that_nobody_has_holds_no_model() -> None:
         checkpoints.find("~nobody-here/model")
 
 
-@pytest.mark.parametrize("config", ["[" * 100_000, '{"model_type": "gpt_oss", "num_hidden_layers": 10000000000000}'])
+@pytest.mark.parametrize("config", [DEEP, '{"model_type": "gpt_oss", "num_hidden_layers": 10000000000000}'])
 def test_a_strangers_checkpoint_in_the_cache_is_left_out_and_stops_nothing(
     config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -49,8 +50,17 @@ def test_contexts_that_were_computed_otherwise_are_not_used_again(
         ("not JSON", (1.0, 1.0)),
         ("1", (1.0, 1.0)),
         (None, (1.0, 1.0)),
+        ('{"temperature": 0, "top_p": NaN}', (0.0, 1.0)),
+        ('{"temperature": -1, "top_p": 1.5}', (1.0, 1.0)),
+        ('{"temperature": 1e400, "top_p": 0.5}', (1.0, 0.5)),
+        ('{"temperature": true, "top_p": "much"}', (1.0, 1.0)),
+        ('{"temperature": [[]], "top_p": 1' + "0" * 4000 + "}", (1.0, 1.0)),
+        ("[" * 100_000, (1.0, 1.0)),
     ],
-    ids=["both", "neither", "damaged", "no object", "no file"],
+    ids=[
+        *("both", "neither", "damaged", "no object", "no file", "no number", "out of bounds", "infinite"),
+        *("other kinds", "nested and huge", "deep"),
+    ],
 )
 def test_how_to_sample_is_what_the_checkpoint_says_or_what_openai_recommends(
     folder: Path, said: str | None, expected: tuple[float, float]
@@ -59,6 +69,26 @@ def test_how_to_sample_is_what_the_checkpoint_says_or_what_openai_recommends(
         (folder / "generation_config.json").write_text(said)
     loaded = weights.load(folder)
     assert (loaded.temperature, loaded.top_p) == expected
+
+
+def test_what_is_wrong_with_how_to_sample_is_in_the_log_and_stops_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = folder / "generation_config.json"
+    file.write_text('{"temperature": -1, "top_p": null}')
+    weights.load(folder)
+    assert [record.message for record in caplog.records] == [
+        "the checkpoint's temperature is no number between 0 and 10, so 1 is taken"
+    ]
+    file.unlink()
+    os.mkfifo(file)
+    assert weights.load(folder).temperature == 1.0
+    assert "generation_config.json can't be read, so nothing is taken from it" in caplog.text
+
+
+def test_what_lies_beside_the_files_of_a_checkpoint_is_not_looked_at(folder: Path, checkpoint: Path) -> None:
+    (folder / "consolidated.safetensors").symlink_to(folder / "nowhere")
+    assert weights.load(folder).digest == weights.load(checkpoint).digest
 
 
 def test_a_context_is_as_long_as_the_checkpoint_says(folder: Path) -> None:
