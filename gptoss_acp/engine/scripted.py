@@ -92,7 +92,8 @@ class ScriptedEngine:
             if generation.overfull:
                 wanted.clear()
                 generation.pause()
-                wanted.wait()
+                if not closed.is_set():  # or what is wanted was said before it was cleared
+                    wanted.wait()
             if closed.is_set():
                 break
             generation.figures.generated_tokens += 1

@@ -12,6 +12,7 @@ import pytest
 
 from gptoss_acp.engine.api import PromptTooLongError, Sampling
 from gptoss_acp.engine.generation import Generation
+from gptoss_acp.engine.messages import Cancel
 from gptoss_acp.engine.scripted import ScriptedEngine
 from tests.support.waiting import settled
 
@@ -52,6 +53,18 @@ async def test_it_stops_when_it_is_closed_paused_or_not(tmp_path: Path) -> None:
             await settled(lambda one=generation: one._paused)  # type: ignore[misc]
         await asyncio.wait_for(generation.aclose(), 5)
         assert generation.figures.generated_tokens <= Generation.HIGH_WATER
+
+
+async def test_it_stops_when_it_is_closed_in_the_moment_before_it_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overfull(generation: Generation) -> bool:
+        generation._send(Cancel(generation.request.number))
+        return True
+
+    monkeypatch.setattr(Generation, "overfull", property(overfull))
+    generation = scripted(tmp_path, [1, 2]).generate([1], Sampling())
+    await settled(lambda: generation.ended)
 
 
 async def test_the_delay_is_before_each_token(tmp_path: Path) -> None:
