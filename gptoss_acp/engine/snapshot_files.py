@@ -166,9 +166,11 @@ class DiskTier:
             if self._waiting and self._waiting + nbytes > MOST_WAITING:
                 log.warning("a snapshot is not stored: %d MB wait for the disk already", self._waiting / 1e6)
                 return False
+        write = Write(Stored(digest, parent, tuple(tokens)), _to_numpy(layers), nbytes)
+        with self._lock:
             self._waiting += nbytes
         self._coming.add(digest)
-        self._writes.put(Write(Stored(digest, parent, tuple(tokens)), _to_numpy(layers), nbytes))
+        self._writes.put(write)
         return True
 
     def touch(self, digests: Iterable[str]) -> None:
@@ -207,7 +209,7 @@ class DiskTier:
                 self._write(write)
             except OSError as error:
                 log.warning("a snapshot was not stored: %s", error)
-            except Exception:
+            except BaseException:  # for who waits for the next one would wait for ever
                 log.exception("a snapshot was not stored")
             finally:
                 self._coming.discard(write.stored.digest)

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 from gptoss_acp.engine import snapshot_files
-from gptoss_acp.engine.snapshot_files import DiskTier, UnusableSnapshotError, Write
+from gptoss_acp.engine.snapshot_files import Arrays, DiskTier, UnusableSnapshotError, Write
 
 ROOMY = 2**40
 KB = 1024
@@ -228,14 +228,14 @@ def test_what_is_stored_or_waits_is_not_written_again(open_tier: Open, monkeypat
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("no space"), ValueError("odd"), MemoryError(), RuntimeError("MLX")], ids=repr
+    "error", [OSError("no space"), ValueError("odd"), MemoryError(), RuntimeError("MLX"), SystemExit()], ids=repr
 )
 def test_whatever_a_write_raises_is_logged_and_later_ones_work(
     open_tier: Open,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    error: Exception,
+    error: BaseException,
 ) -> None:
     def fail(*_: object) -> bytes:
         raise error
@@ -247,6 +247,23 @@ def test_whatever_a_write_raises_is_logged_and_later_ones_work(
     assert tier._waiting == 0
     assert any("was not stored" in record.message for record in caplog.records)
     assert isinstance(error, OSError) or any(record.exc_info for record in caplog.records)
+    store(tier, "a")
+    assert names(tmp_path, "a") == {"a"}
+
+
+def test_what_can_not_be_copied_does_not_wait_to_be_written(
+    open_tier: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Arrays:
+        raise MemoryError
+
+    tier = open_tier()
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_files, "_to_numpy", fail)
+        with pytest.raises(MemoryError):
+            store(tier, "a")
+    assert not tier.holds(digest("a"))
+    assert tier._waiting == 0
     store(tier, "a")
     assert names(tmp_path, "a") == {"a"}
 
