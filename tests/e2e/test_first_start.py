@@ -274,6 +274,13 @@ def test_another_kind_of_model_is_refused_before_its_weights_are_downloaded(agen
     assert hub.weights_sent() == 0
 
 
+@pytest.mark.parametrize("config", [b"[]", b"{", b"[" * 100_000], ids=["no object", "cut", "deep"])
+def test_a_repository_whose_config_is_damaged_is_refused(agent: AgentProcess, hub: Hub, config: bytes) -> None:
+    hub.lies["config.json"] = config
+    assert "config.json is damaged. Choose another" in failure(agent)
+    assert hub.weights_sent() == 0
+
+
 def test_a_repository_that_is_no_model_is_refused(agent: AgentProcess, hub: Hub) -> None:
     hub.hidden.add("config.json")
     assert "config.json" in failure(agent)
