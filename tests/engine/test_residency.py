@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from gptoss_acp.engine import checkpoints, memory, weights
@@ -25,7 +27,7 @@ class House:
     """The models of one machine: `tiny`, and `small`, which is `checkpoint`."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self.folders = {"tiny": None, "small": checkpoint}
+        self.folders: dict[str, Path | None] = {"tiny": None, "small": checkpoint}
         self.statuses: dict[str, Status] = {}
         self.models = Residency(EngineOptions((), disk_gb=0), no_matcher, self.statuses)
 
@@ -89,6 +91,20 @@ async def test_an_idle_model_makes_room_and_comes_back(house: House) -> None:
     assert house.resident == {"tiny"}
     assert house.budget("tiny") == of_one
     assert await house.generated("small") == of_second
+
+
+@pytest.mark.usefixtures("room_for_one")
+def test_a_switch_of_models_never_holds_the_weights_of_both(house: House, checkpoint: Path) -> None:
+    house.folders["another"] = checkpoint
+    gc.collect()
+    before = mx.get_active_memory()
+    house.load("small")
+    one = house.models._resident()
+    for model in ("another", "small"):
+        mx.reset_peak_memory()
+        house.load(model)
+        assert house.resident == {model}
+        assert mx.get_peak_memory() - before < 1.1 * one
 
 
 @pytest.mark.usefixtures("room_for_one")
