@@ -56,7 +56,7 @@ class Ledger:
     ) -> None:
         """Render the system and developer entries anew; the rest of the conversation stays as it is."""
         self.prefix = [
-            Entry("system", tuple(render.system(effort, today, has_tools=bool(tools))), ""),
+            Entry("system", tuple(render.system(effort, today, tools)), ""),
             Entry("developer", tuple(render.developer(instructions, tools)), instructions),
         ]
 

@@ -29,7 +29,8 @@ LONGEST_NOTES = 32 * 1024
 def notes(folder: Path) -> str:
     """Return every AGENTS.md that holds in `folder`: the user's own, then from the repository's root down to it.
 
-    Without a repository, only the one in `folder` itself. Where all are too long, the nearer ones are kept.
+    Each stands behind a blank line, to follow the instructions. Without a repository, only the one in `folder` itself.
+    Where all are too long, the nearer ones are kept.
     """
     room = LONGEST_NOTES
     parts: list[str] = []
@@ -41,7 +42,7 @@ def notes(folder: Path) -> str:
             log.warning("%s is cut: all %s together are longer than %d bytes", file, NAME, LONGEST_NOTES)
             kept += "\n(The rest was left out; read the file if you need it.)" if kept else ""
         if kept:
-            parts.append(f"\nInstructions from {file}:\n\n{kept}\n")
+            parts.append(f"\n\nInstructions from {file}:\n\n{kept}")
     return "".join(reversed(parts))
 
 

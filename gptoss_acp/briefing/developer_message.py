@@ -15,17 +15,17 @@ from gptoss_acp.briefing import git
 
 
 def compose(cwd: Path, *, has_tools: bool) -> str:
-    """Return the developer message's instructions for a session in `cwd`."""
-    parts = [_text("base"), _text("tools")] if has_tools else [_text("base")]
-    return "".join(parts) + "\n" + environment(cwd)
+    """Return the developer message's instructions for a session in `cwd`; no line break ends them."""
+    told = _text("base") + _text("tools") if has_tools else _text("base")
+    return f"{told}\n{environment(cwd)}"
 
 
 def environment(cwd: Path) -> str:
     """Return the lines that say where the agent works."""
     shell = Path(os.environ.get("SHELL", "/bin/sh")).name
-    lines = f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}\n"
+    lines = f"Working directory: {cwd}\nOperating system: {platform.system()}\nShell: {shell}"
     branch = git.branch(cwd)
-    return lines if branch is None else f"{lines}Git branch: {branch}\n"
+    return lines if branch is None else f"{lines}\nGit branch: {branch}"
 
 
 def request(name: Literal["compact", "init", "title"]) -> str:

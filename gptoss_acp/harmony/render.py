@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from openai_harmony import (
@@ -17,12 +18,13 @@ from openai_harmony import (
     RenderOptions,
     Role,
     SystemContent,
+    ToolNamespaceConfig,
 )
 from openai_harmony import ToolDescription as HarmonyTool
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
-from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tool_description import FUNCTIONS, ToolDescription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,7 @@ FINAL_START = (vocabulary.CHANNEL, 17196, vocabulary.MESSAGE)
 """`<|channel|>final<|message|>`: given after it, the model can only answer."""
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 
 
 def tellable(tool: ToolDescription) -> ToolDescription:
@@ -48,24 +51,26 @@ def tellable(tool: ToolDescription) -> ToolDescription:
     return tool
 
 
-def system(effort: Effort, today: date, *, has_tools: bool) -> list[int]:
-    """Render the system message: identity, date, reasoning effort and channels."""
+def system(effort: Effort, today: date, tools: Sequence[ToolDescription]) -> list[int]:
+    """Render the system message: identity, date, reasoning effort, the tools that are no functions, and channels."""
     content = (
         SystemContent.new()
         .with_reasoning_effort(ReasoningEffort[effort.upper()])
         .with_conversation_start_date(today.isoformat())
     )
-    return _render(Message.from_role_and_content(Role.SYSTEM, content), has_tools=has_tools)
+    trained = [tool for tool in tools if tool.namespace != FUNCTIONS]
+    for namespace, its_tools in groupby(trained, lambda tool: tool.namespace):
+        described = [_harmony_tool(tool) for tool in its_tools]
+        content = content.with_tools(ToolNamespaceConfig(name=namespace, tools=described))
+    message = Message.from_role_and_content(Role.SYSTEM, content)
+    return _render(message, has_functions=len(trained) < len(tools))
 
 
 def developer(instructions: str, tools: Sequence[ToolDescription]) -> list[int]:
-    """Render the developer message: instructions, then the tools in namespace `functions`."""
+    """Render the developer message: instructions, then those of the tools that are functions."""
     content = DeveloperContent.new().with_instructions(_encodable(instructions))
-    if tools:
-        descriptions = [
-            HarmonyTool.new(tool.name, _encodable(tool.description), _encodable_json(tool.parameters)) for tool in tools
-        ]
-        content = content.with_function_tools(descriptions)
+    if functions := [_harmony_tool(tool) for tool in tools if tool.namespace == FUNCTIONS]:
+        content = content.with_function_tools(functions)
     return _render(Message.from_role_and_content(Role.DEVELOPER, content))
 
 
@@ -91,6 +96,40 @@ def assistant_start(channel: str, recipient: str | None, content_type: str | Non
     return _render(message)[:-1]
 
 
+def _harmony_tool(tool: ToolDescription) -> HarmonyTool:
+    parameters = _encodable_json(tool.parameters)
+    takes_nothing = parameters.get("properties") == {} and not parameters.get("additionalProperties")
+    return HarmonyTool.new(
+        tool.name, _encodable(tool.description), parameters=None if takes_nothing else _typescript_safe(parameters)
+    )
+
+
+def _typescript_safe(schema: Any) -> Any:
+    """Return `schema` so that what openai-harmony writes of it is TypeScript, and says what it means.
+
+    Property names that are no identifiers are quoted, descriptions, which become comments, are one line each, and an
+    object of which nothing is known is no empty one.
+    """
+    if isinstance(schema, list):
+        return [_typescript_safe(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    safe = {name: _typescript_safe(value) for name, value in schema.items() if name != "properties"}
+    if isinstance(properties := schema.get("properties"), dict):
+        safe["properties"] = {_property_name(name): _typescript_safe(value) for name, value in properties.items()}
+        if isinstance(required := safe.get("required"), list):
+            safe["required"] = [_property_name(name) for name in required if isinstance(name, str)]
+    elif schema.get("type") == "object":
+        del safe["type"]
+    if isinstance(description := safe.get("description"), str):
+        safe["description"] = " ".join(description.split())
+    return safe
+
+
+def _property_name(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
 def _encodable(text: str) -> str:
     """Return `text` with U+FFFD for lone surrogates, which openai-harmony refuses to render."""
     return _LONE_SURROGATES.sub("\ufffd", text)
@@ -103,7 +142,7 @@ def _encodable_json(value: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
-def _render(message: Message, *, has_tools: bool = False) -> list[int]:
-    options = RenderOptions(conversation_has_function_tools=has_tools)
+def _render(message: Message, *, has_functions: bool = False) -> list[int]:
+    options = RenderOptions(conversation_has_function_tools=has_functions)
     tokens: list[int] = encoding.load().render(message, options)
     return tokens

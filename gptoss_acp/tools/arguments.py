@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gptoss_acp.errors import ToolError
 
-_KEPT = ("type", "description", "properties", "items", "enum", "required")
+_KEPT = ("type", "description", "properties", "items", "enum", "required", "default")
 
 
 class Arguments(BaseModel):
@@ -40,7 +40,7 @@ class Arguments(BaseModel):
 
     @classmethod
     def told_schema(cls) -> dict[str, Any]:
-        """Return the JSON schema as the model is told of it: without titles, defaults, bounds and references."""
+        """Return the JSON schema as the model is told of it: without titles, bounds and references."""
         schema = cls.model_json_schema()
         told: dict[str, Any] = _told(schema, schema.get("$defs", {}))
         return told
@@ -59,7 +59,7 @@ def _told(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
     if "anyOf" in schema:
         given = next(choice for choice in schema["anyOf"] if choice.get("type") != "null")
         schema = given | {name: value for name, value in schema.items() if name != "anyOf"}
-    told = {name: schema[name] for name in _KEPT if name in schema}
+    told = {name: schema[name] for name in _KEPT if schema.get(name) is not None}
     if "properties" in told:
         told["properties"] = {name: _told(value, definitions) for name, value in told["properties"].items()}
         told.pop("description", None)

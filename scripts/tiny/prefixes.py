@@ -22,7 +22,7 @@ def real_prefix(cwd: str, today: date, effort: Effort, *, has_tools: bool) -> li
     """Return the system and developer messages as the agent sends them."""
     described = tools.descriptions() if has_tools else []
     text = developer_message.compose(Path(cwd), has_tools=has_tools)
-    return render.system(effort, today, has_tools=has_tools) + render.developer(text, described)
+    return render.system(effort, today, described) + render.developer(text, described)
 
 
 def prefix(random: Random) -> list[int]:
@@ -33,7 +33,7 @@ def prefix(random: Random) -> list[int]:
     if kind == "none":
         return []
     if kind == "system":
-        return render.system(effort, today, has_tools=False)
+        return render.system(effort, today, [])
     has_tools = kind == "tools" or (kind == "varied" and random.random() < 0.8)
     described = tools.descriptions() if has_tools else []
     cwd = Path(
@@ -53,7 +53,7 @@ def prefix(random: Random) -> list[int]:
         text += f"Git branch: {random.choice(('main', 'main', 'master', words.name(random)))}\n"
     if random.random() < 0.25:
         text += _project_notes(random)
-    return render.system(effort, today, has_tools=bool(described)) + render.developer(text, described)
+    return render.system(effort, today, described) + render.developer(text, described)
 
 
 def _reworded(random: Random, text: str) -> str:

@@ -311,7 +311,7 @@ def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
         ToolDescription("read_file", "Read a text file.", parameters),
         ToolDescription("list_dir", "List.", parameters),
     ]
-    prefix = [*render.system("low", date(2026, 1, 1), has_tools=True), *render.developer("Be brief.", tools)]
+    prefix = [*render.system("low", date(2026, 1, 1), tools), *render.developer("Be brief.", tools)]
     prompts = [[*prefix, *render.user("Read README.md"), *ASSISTANT_START]]
     model = loader.load(None).model
 
