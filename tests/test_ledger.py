@@ -18,6 +18,7 @@ from openai_harmony import (
     Role,
     SystemContent,
     ToolDescription,
+    ToolNamespaceConfig,
 )
 
 from gptoss_acp import tool_description, vocabulary
@@ -232,9 +233,13 @@ schemas = st.fixed_dictionaries(
 )
 tools = st.lists(
     st.builds(
-        tool_description.ToolDescription, st.text("abz_-.", min_size=1, max_size=9), st.text(max_size=9), schemas
+        tool_description.ToolDescription,
+        st.text("abz_-.", min_size=1, max_size=9),
+        st.text(max_size=9),
+        schemas,
+        st.sampled_from(["functions", "container", "repo_browser"]),
     ),
-    max_size=2,
+    max_size=4,
 )
 
 
@@ -248,10 +253,14 @@ class Both:
             .with_conversation_start_date(setting.today.isoformat())
         )
         developer = DeveloperContent.new().with_instructions(setting.instructions)
-        if setting.tools:
-            developer = developer.with_function_tools(
-                [ToolDescription.new(tool.name, tool.description, tool.parameters) for tool in setting.tools]
-            )
+        told: dict[str, list[ToolDescription]] = {}
+        for tool in setting.tools:
+            parameters = tool.parameters if tool.parameters["properties"] else None
+            told.setdefault(tool.namespace, []).append(ToolDescription.new(tool.name, tool.description, parameters))
+        if functions := told.pop("functions", []):
+            developer = developer.with_function_tools(functions)
+        for namespace, described in told.items():
+            system = system.with_tools(ToolNamespaceConfig(name=namespace, tools=described))
         self.prefix = [
             Message.from_role_and_content(Role.SYSTEM, system),
             Message.from_role_and_content(Role.DEVELOPER, developer),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from openai_harmony import (
@@ -58,12 +57,13 @@ def system(effort: Effort, today: date, tools: Sequence[ToolDescription]) -> lis
         .with_reasoning_effort(ReasoningEffort[effort.upper()])
         .with_conversation_start_date(today.isoformat())
     )
-    trained = [tool for tool in tools if tool.namespace != FUNCTIONS]
-    for namespace, its_tools in groupby(trained, lambda tool: tool.namespace):
-        described = [_harmony_tool(tool) for tool in its_tools]
+    namespaces: dict[str, list[HarmonyTool]] = {}
+    for tool in tools:
+        namespaces.setdefault(tool.namespace, []).append(_harmony_tool(tool))
+    has_functions = namespaces.pop(FUNCTIONS, None) is not None
+    for namespace, described in namespaces.items():
         content = content.with_tools(ToolNamespaceConfig(name=namespace, tools=described))
-    message = Message.from_role_and_content(Role.SYSTEM, content)
-    return _render(message, has_functions=len(trained) < len(tools))
+    return _render(Message.from_role_and_content(Role.SYSTEM, content), has_functions=has_functions)
 
 
 def developer(instructions: str, tools: Sequence[ToolDescription]) -> list[int]:

@@ -14,10 +14,9 @@ from tests.support.project import git, write
 
 def shown(folder: Path) -> list[tuple[str, str]]:
     """Return path and text of every AGENTS.md in the notes, by the form that the model knows."""
-    parts = agents_md.notes(folder).split("\nInstructions from ")
-    assert parts[0] == ""
-    assert all(part.endswith("\n") for part in parts[1:])
-    return [(path, text[:-1]) for path, text in (part.split(":\n\n", 1) for part in parts[1:])]
+    first, *parts = agents_md.notes(folder).split("\n\nInstructions from ")
+    assert first == ""
+    return [(path, text) for path, text in (part.split(":\n\n", 1) for part in parts)]
 
 
 def test_a_worktree_has_its_own_branch_and_root(repository: Path, tmp_path: Path) -> None:

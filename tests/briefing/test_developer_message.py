@@ -16,9 +16,9 @@ from tests.support.project import write
 
 
 def test_the_branch_follows_the_shell_in_the_environment(repository: Path) -> None:
-    *_, shell, branch = developer_message.environment(repository).splitlines(keepends=True)
+    *_, shell, branch = developer_message.environment(repository).split("\n")
     assert shell.startswith("Shell: ")
-    assert branch == "Git branch: trunk\n"
+    assert branch == "Git branch: trunk"
 
 
 def test_no_branch_outside_a_repository(tmp_path: Path) -> None:
@@ -43,14 +43,15 @@ async def test_a_session_is_told_once_at_its_start(repository: Path) -> None:
     file = write(repository / "AGENTS.md", "Use tabs.")
     session = Session(Desk(repository).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_journal())
     told = session._ledger.prefix[1].text
-    assert told.endswith(f"Git branch: trunk\n\nInstructions from {file}:\n\nUse tabs.\n")
+    assert told.endswith(f"Git branch: trunk\n\nInstructions from {file}:\n\nUse tabs.")
 
 
-async def test_all_that_comes_before_a_conversation_takes_1500_tokens_at_most(repository: Path) -> None:
+async def test_all_that_comes_before_a_conversation_takes_1300_tokens_at_most(repository: Path) -> None:
     folder = repository / "a/rather/long/way/down/from/its/root"
     folder.mkdir(parents=True)
     session = Session(Desk(folder).workspace, FakeEngine(), RecordingUpdates(), Settings(), new_journal())
-    assert session._ledger.prefix_length <= 1500
+    assert session._ledger.prefix_length <= 1300
     text = developer_message.compose(folder, has_tools=True)
-    alone = render.system("medium", date(2026, 11, 22), has_tools=True) + render.developer(text, tools.descriptions())
+    described = tools.descriptions()
+    alone = render.system("medium", date(2026, 11, 22), described) + render.developer(text, described)
     assert session._ledger.prefix_length == len(alone)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_harmony import (
+    Conversation,
+    DeveloperContent,
+    Message,
+    ReasoningEffort,
+    Role,
+    SystemContent,
+    ToolNamespaceConfig,
+)
+from openai_harmony import ToolDescription as HarmonyTool
 
-from gptoss_acp import vocabulary
+from gptoss_acp import tools, vocabulary
+from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import encoding, render
+from gptoss_acp.ledger import Ledger
 from gptoss_acp.tool_description import ToolDescription
 
 
@@ -22,12 +35,61 @@ def test_what_the_model_is_given_to_speak_is_spelt_right() -> None:
 
 
 def test_the_system_message_has_effort_date_and_channels() -> None:
-    text = text_of(render.system("high", date(2026, 3, 1), has_tools=True))
+    text = text_of(render.system("high", date(2026, 3, 1), [ToolDescription("f", "F.", {})]))
     assert text.startswith("<|start|>system<|message|>")
     assert "Reasoning: high\n" in text
     assert "Current date: 2026-03-01" in text
     assert "Calls to these tools must go to the commentary channel: 'functions'" in text
-    assert "commentary channel: 'functions'" not in text_of(render.system("low", date(2026, 3, 1), has_tools=False))
+    assert "commentary channel: 'functions'" not in text_of(render.system("low", date(2026, 3, 1), []))
+
+
+def test_tools_that_are_no_functions_are_told_in_the_system_message() -> None:
+    run, look = (ToolDescription(name, "Does it.", {}, namespace) for name, namespace in (("a", "run"), ("b", "look")))
+    system = text_of(render.system("low", date(2026, 3, 1), [run, look]))
+    assert system.index("# Tools\n\n## look\n\nnamespace look {") < system.index("## run")
+    assert system.index("type a = (_: any) => any;") < system.index("# Valid channels")
+    assert "functions" not in system
+    assert "# Tools" not in text_of(render.developer("Be brief.", [run, look]))
+
+
+OBJECT: dict[str, dict[str, Any]] = {
+    "// default: ": {"a": {"type": "integer", "default": 3}},
+    "() => any": {},
+    '"x-y"?: string,': {"x-y": {"type": "string"}},
+    "x_y?: string[],": {"x_y": {"type": "array", "items": {"type": "string"}}},
+    '"é"?: {\n    "1 2": string,\n    },': {"é": {"type": "object", "properties": {"1 2": {"type": "string"}}, "required": ["1 2"]}},
+    '"a" | "b", // default: a': {"a": {"enum": ["a", "b"], "type": "string", "default": "a"}},
+    "// one two\n": {"a": {"type": "string", "description": "one\n\ntwo"}},
+    "a?: any,": {"a": {"type": "object", "additionalProperties": {"type": "string"}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", OBJECT)
+def test_parameters_are_typescript_that_says_what_they_are(shown: str) -> None:
+    tool = ToolDescription("t", "", {"type": "object", "properties": OBJECT[shown]})
+    assert shown in text_of(render.developer("", [tool]))
+
+
+def test_the_sessions_prompt_is_what_openai_harmony_makes_of_the_same_content() -> None:
+    content = DeveloperContent.new().with_instructions(developer_message.compose(Path("/home/x"), has_tools=True))
+    functions = [tool for tool in tools.descriptions() if tool.namespace == "functions"]
+    content = content.with_function_tools(
+        [HarmonyTool.new(tool.name, tool.description, tool.parameters) for tool in functions]
+    )
+    system = SystemContent.new().with_reasoning_effort(ReasoningEffort.LOW).with_conversation_start_date("2026-03-01")
+    for namespace in sorted({tool.namespace for tool in tools.descriptions()} - {"functions"}):
+        its = [tool for tool in tools.descriptions() if tool.namespace == namespace]
+        described = [HarmonyTool.new(tool.name, tool.description, tool.parameters) for tool in its]
+        system = system.with_tools(ToolNamespaceConfig(name=namespace, tools=described))
+    theirs = Conversation.from_messages(
+        [Message.from_role_and_content(Role.SYSTEM, system), Message.from_role_and_content(Role.DEVELOPER, content)]
+    )
+    ledger = Ledger()
+    ledger.set_prefix(
+        developer_message.compose(Path("/home/x"), has_tools=True), tools.descriptions(), "low", date(2026, 3, 1)
+    )
+    assert ledger.tokens() == encoding.load().render_conversation(theirs)
+    assert "\n\n\n" not in text_of(ledger.tokens())
 
 
 def test_the_developer_message_has_the_instructions_and_the_tools_in_their_order() -> None:

@@ -43,6 +43,12 @@ ODD: dict[str, Any] = {
 }
 
 
+def shown_of(schema: dict[str, Any]) -> str:
+    """Return what the model sees of a tool, without blanks."""
+    tool = render.tellable(ToolDescription("t", "", plain(schema)))
+    return "".join(encoding.load().decode(render.developer("", [tool])).split())
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_schema_breaks_neither_the_prompt_nor_the_grammar(odd: str) -> None:
     tool = render.tellable(ToolDescription("odd", "<|end|> \ud800", plain(ODD[odd])))
@@ -74,9 +80,58 @@ def test_the_model_sees_what_references_and_choices_stand_for() -> None:
         },
         "$defs": {"Item": item},
     }
-    tool = render.tellable(ToolDescription("t", "", plain(schema)))
-    shown = "".join(encoding.load().decode(render.developer("", [tool])).split())
+    shown = shown_of(schema)
     assert "items?:{x?:number,more?:any,}[]" in shown
     assert "name?:|string|any" in shown
     assert "definitions?:string" in shown
     assert "Definitions" not in shown
+
+
+@pytest.mark.parametrize(
+    "reference", ["#/$defs/a~1b%20c~0", "#/$defs/a~1b c~0", "#/properties/list/items/0", "#/$defs/a"]
+)
+def test_a_reference_is_a_json_pointer_in_a_fragment(reference: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": reference}, "list": {"items": [{"type": "boolean"}]}},
+        "$defs": {"a/b c~": {"type": "boolean"}, "a": {"type": "boolean"}},
+    }
+    assert "x?:boolean," in shown_of(schema)
+
+
+TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
+MERGED: dict[str, tuple[dict[str, Any], str]] = {
+    "all of several": (
+        {"allOf": [{"properties": {"a": TEXT}, "required": ["a"]}, {"$ref": "#/$defs/B"}], "$defs": {"B": {"properties": {"b": NUMBER}}}},
+        "(_:{b?:number,a:string,})",
+    ),
+    "one of several": (
+        {"oneOf": [{"properties": {"a": TEXT, "k": {"const": "x"}}, "required": ["a", "k"]}, {"properties": {"k": {"const": "y"}}, "required": ["k"]}]},
+        '(_:{a?:string,k:|"x"|"y",})',
+    ),
+    "one of them is required": (
+        {"properties": {"a": TEXT, "b": TEXT}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        "(_:{a?:string,b?:string,})",
+    ),
+    "inside": (
+        {"properties": {"a": {"type": "object", "allOf": [{"properties": {"b": FLAG}}], "required": ["b"]}}},
+        "(_:{a?:{b:boolean,},})",
+    ),
+    "a reference with words of its own": (
+        {"properties": {"a": {"allOf": [{"$ref": "#/$defs/A"}], "description": "Which."}}, "$defs": {"A": {"type": "string", "enum": ["x", "y"]}}},
+        '(_:{//Which.a?:"x"|"y",})',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MERGED)
+def test_what_an_object_is_made_of_or_may_be_is_told(kind: str) -> None:
+    schema, shown = MERGED[kind]
+    assert shown in shown_of({"type": "object"} | schema)
+
+
+def test_properties_that_are_called_like_words_of_a_schema_stay_properties() -> None:
+    names = ("const", "allOf", "oneOf", "required", "properties", "description", "items", "$ref")
+    shown = shown_of({"type": "object", "properties": dict.fromkeys(names, TEXT)})
+    assert all(f"{name}?:string" in shown for name in names[:-1])
+    assert '"$ref"?:string' in shown or "$ref?:string" in shown
