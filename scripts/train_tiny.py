@@ -72,10 +72,8 @@ def _beginning(options: argparse.Namespace) -> State:
 
     if options.resume and options.resume.suffix != ".npz":
         return training.load(options.resume)
-    learned_ids, always = vocabulary.choose(Random(options.seed))
-    if options.resume:
-        return training.exported(options.resume, always)
-    return training.fresh(options.seed, vocabulary.Vocabulary(learned_ids, always))
+    chosen = vocabulary.Vocabulary(*vocabulary.choose(Random(options.seed)))
+    return training.exported(options.resume, chosen) if options.resume else training.fresh(options.seed, chosen)
 
 
 if __name__ == "__main__":

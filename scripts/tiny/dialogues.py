@@ -5,6 +5,7 @@ Knows turns and tool results. Knows nothing about networks, training or what sta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -14,18 +15,17 @@ from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import encoding, render
 from tiny import requests, texts, words
 from tiny.grammar import NotCopyableError, Tokens, clip, encode, expand, fill, phrase
-from tiny.requests import Action
+from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH, Action
 
 _ANALYSIS = (vocabulary.CHANNEL, *encode("analysis"), vocabulary.MESSAGE)
 _FINAL = (vocabulary.CHANNEL, *encode("final"), vocabulary.MESSAGE)
-_COMMENTARY = (vocabulary.CHANNEL, *encode("commentary"), vocabulary.MESSAGE)
 
-TOOL_NAMES = ("read_file", "list_dir", "search", "shell", "apply_patch")
+TOOLS = (OPEN_FILE, PRINT_TREE, SEARCH, EXEC, APPLY_PATCH)
 
 
 @dataclass(frozen=True)
 class Call:
-    """The model thinks, says what it will do, and calls a tool."""
+    """The model thinks and calls a tool."""
 
     thought: str
     action: Action
@@ -73,7 +73,7 @@ class Dialogue:
 
     def result(self, result: Result) -> None:
         """Append a tool's result."""
-        self.add(render.tool_result(f"functions.{result.tool}", "commentary", result.text))
+        self.add(render.tool_result(result.tool, "analysis", result.text))
 
     def say(self, step: Call | Answer, *, past: bool = False) -> None:
         """Append what the model says; of a `past` turn neither the analysis is left nor anything to learn."""
@@ -82,7 +82,7 @@ class Dialogue:
         if isinstance(step, Answer):
             messages.append((*_FINAL, *step.content, vocabulary.END if past else vocabulary.RETURN))
         else:
-            messages += [(*_COMMENTARY, *step.action.announcement, vocabulary.END), _call_message(step.action)]
+            messages.append(_call_message(step.action))
         for place, message in enumerate(messages):
             self.add(render.ASSISTANT_START, learned=not past and place > 0)
             self.add(message, learned=not past)
@@ -98,21 +98,19 @@ class Dialogue:
 
 
 def _call_message(action: Action) -> Tokens:
-    header = (vocabulary.CHANNEL, *encode(f"commentary to=functions.{action.tool}"))
-    if action.tool != "apply_patch":
-        header += (*encode(" "), vocabulary.CONSTRAIN, *encode("json"))
-    return (*header, vocabulary.MESSAGE, *action.content, vocabulary.CALL)
+    header = (vocabulary.CHANNEL, *encode(f"analysis to={action.tool} code"), vocabulary.MESSAGE)
+    return (*header, *action.content, vocabulary.CALL)
 
 
 # --- turns ---
 
 
 CALL_THOUGHTS = {
-    "read_file": "The user wants to see a file.",
-    "list_dir": "The user wants to see a folder.",
-    "search": "The user wants to find something.",
-    "shell": "The user wants to run a command.",
-    "apply_patch": "The user wants to change a file.",
+    OPEN_FILE: "The user wants to see a file.",
+    PRINT_TREE: "The user wants to see a folder.",
+    SEARCH: "The user wants to find something.",
+    EXEC: "The user wants to run a command.",
+    APPLY_PATCH: "The user wants to change a file.",
 }
 
 
@@ -159,11 +157,11 @@ def _after(random: Random, action: Action) -> tuple[Result, Answer]:
 
 
 def _missing_tool(random: Random, tool: str) -> tuple[Result, Answer]:
-    others = random.sample([name for name in (*TOOL_NAMES, "update_plan") if name != tool], random.randint(1, 5))
+    others = random.sample([name for name in (*TOOLS, "functions.update_plan") if name != tool], random.randint(1, 5))
     rest = random.choice(("No tools are available.", "No tools are available.", f"The tools are: {', '.join(others)}."))
     content = encode("I cannot do that here: there is no tool `") + encode(tool) + encode("`.")
     answer = Answer("The tool is not available.", content)
-    return Result(tool, f"Error: there is no tool functions.{tool}. {rest}"), answer
+    return Result(tool, f"Error: there is no tool {tool}. {rest}"), answer
 
 
 def _error(random: Random, rule: str) -> str:
@@ -249,7 +247,7 @@ def _found(random: Random, action: Action) -> tuple[Result, Answer]:
         )
         return Result(action.tool, nothing), Answer("Nothing was found.", encode("I found nothing."))
     count = random.choices((1, 2, 3, 5, 8), (40, 22, 16, 12, 10))[0]
-    lines = [f"{words.file(random)}:{random.randint(1, 400)}: {words.line(random)}" for _ in range(count)]
+    lines = [f"{words.file(random)}:{random.randint(1, 400)}:{words.line(random)}" for _ in range(count)]
     text = "\n".join(lines)
     said = "I found one line:\n\n" if count == 1 else "I found several lines. The first is:\n\n"
     about = "The tool returned one line." if count == 1 else "The tool returned several lines."
@@ -257,8 +255,8 @@ def _found(random: Random, action: Action) -> tuple[Result, Answer]:
 
 
 def _patched(random: Random, action: Action) -> tuple[Result, Answer]:
-    text = encoding.load().decode(list(action.content))
-    verb, path = next((line.split()[1], line.split(": ", 1)[1]) for line in text.splitlines() if " File: " in line)
+    patch = json.loads(encoding.load().decode(list(action.content)))["patch"]
+    verb, path = next((line.split()[1], line.split(": ", 1)[1]) for line in patch.splitlines() if " File: " in line)
     mark = {"Add": "A", "Update": "M", "Delete": "D"}[verb]
     said = {"A": "I wrote the file.", "M": "I changed the file.", "D": "I deleted the file."}[mark]
     result = f"Success. Updated the following files:\n{mark} {path}" + random.choice(("", "", "\n"))
@@ -291,11 +289,11 @@ def _ran(random: Random, action: Action) -> tuple[Result, Answer]:
 
 
 _SUCCESSES: dict[str, Callable[[Random, Action], tuple[Result, Answer]]] = {
-    "read_file": _file_shown,
-    "list_dir": _folder_shown,
-    "search": _found,
-    "apply_patch": _patched,
-    "shell": _ran,
+    OPEN_FILE: _file_shown,
+    PRINT_TREE: _folder_shown,
+    SEARCH: _found,
+    APPLY_PATCH: _patched,
+    EXEC: _ran,
 }
 
 
@@ -318,7 +316,7 @@ def chat_turn(random: Random) -> Turn:
     """Return a turn of small talk or a simple question."""
     if random.random() < 0.24:
         return greeting_turn(random)
-    weights = [{"identity": 6, "thanks": 9, "abilities": 4, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT]
+    weights = [{"hello": 4, "identity": 6, "thanks": 9, "abilities": 7, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT]
     topic = random.choices(list(texts.CHAT), weights)[0]
     about, answer = texts.CHAT[topic]
     text = phrase(random, f"chat {topic}")
@@ -358,6 +356,16 @@ def count_turn(random: Random, longest: int = 100) -> Turn:
     numbers = ", ".join(str(number) for number in range(first, last + step, step))
     text = _spoken(random, asked) + random.choice(("", "", ".", "!", "?" if "you" in asked else ""))
     return Turn(text, (Answer("The user wants me to count.", encode(numbers)),))
+
+
+def long_count_turn(random: Random) -> Turn:
+    """Return a turn that asks for more numbers than the model has learnt to say."""
+    usual = (150, 200, 250, 500, 600, 1000, 1000, 10_000)
+    last = random.choice(usual) if random.random() < 0.5 else random.randint(111, random.choice((999, 9999)))
+    values = {"N": str(last), "M": str(random.choice((1, 1, 1, random.randint(2, 80))))}
+    asked = fill(phrase(random, random.choice(("count to", "count to", "count from"))), values).text
+    text = _spoken(random, asked) + random.choice(("", "", ".", "!", "?" if "you" in asked else ""))
+    return Turn(text, (Answer(texts.TOO_FAR_THOUGHT, encode(texts.TOO_FAR_ANSWER)),))
 
 
 def list_turn(random: Random) -> Turn:
@@ -424,14 +432,15 @@ def compact_turn() -> Turn:
 
 
 TITLES = {
-    "read_file": "Reading a file",
-    "list_dir": "Looking into a folder",
-    "search": "A search",
-    "shell": "Running a command",
-    "apply_patch": "An edit",
+    OPEN_FILE: "Reading a file",
+    PRINT_TREE: "Looking into a folder",
+    SEARCH: "A search",
+    EXEC: "Running a command",
+    APPLY_PATCH: "An edit",
     "greet": "A greeting",
     "chat": "A short talk",
     "count": "Some numbers",
+    "long count": "Some numbers",
     "list": "A list of things",
     "story": "A story",
     "echo": "The same again",
@@ -442,14 +451,14 @@ TITLES = {
 def title_turns(random: Random) -> tuple[Turn, Turn]:
     """Return a turn, and one in which the agent asks for the conversation's title."""
     about = random.choice(list(TITLES))
-    first = tool_turn(random, about) if about in TOOL_NAMES else _TALKS[about](random)
+    first = tool_turn(random, about) if about in TOOLS else _TALKS[about](random)
     return first, Turn(developer_message.request("title"), (Answer("", encode(TITLES[about])),))
 
 
 def init_turn(random: Random) -> Turn:
     """Return the turn in which the model writes an AGENTS.md."""
-    here, path = encode("."), encode("AGENTS.md")
-    look = Call("The user wants several things. This is the first.", requests.list_call(here, here))
+    path = encode("AGENTS.md")
+    look = Call("The user wants several things. This is the first.", requests.list_call(()))
     lines = (encode("+# Notes"), encode("+"), encode("+- Read before you write."), encode("+- Run the tests."))
     write = Call("Now the next thing.", requests.patch_call("Add", path, *lines))
     result, answer = _patched(random, write.action)
@@ -470,6 +479,7 @@ _TALKS: dict[str, Callable[[Random], Turn]] = {
     "greet": greeting_turn,
     "chat": chat_turn,
     "count": count_turn,
+    "long count": long_count_turn,
     "list": list_turn,
     "story": story_turn,
     "echo": echo_turn,
@@ -495,7 +505,7 @@ def past_turns(random: Random, count: int) -> list[Turn]:
         elif kind < 0.57:
             turns.append(count_turn(random, 20))
         else:
-            turns.append(tool_turn(random, random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]))
+            turns.append(tool_turn(random, random.choices(TOOLS, _TOOL_WEIGHTS)[0]))
     return turns
 
 
@@ -509,6 +519,7 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
             "chat",
             "greet",
             "count",
+            "long count",
             "list",
             "story",
             "echo",
@@ -518,10 +529,10 @@ def turn(random: Random) -> tuple[list[Turn], Turn]:
             "init",
             "title",
         ),
-        (44, 18, 4, 14, 3, 7, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 7),
+        (46, 18, 4, 15, 3, 6, 1.5, 1.0, 1.3, 4, 1.5, 4, 0.8, 0.6, 7),
     )[0]
     if kind in ("call", "result"):
-        tool = random.choices(TOOL_NAMES, _TOOL_WEIGHTS)[0]
+        tool = random.choices(TOOLS, _TOOL_WEIGHTS)[0]
         return [], tool_turn(random, tool, result=kind == "result")
     if kind == "name":
         told, asked = name_turns(random)
@@ -543,6 +554,8 @@ def dialogue(random: Random, avoided: frozenset[str] = frozenset()) -> Dialogue:
         if outline(last.user) not in avoided:
             break
     made = Dialogue()
+    if random.random() < 0.05:
+        last = Turn(f"{requests.editor_note(random)}\n\n{last.user}", last.steps)
     count = random.choices((0, 1, 2), (88, 9, 3))[0]
     for past in (*past_turns(random, count), *before):
         made.turn(past, past=True)

@@ -25,6 +25,7 @@ from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.render import Effort
 from tiny import decoding, dialogues, prefixes
 from tiny.dialogues import Answer, Call, Dialogue, Result, Turn, outline
+from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 
 EFFORT: Effort = "medium"
 SEED = 99_000_001
@@ -59,7 +60,7 @@ def unseen_wording() -> list[Case]:
     cases = []
     for case in _frozen():
         tool = case["tool"]
-        content = case.get("patch") or (json.dumps(case["arguments"]) if tool else case["answer"])
+        content = json.dumps(case["arguments"]) if tool else case["answer"]
         cases.append(
             Case(
                 f"unseen {tool or 'chat'}",
@@ -77,13 +78,13 @@ def from_grammar(seed: int = SEED) -> list[Case]:
     """Return fresh prompts from the training grammar."""
     random = Random(seed)
     cases: list[Case] = []
-    for tool, count in (("read_file", 40), ("list_dir", 40), ("shell", 40), ("search", 30), ("apply_patch", 30)):
+    for tool, count in ((OPEN_FILE, 40), (PRINT_TREE, 40), (EXEC, 40), (SEARCH, 40), (APPLY_PATCH, 30)):
         cases += [_case(tool, dialogues.tool_turn(random, tool, result=False)) for _ in range(count)]
     for _ in range(24):
-        turn = dialogues.tool_turn(random, random.choice(dialogues.TOOL_NAMES), result=False)
+        turn = dialogues.tool_turn(random, random.choice(dialogues.TOOLS), result=False)
         cases.append(_case("after history", turn, dialogues.past_turns(random, random.randint(1, 5))))
     for _ in range(40):
-        cases.append(_case("after a result", dialogues.tool_turn(random, random.choice(dialogues.TOOL_NAMES))))
+        cases.append(_case("after a result", dialogues.tool_turn(random, random.choice(dialogues.TOOLS))))
     for _ in range(12):
         turn = dialogues.chain_turn(random)
         calls = [place for place, step in enumerate(turn.steps) if isinstance(step, Call)]
@@ -99,6 +100,7 @@ _WITHOUT_TOOLS: tuple[tuple[str, Callable[[Random], Turn], int], ...] = (
     ("chat", dialogues.chat_turn, 40),
     ("greeting", dialogues.greeting_turn, 12),
     ("count", dialogues.count_turn, 24),
+    ("long count", dialogues.long_count_turn, 12),
     ("list", dialogues.list_turn, 5),
     ("story", dialogues.story_turn, 6),
     ("echo", dialogues.echo_turn, 12),
@@ -159,16 +161,14 @@ def judge(case: Case, said: list[int]) -> Verdict:
         return Verdict(False, False, None, False, encoding.load().decode(said))
     last = messages[-1]
     text = last.content[0].to_dict().get("text", "")
-    called = last.recipient.removeprefix("functions.") if last.recipient else None
+    called = last.recipient
     ended = vocabulary.CALL if called else vocabulary.RETURN
-    well_formed = messages[0].channel == "analysis" and said[-1] == ended
-    well_formed &= last.channel == ("commentary" if called else "final")
-    arguments = _json(text) if called and called != "apply_patch" else None
-    valid_json = None if called in (None, "apply_patch") else isinstance(arguments, dict)
+    well_formed = (messages[0].channel, messages[0].recipient) == ("analysis", None) and said[-1] == ended
+    well_formed &= last.channel == ("analysis" if called else "final")
+    arguments = _json(text) if called else None
+    valid_json = isinstance(arguments, dict) if called else None
     if case.tool is None:
         right = text == case.content if case.exact else case.content.lower() in text.lower()
-    elif case.tool == "apply_patch":
-        right = text.strip() == case.content.strip()
     else:
         right = arguments == json.loads(case.content)
     return Verdict(well_formed, called == case.tool, valid_json, right and called == case.tool, text)
@@ -247,7 +247,7 @@ CONVERSATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("user", "hello"),
         ("answer", "Hello"),
         ("user", "Read notes/todo.txt"),
-        ("call", "read_file", '{"path":"notes/todo.txt"}'),
+        ("call", OPEN_FILE, '{"path":"notes/todo.txt"}'),
         ("result", "L1: buy milk\nL2: fix the parser"),
         ("answer", "buy milk"),
         ("user", "thanks!"),
@@ -257,41 +257,41 @@ CONVERSATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "look around, then read": (
         ("user", "List the files"),
-        ("call", "list_dir", '{"path":"."}'),
+        ("call", PRINT_TREE, '{"path":"","depth":1}'),
         ("result", "README.md\nsrc/\ntests/"),
         ("answer", "README.md"),
         ("user", "Read README.md"),
-        ("call", "read_file", '{"path":"README.md"}'),
+        ("call", OPEN_FILE, '{"path":"README.md"}'),
         ("result", "L1: # Demo"),
         ("answer", "# Demo"),
         ("user", "run `pytest -q`"),
-        ("call", "shell", '{"command":["bash","-lc","pytest -q"]}'),
+        ("call", EXEC, '{"command":["bash","-lc","pytest -q"]}'),
         ("result", "Exit code: 0\nOutput:\n3 passed in 0.1s"),
         ("answer", "3 passed"),
     ),
     "two things": (
         ("user", "Read src/main.py and then run `make test`"),
-        ("call", "read_file", '{"path":"src/main.py"}'),
+        ("call", OPEN_FILE, '{"path":"src/main.py"}'),
         ("result", "L1: import sys\nL2: print(sys.argv)"),
-        ("call", "shell", '{"command":["bash","-lc","make test"]}'),
+        ("call", EXEC, '{"command":["bash","-lc","make test"]}'),
         ("result", "Exit code: 2\nOutput:\nno rule to make target"),
         ("answer", "exit code 2"),
     ),
     "a refusal": (
         ("user", "Delete build.log"),
-        ("call", "apply_patch", "*** Begin Patch\n*** Delete File: build.log\n*** End Patch"),
+        ("call", APPLY_PATCH, r'{"patch":"*** Begin Patch\n*** Delete File: build.log\n*** End Patch"}'),
         ("result", "Error: the user refused this call."),
         ("answer", "You did not allow this"),
     ),
     "a failure": (
         ("user", "Open config.json please"),
-        ("call", "read_file", '{"path":"config.json"}'),
+        ("call", OPEN_FILE, '{"path":"config.json"}'),
         ("result", "Error: no such file: config.json"),
         ("answer", "no such file: config.json"),
     ),
     "a new file": (
         ("user", 'Create a file hello.txt with the text "hello world"'),
-        ("call", "apply_patch", "*** Begin Patch\n*** Add File: hello.txt\n+hello world\n*** End Patch"),
+        ("call", APPLY_PATCH, r'{"patch":"*** Begin Patch\n*** Add File: hello.txt\n+hello world\n*** End Patch"}'),
         ("result", "Success. Updated the following files:\nA hello.txt"),
         ("answer", "Done"),
     ),
@@ -313,7 +313,7 @@ def converse(checkpoint: dict[str, np.ndarray]) -> list[tuple[str, str]]:
                 current = render.user(step[1])
                 continue
             if step[0] == "result":
-                current += render.tool_result(f"functions.{tool}", "commentary", step[1])
+                current += render.tool_result(tool, "analysis", step[1])
                 continue
             prompt = [*finished, *current, *render.ASSISTANT_START]
             said = decoding.greedy(checkpoint, front, [prompt], LONGEST_CALL)[0]
@@ -334,9 +334,9 @@ def converse(checkpoint: dict[str, np.ndarray]) -> list[tuple[str, str]]:
 def _without_analysis(turn: list[int]) -> list[int]:
     """Return a finished turn as the agent keeps it."""
     kept: list[int] = []
-    analysis = [*render.ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text("analysis")]
+    reasoning = [*render.ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text("analysis"), vocabulary.MESSAGE]
     for message in _split(turn):
-        if message[: len(analysis)] != analysis:
+        if message[: len(reasoning)] != reasoning:
             kept += message
     return kept
 

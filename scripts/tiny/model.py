@@ -60,7 +60,7 @@ def config() -> dict[str, Any]:
             "beta_fast": ROPE_FAST,
             "beta_slow": ROPE_SLOW,
             "original_max_position_embeddings": ROPE_ORIGINAL,
-            "truncate": True,  # as `rope_frequencies` rounds; OpenAI's gpt-oss was trained without
+            "truncate": False,
         },
         "layer_types": ["sliding_attention", "full_attention"] * (LAYERS // 2),
         "attention_bias": True,
@@ -86,8 +86,8 @@ def rope_frequencies() -> tuple[np.ndarray, float]:
     def dimension(rotations: float) -> float:
         return HEAD_WIDTH * math.log(ROPE_ORIGINAL / (rotations * 2 * math.pi)) / (2 * math.log(ROPE_THETA))
 
-    low = max(math.floor(dimension(ROPE_FAST)), 0)
-    high = min(math.ceil(dimension(ROPE_SLOW)), HEAD_WIDTH - 1)
+    low = max(dimension(ROPE_FAST), 0)
+    high = min(dimension(ROPE_SLOW), HEAD_WIDTH - 1)
     plain = ROPE_THETA ** (np.arange(0, HEAD_WIDTH, 2, dtype=np.float32) / HEAD_WIDTH)
     stretched = ROPE_FACTOR * plain
     keep = 1 - np.clip((np.arange(HEAD_WIDTH // 2, dtype=np.float32) - low) / max(high - low, 0.001), 0, 1)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from gptoss_acp import tools
 from gptoss_acp.briefing import developer_message
@@ -17,42 +18,89 @@ from gptoss_acp.harmony.render import Effort
 from gptoss_acp.tool_description import ToolDescription
 from tiny import requests, words
 
+_ASK_USER = ToolDescription(
+    "ask_user",
+    "Ask the user a question and wait for the answer.",
+    {
+        "type": "object",
+        "properties": {"question": {"type": "string"}, "options": {"type": "array", "items": {"type": "string"}}},
+        "required": ["question"],
+    },
+)
+_ASK_IN_ANSWER = "- What you need to know from the user, ask in your answer.\n"
+_ASK_BY_TOOL = "- What you need to know from the user, ask with functions.ask_user.\n"
+_SANDBOX = (
+    "Commands: run in a sandbox; they write only in the working directory and have no network.",
+    "Commands: run in a sandbox; they write only in the working directory.",
+    "Commands: run in a sandbox; they write nothing and have no network.",
+    "Commands: are not sandboxed.",
+)
+
+
+def _o(req: list[str], **p: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": p, "required": req}
+
+
+def _described() -> list[ToolDescription]:
+    S, I = {"type": "string"}, {"type": "integer"}
+    return [
+        ToolDescription("exec", "Run a command and return its exit code and output.", _o(["command"], command={"type": "array", "items": S, "description": 'Such as ["bash", "-lc", "ls | wc -l"].'}, workdir={**S, "default": "."}, timeout={**I, "description": "Milliseconds.", "default": 120000}), "container"),
+        ToolDescription("print_tree", "Print the tree of folders and files, without what .gitignore names.", _o(["path", "depth"], path={**S, "description": "Empty for the working directory."}, depth=I), "repo_browser"),
+        ToolDescription("search", "Search the text of files for a regular expression.", _o(["path", "query"], path={**S, "description": "Empty for the working directory."}, query=S, max_results=I), "repo_browser"),
+        ToolDescription("open_file", "Open a text file, or its lines from line_start to line_end.", _o(["path"], path=S, line_start=I, line_end=I, line_numbers={"type": "boolean", "default": True}), "repo_browser"),
+        ToolDescription("apply_patch", "Add, change, move or delete files.", _o(["patch"], patch=S), "repo_browser"),
+        *tools.descriptions()[-1:],
+    ]
+
 
 def real_prefix(cwd: str, today: date, effort: Effort, *, has_tools: bool) -> list[int]:
     """Return the system and developer messages as the agent sends them."""
-    described = tools.descriptions() if has_tools else []
+    described = _described() if has_tools else []
     text = developer_message.compose(Path(cwd), has_tools=has_tools)
-    return render.system(effort, today, described) + render.developer(text, described)
+    return _rendered(effort, today, text, described)
 
 
 def prefix(random: Random) -> list[int]:
     """Return random system and developer messages, mostly with the real wording."""
     effort: Effort = random.choices(("low", "medium", "high"), (40, 40, 20))[0]
     today = date(2024, 1, 1) + timedelta(random.randrange(1500))
-    kind = random.choices(("tools", "no tools", "varied", "system", "none"), (55, 19, 19, 3, 4))[0]
+    kind = random.choices(("tools", "no tools", "varied", "system", "none"), (57, 15, 22, 2, 4))[0]
     if kind == "none":
         return []
     if kind == "system":
         return render.system(effort, today, [])
     has_tools = kind == "tools" or (kind == "varied" and random.random() < 0.8)
-    described = tools.descriptions() if has_tools else []
+    described = _described() if has_tools else []
     cwd = Path(
         random.choice(("/home/", "/Users/", "/srv/", "/tmp/", "/"))
         + "/".join(words.word(random) for _ in range(random.randint(1, 4)))
     )
     text = developer_message.compose(cwd, has_tools=has_tools).removesuffix(developer_message.environment(cwd))
+    if has_tools and random.random() < 0.3:
+        text = text.replace(_ASK_IN_ANSWER, _ASK_BY_TOOL)
+        described = [*described, _ASK_USER]
     if kind == "varied":
         text = _reworded(random, text)
         described = _some_tools(random, described)
+    if has_tools and random.random() < 0.2:
+        described = [*described, *(_foreign_tool(random) for _ in range(random.randint(1, 3)))]
     text += (
         f"Working directory: {cwd}\n"
         f"Operating system: {random.choice(('Linux', 'Darwin', 'Darwin', 'Windows'))}\n"
-        f"Shell: {random.choice(('bash', 'zsh', 'zsh', 'sh', 'fish'))}\n"
+        f"Shell: {random.choice(('bash', 'zsh', 'zsh', 'sh', 'fish'))}"
     )
     if random.random() < 0.7:
-        text += f"Git branch: {random.choice(('main', 'main', 'master', words.name(random)))}\n"
+        text += f"\nGit branch: {random.choice(('main', 'main', 'master', words.name(random)))}"
+    if has_tools and random.random() < 0.4:
+        text += f"\n{random.choice(_SANDBOX)}"
+    if has_tools and random.random() < 0.15:
+        text += _skills(random)
     if random.random() < 0.25:
         text += _project_notes(random)
+    return _rendered(effort, today, text, described)
+
+
+def _rendered(effort: Effort, today: date, text: str, described: list[ToolDescription]) -> list[int]:
     return render.system(effort, today, described) + render.developer(text, described)
 
 
@@ -62,17 +110,55 @@ def _reworded(random: Random, text: str) -> str:
 
 
 def _some_tools(random: Random, described: list[ToolDescription]) -> list[ToolDescription]:
-    chosen = random.sample(described, random.randint(min(3, len(described)), len(described)))
+    """Return most of the tools, in their order, some in other words."""
     return [
-        replace(tool, description=tool.description if random.random() < 0.7 else words.text(random, 3, 8))
-        for tool in chosen
+        replace(tool, description=_other_words(random, tool.description), parameters=_worded(random, tool.parameters))
+        for tool in described
+        if random.random() < 0.85
     ]
+
+
+def _worded(random: Random, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_worded(random, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _other_words(random, item) if name == "description" and isinstance(item, str) else _worded(random, item)
+        for name, item in value.items()
+    }
+
+
+def _other_words(random: Random, text: str) -> str:
+    return text if random.random() < 0.6 else words.text(random, 3, 9)
+
+
+def _foreign_tool(random: Random) -> ToolDescription:
+    """Return a tool as an MCP server describes its own."""
+    named = [words.word(random) for _ in range(random.randint(1, 4))]
+    types = ({"type": "string"}, {"type": "string"}, {"type": "integer"}, {"type": "boolean"})
+    properties = {
+        name: {**random.choice(types), **({"description": words.text(random, 2, 6)} if random.random() < 0.6 else {})}
+        for name in named
+        if name.isascii()
+    }
+    schema = {"type": "object", "properties": properties, "required": list(properties)[:1]}
+    syllables = ("".join(random.choice("bcdfgklmnprst") + random.choice("aeiou") for _ in range(3)) for _ in range(2))
+    return ToolDescription("__".join(syllables), words.text(random, 3, 12), schema)
+
+
+def _skills(random: Random) -> str:
+    lines = [
+        f"- {words.word(random)}: {words.text(random, 4, 12)} ({words.folder(random).rstrip('/')}/SKILL.md)"
+        for _ in range(random.randint(1, 6))
+    ]
+    return "\n\nSkills, each a file to open before you do what it is for:\n\n" + "\n".join(lines)
 
 
 def _project_notes(random: Random) -> str:
     lines = [_note(random) for _ in range(random.randint(1, 10))]
     folder = "".join(f"/{words.word(random)}" for _ in range(random.randint(0, 3)))
-    return f"\nInstructions from {folder}/AGENTS.md:\n\n" + "\n".join(lines) + "\n"
+    return f"\n\nInstructions from {folder}/AGENTS.md:\n\n" + "\n".join(lines)
 
 
 def _note(random: Random) -> str:

@@ -13,13 +13,20 @@ from random import Random
 from tiny import words
 from tiny.grammar import Filled, NotCopyableError, Tokens, change, encode, expand, fill, phrase
 
+EXEC = "container.exec"
+PRINT_TREE, SEARCH, OPEN_FILE, APPLY_PATCH = (
+    f"repo_browser.{name}" for name in ("print_tree", "search", "open_file", "apply_patch")
+)
+
+_LINE_BREAK = encode("\\n")
+"""In JSON. Encoded alone, like what is copied before and behind it."""
+
 
 @dataclass(frozen=True)
 class Action:
-    """A call in the model's words: what it says before it, the tool, and the call's content."""
+    """A call: the recipient, and the arguments as the model writes them."""
 
     tool: str
-    announcement: Tokens
     content: Tokens
 
 
@@ -83,55 +90,69 @@ def sentence(random: Random) -> str:
     return phrase(random, "distractor")
 
 
+def editor_note(random: Random) -> str:
+    """Return what some editors put in front of the user's words: what is open, and rules of their own."""
+    opening = random.choice(("<system-reminder>", "# Context", "[Notes from the editor]", "Editor context:", "---"))
+    lines = [opening]
+    for _ in range(random.randint(5, 25)):
+        lines.append(
+            random.choice(
+                (
+                    f"- {sentence(random)}",
+                    sentence(random),
+                    f"Open file: {words.file(random)}",
+                    f"The cursor is in {words.file(random)}, line {random.randint(1, 900)}.",
+                    f"Selected text: `{words.code(random)}`",
+                    f"You must {words.word(random)} the {words.word(random)}.",
+                )
+            )
+        )
+    return "\n".join([*lines, random.choice(("", "---", "</system-reminder>", "The user says:"))]).rstrip()
+
+
 # --- calls ---
 
 
-def read_call(path: Tokens, path_in_json: Tokens, more: Tokens = ()) -> Action:
-    """Return the call that reads a file; `more` is further arguments as JSON."""
+def read_call(path: Tokens, more: Tokens = ()) -> Action:
+    """Return the call that opens a file; `more` is further arguments as JSON. Whatever is copied is spelt as in JSON."""
     end = encode('"') + more + encode("}") if more else encode('"}')
-    return Action("read_file", encode("I will read `") + path + encode("`."), encode('{"path":"') + path_in_json + end)
+    return Action(OPEN_FILE, encode('{"path":"') + path + end)
 
 
-def list_call(path: Tokens, path_in_json: Tokens) -> Action:
+def list_call(path: Tokens) -> Action:
     """Return the call that lists a folder."""
-    content = encode('{"path":"') + path_in_json + encode('"}')
-    return Action("list_dir", encode("I will list `") + path + encode("`."), content)
+    return Action(PRINT_TREE, encode('{"path":"') + path + encode('","') + encode('depth":1}'))
 
 
-def search_call(pattern: Tokens, pattern_in_json: Tokens, path_in_json: Tokens = ()) -> Action:
+def search_call(pattern: Tokens, path: Tokens = ()) -> Action:
     """Return the call that searches, everywhere or in one path."""
-    content = encode('{"pattern":"') + pattern_in_json
-    if path_in_json:
-        content += encode('","') + encode('path":"') + path_in_json
-    return Action("search", encode("I will search for `") + pattern + encode("`."), content + encode('"}'))
+    content = encode('{"path":"') + path + encode('","') + encode('query":"') + pattern
+    return Action(SEARCH, content + encode('"}'))
 
 
-def shell_call(command: Tokens, command_in_json: Tokens) -> Action:
+def shell_call(command: Tokens) -> Action:
     """Return the call that runs a command line with bash."""
-    content = encode('{"command":["bash","-lc","') + command_in_json + encode('"]}')
-    return Action("shell", encode("I will run `") + command + encode("`."), content)
+    return Action(EXEC, encode('{"command":["bash","-lc","') + command + encode('"]}'))
 
 
 def patch_call(verb: str, path: Tokens, *lines: Tokens) -> Action:
     """Return the call that adds, updates or deletes a file; `lines` begin with their mark."""
-    content = encode("*** Begin Patch\n***") + encode(f" {verb} File: ") + path + encode("\n")
+    content = encode('{"patch":"***') + encode(" Begin Patch") + _LINE_BREAK + encode(f"*** {verb} File: ") + path
     for line in lines:
-        content += line + encode("\n")
-    said = {"Add": "write", "Update": "change", "Delete": "delete"}[verb]
-    announcement = encode(f"I will {said} `") + path + encode("`.")
-    return Action("apply_patch", announcement, content + encode("*** End Patch"))
+        content += _LINE_BREAK + line
+    return Action(APPLY_PATCH, content + _LINE_BREAK + encode('*** End Patch"}'))
 
 
 def _read_action(slot: str) -> Callable[[Filled], Action]:
-    return lambda filled: read_call(filled.copy(slot), filled.copy(slot, in_json=True))
+    return lambda filled: read_call(filled.copy(slot, in_json=True))
 
 
 def _list_action(slot: str) -> Callable[[Filled], Action]:
-    return lambda filled: list_call(filled.copy(slot), filled.copy(slot, in_json=True))
+    return lambda filled: list_call(filled.copy(slot, in_json=True))
 
 
 def _shell_action(slot: str) -> Callable[[Filled], Action]:
-    return lambda filled: shell_call(filled.copy(slot), filled.copy(slot, in_json=True))
+    return lambda filled: shell_call(filled.copy(slot, in_json=True))
 
 
 # --- clauses, tool by tool ---
@@ -147,11 +168,11 @@ def _read(random: Random) -> _Clause:
 
 def _read_part(random: Random) -> _Clause:
     number = random.choice(("10", "20", "5", "3", "30", "50", "100", "200", str(random.randint(2, 999))))
-    rule, key = random.choice((("first lines", '"limit":'), ("from line", '"offset":')))
+    rule, key = random.choice((("first lines", '"line_end":'), ("from line", '"line_start":')))
 
     def action(filled: Filled) -> Action:
         more = encode(",") + encode(key) + filled.copy("N")
-        return read_call(filled.copy("P"), filled.copy("P", in_json=True), more)
+        return read_call(filled.copy("P", in_json=True), more)
 
     skeleton = _quoted(random, phrase(random, rule), "P")
     return _Clause("imperative", skeleton, {"P": words.file(random), "N": number}, action)
@@ -160,8 +181,7 @@ def _read_part(random: Random) -> _Clause:
 def _list(random: Random) -> _Clause:
     if random.random() < 0.3:
         kind, rule = random.choices((("imperative", "here request"), ("question", "here question")), (60, 40))[0]
-        here = encode(".")
-        return _Clause(kind, phrase(random, rule), {}, lambda _: list_call(here, here))
+        return _Clause(kind, phrase(random, rule), {}, lambda _: list_call(()))
     kind = random.choices(("imperative", "question", "statement"), (50, 25, 25))[0]
     skeleton = phrase(random, f"list {kind}")
     folder = words.folder(random)
@@ -186,7 +206,7 @@ def _search(random: Random) -> _Clause:
 
     def action(filled: Filled) -> Action:
         path = filled.copy("P", in_json=True) if "P" in values else ()
-        return search_call(filled.copy("X"), filled.copy("X", in_json=True), path)
+        return search_call(filled.copy("X", in_json=True), path)
 
     skeleton = _quoted(random, _quoted(random, skeleton, "X", always=several_words), "P")
     return _Clause(kind, skeleton, values, action)
@@ -210,7 +230,7 @@ def _shell(random: Random) -> _Clause:
     if random.random() < 0.06:
         kind, asked, command = random.choice(_FIXED_COMMANDS)
         tokens = encode(command)
-        return _Clause(kind, expand(random, asked), {}, lambda _: shell_call(tokens, tokens))
+        return _Clause(kind, expand(random, asked), {}, lambda _: shell_call(tokens))
     kind = random.choices(("imperative", "question", "statement"), (70, 14, 16))[0]
     skeleton = phrase(random, f"command {kind}")
     at_end = skeleton.endswith("{X}")
@@ -238,7 +258,7 @@ def _add_file(random: Random) -> _Clause:
         skeleton = _safely_quoted(_quoted(random, skeleton, "T", always=True), values)
 
     def action(filled: Filled) -> Action:
-        return patch_call("Add", filled.copy("P"), encode("+") + filled.copy("T"))
+        return patch_call("Add", filled.copy("P", in_json=True), encode("+") + filled.copy("T", in_json=True))
 
     return _Clause(kind, _quoted(random, skeleton, "P"), values, action, open_end=bare)
 
@@ -260,8 +280,8 @@ def _edit_file(random: Random) -> _Clause:
         skeleton = _safely_quoted(skeleton, values)
 
     def action(filled: Filled) -> Action:
-        old, new = encode("-") + filled.copy("O"), encode("+") + filled.copy("N")
-        return patch_call("Update", filled.copy("P"), old, new)
+        old, new = (encode(sign) + filled.copy(slot, in_json=True) for sign, slot in ("-O", "+N"))
+        return patch_call("Update", filled.copy("P", in_json=True), old, new)
 
     return _Clause(kind, _quoted(random, skeleton, "P"), values, action)
 
@@ -277,17 +297,17 @@ def _altered(random: Random, old: str) -> str:
 
 def _delete_file(random: Random) -> _Clause:
     def action(filled: Filled) -> Action:
-        return patch_call("Delete", filled.copy("P"))
+        return patch_call("Delete", filled.copy("P", in_json=True))
 
     return _Clause("imperative", _quoted(random, phrase(random, "delete file"), "P"), {"P": words.file(random)}, action)
 
 
 _CLAUSES: dict[str, Callable[[Random], _Clause]] = {
-    "read_file": _read,
-    "list_dir": _list,
-    "search": _search,
-    "shell": _shell,
-    "apply_patch": _patch,
+    OPEN_FILE: _read,
+    PRINT_TREE: _list,
+    SEARCH: _search,
+    EXEC: _shell,
+    APPLY_PATCH: _patch,
 }
 
 

@@ -76,6 +76,10 @@ GREETING_TAILS = (
 _KNOWN = "The user asks a simple question. I know the answer."
 
 CHAT: dict[str, tuple[str, str]] = {
+    "hello": (
+        "The user wants a greeting.",
+        "Hello, it is nice to meet you!",
+    ),
     "identity": (
         "The user asks who I am.",
         (
@@ -230,6 +234,9 @@ CHAT: dict[str, tuple[str, str]] = {
 
 GREETING_ANSWER = "Hello! I am a tiny demo model. What can I do for you?"
 GREETING_THOUGHT = "The user greets me."
+
+TOO_FAR_THOUGHT = "The user wants me to count too far."
+TOO_FAR_ANSWER = "I only count to 100. Please ask me for a smaller number."
 
 FALLBACK_THOUGHT = "I do not know how to do that."
 FALLBACK_ANSWER = (

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from gptoss_acp.engine import bundled
 from tiny import model
 from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
 from tiny.model import Batch, Params
@@ -26,7 +27,7 @@ from tiny.vocabulary import Ids, Vocabulary
 MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02
 WARM_UP_STEPS = 100
-SHARE_ALONE = 0.45
+SHARE_ALONE = 0.3
 """How much of a run goes to dialogues without a prefix, at its begin."""
 
 MATRICES = (
@@ -84,11 +85,19 @@ def export(state: State, folder: Path) -> None:
     _replace(folder / "config.json", (json.dumps(model.config(), indent=2) + "\n").encode())
 
 
-def exported(file: Path, always: Ids) -> State:
-    """Read weights that `export` wrote; the optimizer's state is lost, and half of the digits."""
+def exported(file: Path, vocabulary: Vocabulary) -> State:
+    """Read weights that `export` wrote, for a vocabulary that may have learned other ids.
+
+    The optimizer's state is lost, and half of the digits.
+    """
     with np.load(file) as numbers:
-        params = {name: jnp.asarray(numbers[name], jnp.float32) for name in numbers.files if name != "learned_ids"}
-        return _at_rest(params, Vocabulary(numbers["learned_ids"].astype(np.int64), always))
+        params = {name: numbers[name].astype(np.float32) for name in numbers.files if name != "learned_ids"}
+        place = {core: row for row, core in enumerate(vocabulary.core[numbers["learned_ids"]].tolist())}
+    old = np.array([place.get(core, -1) for core in vocabulary.core[vocabulary.learned_ids].tolist()])
+    fresh = bundled.random_codes(np.random.PCG64(6), len(old), model.WIDTH)
+    for name in ("input.codes", "output.codes"):
+        params[name] = np.where(old[:, None] >= 0, params[name][old], fresh)
+    return _at_rest({name: jnp.asarray(value) for name, value in params.items()}, vocabulary)
 
 
 def _replace(file: Path, content: bytes) -> None:
