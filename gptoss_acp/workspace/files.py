@@ -5,6 +5,7 @@ Takes resolved paths. Knows nothing about roots, permission or the editor.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import secrets
@@ -61,19 +62,38 @@ def read_bytes(real: Path) -> bytes:
         return _read(real.name, folder)
 
 
-def decode(content: bytes) -> str:
-    """Return the text of UTF-8 `content`.
+def decode(content: bytes, *, start: int = 0, cut: bool = False) -> str:
+    """Return the text of UTF-8 `content`, which begins at byte `start` of its file; `cut`: its end may be half of one.
 
     Raises:
         ToolError: it is binary, or in another encoding.
     """
+    refuse_binary(content)
+    try:
+        return codecs.utf_8_decode(content, "strict", not cut)[0]
+    except UnicodeDecodeError as error:
+        problem = f"it is not UTF-8 text: byte {content[error.start]:#04x} at position {start + error.start}"
+        raise ToolError(problem) from None
+
+
+def refuse_binary(content: bytes) -> None:
+    """Say of content that is no text why it is none.
+
+    Raises:
+        ToolError: it is binary, or text in an encoding with null bytes.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ToolError("it is text in UTF-16 or UTF-32, and only UTF-8 can be read; convert it with iconv")
     if b"\0" in content:
         raise ToolError("it is a binary file")
+
+
+def size_of(real: Path) -> int:
+    """Return a file's size in bytes, 0 where there is none."""
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"it is not UTF-8 text: byte {content[error.start]:#04x} at position {error.start}"
-        raise ToolError(problem) from None
+        return real.stat(follow_symlinks=False).st_size
+    except OSError:
+        return 0
 
 
 def changed_at(real: Path) -> int | None:

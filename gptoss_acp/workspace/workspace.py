@@ -16,7 +16,7 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.editor import LONGEST_WRITE
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import files, paths, process
+from gptoss_acp.workspace import files, paths, process, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gptoss_acp.protocol.face import Face
     from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.window import Window
 
 _CLOCK_SLACK = 20_000_000
 """Nanoseconds that a file's time may lag behind the clock."""
@@ -68,6 +69,19 @@ class Workspace:
         if on_disk is None:
             return in_editor or None  # never saved; some editors answer with nothing for what is not there
         return on_disk if self._disk_is_newer(real, on_disk, in_editor) else in_editor
+
+    async def window(self, real: Path, first: int, most: int, room: int) -> Window:
+        """Return some lines of a text file: what `read` returns of it, and of one too large for that, the disk's.
+
+        Raises:
+            ToolError: it can't be read.
+        """
+        if self.face.capabilities.read and files.size_of(real) <= files.LARGEST_FILE:
+            text = await self.read(real)
+            with paths.explained(self.roots.shown(real)):
+                return await asyncio.to_thread(window.of_text, text, first, most, room)
+        with paths.explained(self.roots.shown(real)):
+            return await asyncio.to_thread(window.of_file, real, first, most, room)
 
     async def commit(self, changes: Sequence[Change]) -> list[Change]:
         """Make every change, or none; return them as they came out, for some editors format what they save.

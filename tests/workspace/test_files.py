@@ -31,7 +31,7 @@ def test_text_is_read_with_its_byte_order_mark_and_line_ends(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"a\0b", "a binary file"), (b"caf\xe9", "byte 0xe9 at position 3"), (b"\xff\xfea\0", "a binary file")],
+    [(b"a\0b", "a binary file"), (b"caf\xe9", "byte 0xe9 at position 3"), (b"\xff\xfea\0", "text in UTF-16")],
 )
 def test_what_is_no_text_is_refused_with_the_reason(content: bytes, problem: str) -> None:
     with pytest.raises(ToolError, match=problem):
