@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from gptoss_acp.errors import ToolError
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError
 from gptoss_acp.text import LONGEST_RESULT
-from gptoss_acp.tools import list_dir
+from gptoss_acp.tools import print_tree
 from gptoss_acp.workspace import paths
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _Place:
         """
         if os.path.isdir(self.real):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
             with paths.explained(self.shown):
-                lines = await list_dir.entries(self.real)
+                lines = await print_tree.lines(self.real)
         else:
             lines = await asyncio.to_thread(self._lines, await workspace.read(self.real))
         return await asyncio.to_thread(self._described, lines, limit)

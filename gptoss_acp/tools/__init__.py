@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def descriptions(tools: Sequence[Tool] = CODING_TOOLS) -> list[ToolDescription]:
-    """Return what the model is told of `tools`, in the order in which the developer message lists them."""
+    """Return what the model is told of `tools`, in the order in which it is told."""
     return [tool.description for tool in tools]

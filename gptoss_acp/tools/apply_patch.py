@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def apply_patch(text: str, call: Call) -> str:
-    """Add, change, move or delete files. The argument is the patch itself."""
+    """Add, change, move or delete files."""
     operations = parse(text)
     call.describe(_title(operations), kind=_kind(operations))
     editing = _Editing(call)
@@ -40,7 +40,7 @@ class _Editing:
     async def apply(self, operation: Operation) -> None:
         """Work out one operation on top of those before it."""
         if (operation.kind == "delete" or operation.move_to) and (target := self._call.link_target(operation.path)):
-            raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with shell")
+            raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with container.exec")
         path = await self._load(operation.path)
         before = self._after[path]
         if operation.kind == "add":

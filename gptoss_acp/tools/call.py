@@ -63,7 +63,11 @@ class Result:
 
 @dataclass(slots=True)
 class Call:
-    """One tool call of a session. `changes` are those that it has made to files; it awaits `before_changes` first."""
+    """One tool call of a session.
+
+    `changes` are those that it has made to files; it awaits `before_changes` first. `notes` come behind its result, a
+    line each.
+    """
 
     identifier: str
     workspace: Workspace
@@ -74,6 +78,7 @@ class Call:
     longest_output: int
     raw_input: Any = None
     changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None
     _content: Sequence[ToolCallContent] = field(default_factory=list)
     _running: bool = False
@@ -86,10 +91,6 @@ class Call:
         real = self.workspace.roots.resolve(path)
         await self._permit(Read(real, self.workspace.roots.contain(real)))
         return real
-
-    async def read(self, path: str) -> str:
-        """Return the text of a file."""
-        return await self.workspace.read(await self.look(path))
 
     async def read_to_edit(self, path: str) -> tuple[Path, str | None]:
         """Return the resolved `path` and its text, None where there is no such file, if it may be changed at all."""
@@ -157,14 +158,14 @@ class Call:
         fields: ToolCallFields = {"title": self.title, "kind": self.kind}
         self.show(**({**fields, "locations": locations} if locations else fields))
 
-    def describe_command(self, line: str, workdir: str) -> None:
+    def describe_command(self, line: str, workdir: str, language: str = "sh") -> None:
         """Show a command in full, however long: the user decides on what they see."""
         cwd = self.workspace.roots.shown(self.workspace.roots.resolve(workdir))
         title = line if cwd == "." else f"{line} (in {cwd})"
         self.describe(title)
         if self.title != title:
             fence = "`" * max(3, line.count("`") + 1)
-            self._content = [_text(f"{fence}sh\n{line}\n{fence}")]
+            self._content = [_text(f"{fence}{language}\n{line}\n{fence}")]
             self.show(content=self._content)
 
     def location(self, real: Path, line: int | None = None) -> Location:

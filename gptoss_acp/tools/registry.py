@@ -1,29 +1,27 @@
-"""Which tools there are, and by which names the model may call them."""
+"""Which tools there are, and what the model is told of them."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.tool_description import ToolDescription
-from gptoss_acp.tools import apply_patch, list_dir, read_file, search, shell, update_plan
+from gptoss_acp.tools import apply_patch, commands, open_file, print_tree, search, update_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from gptoss_acp.tools.arguments import Arguments
     from gptoss_acp.tools.call import Call, Result
-
-ALIASES = {"container.exec": "functions.shell"}
-"""Other names that gpt-oss was trained to call a tool by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One tool: what the model is told, the function that carries it out, and how the editor shows it at first.
 
-    `arguments` reads the object that the model has given; without it the tool takes one string.
+    `arguments` reads the object that the model has given; without it the function takes a text.
     """
 
     description: ToolDescription
@@ -33,25 +31,66 @@ class Tool:
     title: str
 
     @property
-    def name(self) -> str:
-        return self.description.name
+    def recipient(self) -> str:
+        return self.description.recipient
 
 
 def _tool(
-    function: Callable[[Any, Call], Awaitable[str | Result]], arguments: type[Arguments] | None, kind: str, title: str
+    recipient: str,
+    function: Callable[[Any, Call], Awaitable[str | Result]],
+    arguments: type[Arguments] | str,
+    kind: str,
+    title: str,
 ) -> Tool:
-    """Return a tool of ours; the model is told the function's docstring."""
-    schema = {"type": "string"} if arguments is None else arguments.told_schema()
-    description = ToolDescription(function.__name__, inspect.getdoc(function) or "", schema)
-    return Tool(description, function, arguments and arguments.of, kind, title)
+    """Return a tool of ours, whose arguments have a model or are one text of that name.
+
+    The model is told the function's docstring.
+    """
+    namespace, _, name = recipient.rpartition(".")
+    if isinstance(arguments, str):
+        schema = {"type": "object", "properties": {arguments: {"type": "string"}}, "required": [arguments]}
+        read = None
+    else:
+        schema, read = arguments.told_schema(), arguments.of
+    description = ToolDescription(name, inspect.getdoc(function) or "", schema, namespace)
+    return Tool(description, function, read, kind, title)
 
 
 CODING_TOOLS = (
-    _tool(read_file.read_file, read_file.ReadFile, "read", "Read a file"),
-    _tool(list_dir.list_dir, list_dir.ListDir, "read", "List a folder"),
-    _tool(search.search, search.Search, "search", "Search"),
-    _tool(apply_patch.apply_patch, None, "edit", "Edit files"),
-    _tool(shell.shell, shell.Shell, "execute", "Run a command"),
-    _tool(update_plan.update_plan, update_plan.UpdatePlan, "think", "Update the plan"),
+    _tool("container.exec", commands.run, commands.Exec, "execute", "Run a command"),
+    _tool("repo_browser.print_tree", print_tree.print_tree, print_tree.PrintTree, "read", "List a folder"),
+    _tool("repo_browser.search", search.search, search.Search, "search", "Search"),
+    _tool("repo_browser.open_file", open_file.open_file, open_file.OpenFile, "read", "Read a file"),
+    _tool("repo_browser.apply_patch", apply_patch.apply_patch, "patch", "edit", "Edit files"),
+    _tool("functions.update_plan", update_plan.update_plan, update_plan.UpdatePlan, "think", "Update the plan"),
 )
-"""In the order in which the developer message lists them."""
+"""In the order in which the model is told of them."""
+
+PYTHON_TOOL = _tool("python", commands.python, "code", "execute", "Run Python code")
+"""The model is not told of it, but calls it."""
+
+_INSTEAD = (
+    (
+        re.compile(r"write|create|edit|replace|insert|delete|remove|move|rename"),
+        "change files",
+        "repo_browser.apply_patch",
+    ),
+    (re.compile(r"search|grep|glob|find"), "search files", "repo_browser.search"),
+    (re.compile(r"list|dir|tree"), "list folders", "repo_browser.print_tree"),
+    (re.compile(r"read|open|view|file"), "read files", "repo_browser.open_file"),
+    (re.compile(r"run|exec|command|terminal|shell"), "run programs", "container.exec"),
+)
+_WEB = re.compile(r"web|http|url|fetch|(?<!repo_)browser")
+
+
+def instead_of(written: str, recipients: Collection[str]) -> str:
+    """Return what to tell the model when it has called a tool that is none of `recipients`."""
+    if not recipients:
+        return "No tools are available."
+    name = written.lower()
+    if not _WEB.search(name):
+        for pattern, purpose, recipient in _INSTEAD:
+            if recipient in recipients and pattern.search(name):
+                return f"To {purpose}, call {recipient}."
+    nothing = "Nothing here reaches the web. " if _WEB.search(name) else ""
+    return f"{nothing}The tools are: {', '.join(recipients)}."

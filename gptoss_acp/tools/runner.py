@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.text import LONGEST_RESULT, clip
+from gptoss_acp.tool_names import PYTHON, ToolNames
 from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.lenient_json import ArgumentError, parse_object, parse_string
-from gptoss_acp.tools.registry import ALIASES, CODING_TOOLS, Tool
+from gptoss_acp.tools.registry import CODING_TOOLS, PYTHON_TOOL, Tool, instead_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCELLED = "Error: cancelled by the user."
-MOST_REPETITIONS = 2
+MOST_REPETITIONS = 3
+"""Of the same call with the same result, before the model is told of them."""
 
 
 class Runner:
@@ -51,8 +54,9 @@ class Runner:
         self._updates = updates
         self.changes: list[Change] = []
         self._before_changes = before_changes
-        self._tools = {f"functions.{tool.name}": tool for tool in tools}
-        self._last: tuple[str, Any] | None = None
+        self._tools = {tool.recipient: tool for tool in tools}
+        self._names = ToolNames(self._tools)
+        self._last: tuple[str, str, str] | None = None
         self._repetitions = 0
         self._longest = LONGEST_RESULT
 
@@ -76,45 +80,62 @@ class Runner:
         return AnnouncedCall(self, call, recipient)
 
     async def run(self, recipient: str, text: str, call: Call) -> Result:
-        """Carry out a call whose arguments are `text`.
+        """Carry out a call whose arguments are `text`, and return its result, with notes in last lines.
 
         Raises:
-            ToolError: it could not be done.
+            TurnCancelledError: the user cancelled the turn when asked for permission.
         """
-        tool = self._find(recipient)
-        if tool is None:
-            names = ", ".join(tool.name for tool in self._tools.values())
-            available = f"The tools are: {names}." if names else "No tools are available."
-            raise ToolError(f"there is no tool {recipient[:100]}. {available}")
-        given = _read(tool, text)
-        call.started(given if isinstance(given, dict) else {"input": given})
-        self._refuse_repetition(tool, given)
-        arguments = given if tool.arguments is None else tool.arguments(given)
-        result = await tool.function(arguments, call)
-        return result if isinstance(result, Result) else Result(result)
+        result = await self._result(recipient, text, call)
+        notes = call.notes + self._repetition(recipient, text, result)
+        return replace(result, text=_with_notes(result.text, notes)) if notes else result
 
     def clip(self, text: str) -> str:
         return clip(text, self._longest)
 
-    def _find(self, recipient: str) -> Tool | None:
-        return self._tools.get(ALIASES.get(recipient, recipient))
+    async def _result(self, recipient: str, text: str, call: Call) -> Result:
+        try:
+            return await self._carry_out(recipient, text, call)
+        except (ToolError, ArgumentError) as error:
+            problem = str(error)
+        except TurnCancelledError:
+            raise
+        except Exception as error:
+            log.exception("tool %s failed", recipient)
+            problem = f"the tool failed: {type(error).__name__}"
+        return Result(f"Error: {problem}{'' if problem.endswith(('.', '?', '!', '`')) else '.'}", failed=True)
 
-    def _refuse_repetition(self, tool: Tool, given: Any) -> None:
-        same = self._last == (tool.name, given)
-        self._repetitions = self._repetitions + 1 if same else 1
-        self._last = (tool.name, given)
-        if self._repetitions > MOST_REPETITIONS:
-            raise ToolError(
-                f"you have called {tool.name} with the same arguments {MOST_REPETITIONS} times in a row, so it was not "
-                "run again. Use the result you have, or try another way."
-            )
+    async def _carry_out(self, recipient: str, text: str, call: Call) -> Result:
+        tool = self._find(recipient)
+        if tool is None:
+            raise ToolError(f"there is no tool {recipient[:100]}. {instead_of(recipient, self._tools)}")
+        if tool.arguments is None:
+            arguments = parse_string(text)
+            call.started({"input": arguments})
+        else:
+            given = parse_object(text)
+            call.started(given)
+            arguments = tool.arguments(given)
+        result = await tool.function(arguments, call)
+        return result if isinstance(result, Result) else Result(result)
+
+    def _find(self, recipient: str) -> Tool | None:
+        meant = self._names.meant(recipient)
+        return PYTHON_TOOL if meant == PYTHON else self._tools[meant] if meant else None
+
+    def _repetition(self, recipient: str, text: str, result: Result) -> list[str]:
+        this = (recipient, "".join(text.split()), result.text)
+        self._repetitions = self._repetitions + 1 if this == self._last else 1
+        self._last = this
+        if self._repetitions < MOST_REPETITIONS:
+            return []
+        return [f"(this call gave the same result {self._repetitions} times in a row; try another way)"]
 
 
 class AnnouncedCall:
     """A tool call that the editor knows of: it is run or abandoned, and shown to end either way."""
 
     def __init__(self, runner: Runner, call: Call, recipient: str) -> None:
-        self._toolbox = runner
+        self._runner = runner
         self._call = call
         self._recipient = recipient
 
@@ -125,32 +146,17 @@ class AnnouncedCall:
             TurnCancelledError: the user cancelled the turn when asked for permission.
         """
         try:
-            result = await self._run(text)
+            result = await self._runner.run(self._recipient, text, self._call)
         except (asyncio.CancelledError, TurnCancelledError):
             self._call.finished(Result(CANCELLED, failed=True))
             raise
         self._call.finished(result)
-        return self._toolbox.clip(result.text)
+        return self._runner.clip(result.text)
 
     def abandon(self) -> None:
         """Show that the call has come to nothing, if it has not ended yet."""
         self._call.finished(Result("Error: the call was cut short.", failed=True))
 
-    async def _run(self, text: str) -> Result:
-        try:
-            return await self._toolbox.run(self._recipient, text, self._call)
-        except ToolError as error:
-            problem = str(error)
-        except TurnCancelledError:
-            raise
-        except Exception as error:
-            log.exception("tool %s failed", self._recipient)
-            problem = f"the tool failed: {type(error).__name__}"
-        return Result(f"Error: {problem}{'' if problem.endswith(('.', '?', '!', '`')) else '.'}", failed=True)
 
-
-def _read(tool: Tool, text: str) -> Any:
-    try:
-        return parse_string(text) if tool.arguments is None else parse_object(text)
-    except ArgumentError as error:
-        raise ToolError(str(error)) from None
+def _with_notes(text: str, notes: Sequence[str]) -> str:
+    return "\n".join([text.removesuffix("\n"), *notes])

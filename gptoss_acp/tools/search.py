@@ -2,102 +2,190 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import contextlib
 import os
-import shutil
-import sysconfig
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.text import clip_line
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.workspace import paths, process
+from gptoss_acp.workspace import paths, ripgrep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Iterator
 
     from gptoss_acp.tools.call import Call
 
-MOST_MATCHES = 200
-LONGEST_MATCH = 300
+MOST_MATCHES = 100
+MOST_LOCATIONS = 20
+LONGEST_SEARCH_SECONDS = 60.0
+
+_ROOM_FOR_NOTES = 600
+_MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<text>.*)", re.DOTALL)
+_NO_REGEX = "regex parse error"
+_UNREADABLE = "(os error "
+_BINARY = b"binary file "
 
 
 class Search(Arguments):
-    pattern: str = Field(description="Regular expression.")
-    path: str = Field(".", description="File or directory to search in.")
-    glob: str | None = Field(None, description="Only files that match, such as *.py.")
-    ignore_case: bool = False
+    path: str = Field(description="Empty for the working directory.")
+    query: str
+    max_results: int | None = Field(None, ge=1)
+    glob: SkipJsonSchema[str | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _assume(cls, given: Any) -> Any:
+        """Take a path that is left out for what it plainly means."""
+        return {"path": ""} | {name: value for name, value in given.items() if value is not None}
 
 
 async def search(arguments: Search, call: Call) -> str:
     """Search the text of files for a regular expression."""
     roots = call.workspace.roots
     shown = roots.shown(roots.resolve(arguments.path))
-    call.describe(f"Search {arguments.pattern}" + ("" if shown == "." else f" in {shown}"))
+    call.describe(f"Search {arguments.query}" + ("" if shown == "." else f" in {shown}"))
     real = await call.look(arguments.path)
-    matches: list[dict[str, Any]] = []
-    with paths.explained(shown):
-        async with contextlib.aclosing(_matches(arguments, real)) as found:
-            async for match in found:
-                matches.append(match)
-                if len(matches) > MOST_MATCHES:
-                    break
-    call.show(locations=[call.location(match["path"], match["line"]) for match in matches[:20]])
-    lines = [f"{roots.shown(match['path'])}:{match['line']}: {match['text']}" for match in matches[:MOST_MATCHES]]
-    if len(matches) > MOST_MATCHES:
-        lines.append("(more matches left out; narrow the pattern, the path or the glob)")
-    return "\n".join(lines) or "No matches."
+    found = _Found(real, shown, arguments.max_results or MOST_MATCHES)
+    await found.search(arguments.query, arguments.glob)
+    lines: list[str] = []
+    room = call.longest_output - _ROOM_FOR_NOTES
+    first = found.first()
+    for path, number, text in first:
+        line = f"{roots.shown(path)}:{number}:{text}"
+        room -= len(line) + 1
+        if room < 0 and lines:
+            break
+        lines.append(line)
+    call.show(locations=[call.location(path, number) for path, number, _ in first[:MOST_LOCATIONS]])
+    return "\n".join([*lines, *found.notes(len(lines))])
 
 
-async def _matches(arguments: Search, real: Path) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield where ripgrep finds the pattern. It gets what it searches already open, so that nothing can be swapped."""
-    command = [ripgrep(), "--json", "--no-config", "--max-filesize=10M", f"--regexp={arguments.pattern}"]
-    command += ["--ignore-case"] * arguments.ignore_case
-    with contextlib.ExitStack() as held:
-        if os.path.isdir(real):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
-            cwd = paths.as_cwd(real, held.enter_context(paths.hold_folder(real)))
-            command += ["--hidden", "--no-require-git", "--sort=path", "--glob=!.git"]
-            command += [f"--glob={arguments.glob}"] if arguments.glob else []
-            lines = process.lines([*command, "--", "."], cwd)
-        else:
-            folder = held.enter_context(paths.hold_folder(real.parent))
-            file = paths.open_file(real.name, folder)
-            held.callback(os.close, file)
-            lines = process.lines([*command, "--", "-"], "/", stdin=file)
-        async with contextlib.aclosing(lines):
-            async for line in lines:
-                event = orjson.loads(line)
-                if event["type"] == "match":
-                    yield _match(event["data"], real)
+class _Found:
+    """The first of the matches, by name and line, and how many there are in all."""
+
+    def __init__(self, real: Path, shown: str, most: int) -> None:
+        self._real = real
+        self._shown = shown
+        self._most = most
+        self._count = 0
+        self._kept: list[bytes] = []
+        self._beyond: bytes | None = None
+        self._binary = 0
+        self._notes: list[str] = []
+
+    async def search(self, query: str, glob: str | None) -> None:
+        """Search for a regular expression, or for the text where `query` is none.
+
+        Raises:
+            ToolError: the place can't be searched, or not for that.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_SEARCH_SECONDS):
+                complaints = await self._search([f"--regexp={query}"], glob)
+                if problem := _why_no_regex(complaints):
+                    self._notes.append(f"(no regular expression: {problem}; searched as plain text)")
+                    complaints = await self._search(["--fixed-strings", f"--regexp={query}"], glob)
+        except TimeoutError:
+            self._notes.append(
+                f"(stopped after {LONGEST_SEARCH_SECONDS:g} seconds, so not all was searched; narrow the path)"
+            )
+            return
+        unreadable = [complaint for complaint in complaints if _UNREADABLE in complaint]
+        if len(unreadable) < len(complaints):
+            raise ToolError(f"ripgrep can't search for that: {complaints[0].removeprefix('rg: ')[:500]}")
+        if unreadable:
+            self._notes.append(f"({len(unreadable):,} could not be read, such as {unreadable[0].removeprefix('rg: ')})")
+
+    def first(self) -> list[tuple[Path, int, str]]:
+        """Return the path, the line's number and the line of each of the first matches."""
+        self._forget_later()
+        matches = [match for line in self._kept if (match := _MATCH.fullmatch(line))]
+        return [
+            (
+                self._real
+                if match["name"] == b"<stdin>"
+                else Path(os.path.normpath(self._real / os.fsdecode(match["name"]))),
+                int(match["number"]),
+                match["text"].decode(errors="replace").removesuffix("\r"),
+            )
+            for match in matches
+        ]
+
+    def notes(self, shown: int) -> Iterator[str]:
+        """Yield what must be said beside the matches, of which so many are shown."""
+        if not self._count and not self._binary:
+            yield "No matches."
+        if self._count > shown:
+            wish = "narrow the path or the query, or give a larger max_results"
+            yield f"({self._count - shown:,} more matches; {wish})"
+        if self._binary:
+            yield f"({self._binary:,} binary files match, and were not searched to their end)"
+        yield from self._notes
+
+    async def _search(self, query: list[str], glob: str | None) -> list[str]:
+        complaints: list[str] = []
+        with paths.explained(self._shown):
+            names = await _names(self._real) if glob else None
+            globs = [_as_ripgrep(glob)] if glob else []
+            async with contextlib.aclosing(ripgrep.matches(self._real, query, globs, complaints)) as batches:
+                async for lines in batches:
+                    self._add(lines if names is None else [line for line in lines if line.partition(b"\0")[0] in names])
+        return complaints
+
+    def _add(self, lines: list[bytes]) -> None:
+        matches = [line for line in lines if b"\0" in line]
+        if len(matches) < len(lines):
+            self._binary += sum(_BINARY in line for line in lines)
+        self._count += len(matches)
+        # Only few of very many lines can still be among the first, and to compare bytes is cheap.
+        self._kept += matches if self._beyond is None else [line for line in matches if line < self._beyond]
+        if len(self._kept) > 2 * self._most + 1000:
+            self._forget_later()
+
+    def _forget_later(self) -> None:
+        self._kept = sorted(self._kept, key=_place)[: self._most]
+        if len(self._kept) == self._most:
+            self._beyond = _place(self._kept[-1])[0] + b"\1"
 
 
-def _match(data: dict[str, Any], real: Path) -> dict[str, Any]:
-    name = _text(data["path"])
-    text = _text(data["lines"]).rstrip("\r\n")
-    return {
-        "path": real if name == "<stdin>" else Path(os.path.normpath(real / name)),
-        "line": data["line_number"],
-        "text": clip_line(text, LONGEST_MATCH) if len(text) > LONGEST_MATCH else text,
-    }
+def _place(line: bytes) -> tuple[bytes, int]:
+    name, _, rest = line.partition(b"\0")
+    return name, int(rest.partition(b":")[0])
 
 
-def _text(value: dict[str, str]) -> str:
-    """Return a text of ripgrep's JSON, where what is not UTF-8 comes in base64."""
-    return value["text"] if "text" in value else base64.b64decode(value["bytes"]).decode(errors="replace")
-
-
-def ripgrep() -> str:
-    """Return ripgrep's program: the one installed with us, or the user's.
+def _why_no_regex(complaints: list[str]) -> str | None:
+    """Return what is wrong with a query that can only be meant as text, None where it is a regular expression.
 
     Raises:
-        ToolError: there is none.
+        ToolError: it is one, of a kind that ripgrep does not know.
     """
-    found = shutil.which("rg", path=sysconfig.get_path("scripts")) or shutil.which("rg")
-    if found is None:
-        raise ToolError("ripgrep is not installed")
-    return found
+    if not complaints or _NO_REGEX not in complaints[0]:
+        return None
+    problem = complaints[-1].removeprefix("error: ")
+    if "not supported" in problem:
+        raise ToolError(f"the query can't be searched for: {problem}")
+    return problem
+
+
+def _as_ripgrep(glob: str) -> str:
+    """Return a glob as ripgrep has to be given it: it knows no `./`, nor that a folder stands for what is in it."""
+    glob = glob.removeprefix("./")
+    return f"{glob}**" if glob.endswith("/") else glob
+
+
+async def _names(folder: Path) -> set[bytes]:
+    """Return what is not ignored: a glob narrows, but ripgrep's bring back what is ignored."""
+    names: set[bytes] = set()
+    if folder.is_dir():  # noqa: ASYNC240 (a look at the disk is short)
+        async with contextlib.aclosing(ripgrep.files(folder)) as batches:
+            async for batch in batches:
+                names.update(b"./" + name for name in batch)
+    else:
+        names.add(b"<stdin>")
+    return names

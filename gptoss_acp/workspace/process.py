@@ -30,7 +30,7 @@ GRACE_SECONDS = 0.5
 _OUTPUT_SECONDS = 0.1
 _LOGIN_SHELL_SECONDS = 5.0
 _READ_SIZE = 64 * 1024
-_LONGEST_LINE = 2**24
+_HELPER_BUFFER = 2**18
 _LONGEST_COMPLAINT = 4_000
 _OURS = ("TIKTOKEN_ENCODINGS_BASE",)
 
@@ -168,35 +168,49 @@ def _find(program: str, cwd: Path, environment: Mapping[str, str]) -> str:
     return found
 
 
-async def lines(command: Sequence[str], cwd: str, stdin: int = subprocess.DEVNULL) -> AsyncGenerator[bytes, None]:
-    """Run a helper of ours and yield the lines it prints; closing the iterator kills it.
+async def lines(
+    command: Sequence[str],
+    cwd: str,
+    stdin: int = subprocess.DEVNULL,
+    *,
+    end: bytes = b"\n",
+    complaints: list[str] | None = None,
+) -> AsyncGenerator[list[bytes], None]:
+    """Run a helper of ours and yield the lines it prints, without their `end`, as many at a time as are there.
 
-    Raises:
-        ToolError: it ended with a code above 1 and had nothing to say; the message is what it wrote to stderr.
+    Closing the iterator kills it. The lines that it has written to stderr are added to `complaints`.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if complaints is None else subprocess.PIPE,
         start_new_session=True,
-        limit=_LONGEST_LINE,
+        limit=_HELPER_BUFFER,
     )
     assert process.stdout is not None
-    assert process.stderr is not None
+    complaining = asyncio.create_task(_complaints(process.stderr))
     try:
-        said = False
-        async for line in process.stdout:
-            said = True
-            yield line
-        problem = await process.stderr.read(2000)
-        if await process.wait() > 1 and not said:
-            raise ToolError(problem.decode(errors="replace").strip())
+        rest = b""
+        while chunk := await process.stdout.read(_HELPER_BUFFER):
+            *whole, rest = (rest + chunk).split(end)
+            if whole:
+                yield whole
+        if rest:
+            yield [rest]
+        if complaints is not None:
+            complaints += await complaining
+        await process.wait()  # to kill one that has just ended would take its exit code from those who wait for it
     finally:
+        complaining.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def _complaints(stderr: asyncio.StreamReader | None) -> list[str]:
+    return (await stderr.read()).decode(errors="replace").splitlines() if stderr else []
 
 
 async def environment() -> dict[str, str]:

@@ -134,9 +134,12 @@ async def test_a_folder_is_listed(desk: Desk) -> None:
     (desk.cwd / "src/inner").mkdir(parents=True)
     (desk.cwd / "src/a.py").touch()
     (desk.cwd / "src/b.log").touch()
-    (desk.cwd / "src/.gitignore").write_text("*.log\n")
+    (desk.cwd / "src/.ignore").write_text("*.log\n")
     text = await heard(desk, link(f"file://{desk.cwd}/src/", "src"))
-    assert text == "[src](src)\n\nsrc\n```\n.gitignore\na.py\ninner/\n```"
+    assert (
+        text
+        == "[src](src)\n\nsrc\n```\n.ignore\na.py\ninner/\n(ignored, and shown only if named as the path: b.log)\n```"
+    )
     (desk.cwd / "empty").mkdir()
     assert (await heard(desk, link(desk.cwd / "empty"))).endswith("```\n(empty)\n```")
 

@@ -25,12 +25,12 @@ async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) 
         "kind": "read",
         "status": "pending",
     }
-    await call.run('{"path": "a", "offset": 1}')
+    await call.run('{"path": "a", "line_start": 1}')
     fields: dict[str, Any] = {}
     for update in desk.peer.updates[1:]:
         assert update["toolCallId"] == pending["toolCallId"]
         fields |= update
-    assert fields["rawInput"] == {"path": "a", "offset": 1}
+    assert fields["rawInput"] == {"path": "a", "line_start": 1}
     assert fields["title"] == "Read a"
     assert fields["locations"] == [{"path": str(tmp_path / "a"), "line": 1}]
     assert fields["content"] == [{"type": "content", "content": {"type": "text", "text": "L1: x"}}]

@@ -1,4 +1,4 @@
-"""The tool that runs commands, as the model and the user see it."""
+"""The tools that run commands and code, as the model and the user see them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from pathlib import Path
 
 import pytest
 
+from gptoss_acp.tools import commands
 from tests.support.desk import Desk
+from tests.support.project import write
 
 
 async def test_a_command_answers_with_its_code_and_output(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     desk = Desk(tmp_path)
-    assert await desk.call("shell", command=["echo", "a b"]) == "Exit code: 0\nOutput:\na b\n"
+    assert await desk.call("exec", command=["echo", "a b"]) == "Exit code: 0\nOutput:\na b\n"
     assert (
-        await desk.call("shell", command=["bash", "-c", "echo out; echo err >&2; exit 3"])
+        await desk.call("exec", command=["bash", "-c", "echo out; echo err >&2; exit 3"])
         == "Exit code: 3\nOutput:\nout\nerr\n"
     )
     assert desk.last["status"] == "failed"
     assert desk.last["rawOutput"] == {"exitCode": 3, "output": "out\nerr\n"}
-    assert await desk.call("shell", command=["pwd"], workdir="sub") == f"Exit code: 0\nOutput:\n{tmp_path / 'sub'}\n"
-    assert await desk.call("shell", command=["cat"]) == "Exit code: 0\nOutput:\n"
-    assert await desk.call("shell", command="echo $((1+1)) | cat") == "Exit code: 0\nOutput:\n2\n"
-    assert await desk.call("shell", command=["sh", "-c", "kill -9 $$"]) == "Exit code: 137\nOutput:\n"
-    assert await desk.call("shell", command=["no-such-program"]) == "Error: no-such-program: command not found."
-    assert await desk.call("shell", command=["pwd"], workdir="gone") == "Error: no such file or directory: gone."
-    assert (await desk.call("shell", command=[])).startswith("Error: invalid arguments: command: ")
-    assert (await desk.call("shell", command=["apply_patch", "x"])).startswith("Error: apply_patch is no program")
+    assert await desk.call("exec", command=["pwd"], workdir="sub") == f"Exit code: 0\nOutput:\n{tmp_path / 'sub'}\n"
+    assert await desk.call("exec", command=["cat"]) == "Exit code: 0\nOutput:\n"
+    assert await desk.call("exec", command="echo $((1+1)) | cat") == "Exit code: 0\nOutput:\n2\n"
+    assert await desk.call("exec", command=["sh", "-c", "kill -9 $$"]) == "Exit code: 137\nOutput:\n"
+    assert await desk.call("exec", command=["no-such-program"]) == "Error: no-such-program: command not found."
+    assert await desk.call("exec", command=["pwd"], workdir="gone") == "Error: no such file or directory: gone."
+    assert (await desk.call("exec", command=[])).startswith("Error: invalid arguments: command: ")
+    assert (await desk.call("exec", command=["apply_patch", "x"])).startswith("Error: apply_patch is no program")
 
 
 async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    result = await desk.call("shell", command=["bash", "-c", "echo begun; sleep 60 & wait"], timeout_ms=300)
-    assert result == "Error: timed out after 0.3 seconds; the command was stopped. Output so far:\nbegun\n."[:-1]
+    result = await desk.call("exec", command=["bash", "-c", "echo begun; sleep 60 & wait"], timeout=1)
+    assert result == "Error: timed out after 1 seconds; the command was stopped. Output so far:\nbegun\n."[:-1]
     assert desk.last["status"] == "failed"
 
 
@@ -47,6 +49,27 @@ async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path
 )
 async def test_the_question_names_what_will_run(command: list[str], title: str, tmp_path: Path) -> None:
     desk = Desk(tmp_path, "ask")
-    await desk.call("shell", command=command)
+    await desk.call("exec", command=command)
     (asked,) = desk.permissions_asked
     assert asked["toolCall"]["title"] == title
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(1, 1), (999, 999), (1_000, 1), (1_500, 1.5), (10**9, 3600)])
+def test_a_timeout_under_a_thousand_is_meant_in_seconds(timeout: int, seconds: float) -> None:
+    assert commands.Exec(command=["true"], timeout=timeout).seconds == seconds
+
+
+async def test_python_code_runs_as_a_program_of_its_own(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ask", answer="allow-once")
+    code = 'x = "a"\nprint(x * 3)'
+    assert await desk.call("python", code) == "Exit code: 0\nOutput:\naaa\n"
+    assert (await desk.call("python", "print(x)")).startswith("Exit code: 1\nOutput:\nTraceback")
+    asked = desk.permissions_asked[0]["toolCall"]
+    assert asked["kind"] == "execute"
+    assert asked["content"][0]["content"]["text"] == f"```python\n{code}\n```"
+
+
+async def test_python_code_runs_with_the_project_s_own_python(tmp_path: Path) -> None:
+    own = write(tmp_path / ".venv/bin/python3", "#!/bin/sh\necho own: $2\n")
+    own.chmod(0o755)
+    assert await Desk(tmp_path).call("python", "1") == "Exit code: 0\nOutput:\nown: 1\n"

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import process
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
@@ -74,12 +73,12 @@ async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path, monkeypatc
     assert (tmp_path / "log").read_text() == "cleaned\n"
 
 
-async def test_a_helper_that_had_something_to_say_has_not_failed() -> None:
-    assert [line async for line in process.lines(["sh", "-c", "echo found; echo denied >&2; exit 2"], "/")] == [
-        b"found\n"
-    ]
-    with pytest.raises(ToolError, match="bad pattern"):
-        assert [line async for line in process.lines(["sh", "-c", "echo bad pattern >&2; exit 2"], "/")]
+async def test_the_lines_of_a_helper_are_whole_and_what_it_complains_of_is_kept_apart() -> None:
+    complaints: list[str] = []
+    script = "echo found; printf ha; sleep 0.1; echo lf; echo denied >&2; printf rest; exit 2"
+    batches = [batch async for batch in process.lines(["sh", "-c", script], "/", complaints=complaints)]
+    assert [line for batch in batches for line in batch] == [b"found", b"half", b"rest"]
+    assert complaints == ["denied"]
 
 
 async def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
@@ -140,7 +139,7 @@ async def test_the_program_finds_no_input_and_none_of_our_descriptors() -> None:
 
 async def test_closing_the_lines_of_a_helper_ends_it(tmp_path: Path) -> None:
     lines = process.lines(["bash", "-c", "echo $$; exec sleep 60"], str(tmp_path))
-    number = int(await anext(lines))
+    ((number,),) = [map(int, await anext(lines))]
     assert alive(number)
     await lines.aclose()
     assert not alive(number)

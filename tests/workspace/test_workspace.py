@@ -61,7 +61,7 @@ async def test_what_a_command_wrote_is_read_until_the_editor_has_it_too(desk: De
     await desk.call("shell", command=["sh", "-c", "echo new > a"])
     assert await desk.call("read_file", path="a") == "L1: new"
     buffers.texts[str(file)] = "new\n"
-    assert await desk.call("read_file", path="a", offset=1) == "L1: new"
+    assert await desk.call("read_file", path="a", line_start=1) == "L1: new"
     buffers.texts[str(file)] = "typed by the user\n"
     assert await desk.call("read_file", path="a") == "L1: typed by the user"
 

@@ -1,0 +1,59 @@
+"""The tool that reads files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.arguments import Arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gptoss_acp.tools.call import Call
+    from gptoss_acp.workspace.window import Window
+
+MOST_LINES = 2000
+_ROOM_FOR_NOTE = 200
+
+
+class OpenFile(Arguments):
+    path: str
+    line_start: int | None = Field(None, ge=1)
+    line_end: int | None = Field(None, ge=1)
+    line_numbers: bool = True
+
+
+async def open_file(arguments: OpenFile, call: Call) -> str:
+    """Open a text file, or its lines from line_start to line_end."""
+    first = arguments.line_start or 1
+    last = arguments.line_end or first + MOST_LINES - 1
+    real = call.workspace.roots.resolve(arguments.path)
+    shown = call.workspace.roots.shown(real)
+    call.describe(f"Read {shown}", locations=[call.location(real, first)])
+    if last < first:
+        raise ToolError(f"line_end {last} is before line_start {first}")
+    real = await call.look(arguments.path)
+    if os.path.isdir(real):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
+        raise ToolError(f"{shown} is a folder; print its tree with repo_browser.print_tree")
+    window = await call.workspace.window(
+        real, first, min(MOST_LINES, last - first + 1), call.longest_output - _ROOM_FOR_NOTE
+    )
+    if window.total == 0:
+        return "(empty file)"
+    if not window.lines:
+        raise ToolError(f"{shown} has only {window.total:,} lines")
+    return "\n".join(_lines(window, first, numbered=arguments.line_numbers))
+
+
+def _lines(window: Window, first: int, *, numbered: bool) -> Iterator[str]:
+    for number, line in enumerate(window.lines, first):
+        yield f"L{number}: {line}" if numbered else line
+    following = first + len(window.lines)
+    if window.total is None:
+        yield f"({window.size:,} bytes in all; go on with line_start {following})"
+    elif following <= window.total:
+        yield f"({window.total} lines in all; go on with line_start {following})"

@@ -1,0 +1,200 @@
+"""The tool that shows what is in folders."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.arguments import Arguments
+from gptoss_acp.workspace import paths, ripgrep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from gptoss_acp.tools.call import Call
+
+MOST_ENTRIES = 500
+MOST_IGNORED = 5
+"""Names of what is ignored, for the model to know how to get it."""
+
+Known = dict[bytes, "Known | None"]
+"""What ripgrep lists of a folder: its folders with what is in them, and its files."""
+
+
+class PrintTree(Arguments):
+    path: str = Field(description="Empty for the working directory.")
+    depth: int = Field(ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _assume(cls, given: Any) -> Any:
+        """Take what is told as required, but may be left out, for what it plainly means."""
+        return {"path": "", "depth": 1} | {name: value for name, value in given.items() if value is not None}
+
+
+async def print_tree(arguments: PrintTree, call: Call) -> str:
+    """Print the tree of folders and files, without what .gitignore names."""
+    roots = call.workspace.roots
+    real = roots.resolve(arguments.path)
+    shown = roots.shown(real)
+    call.describe(f"List {shown}", locations=[call.location(real)])
+    real = await call.look(arguments.path)
+    if os.path.isfile(real):  # noqa: PTH113, ASYNC240 (a look at the disk is short)
+        raise ToolError(f"{shown} is a file; open it with repo_browser.open_file")
+    with paths.explained(shown):
+        return "\n".join(await lines(real, arguments.depth)) or "(empty)"
+
+
+async def lines(folder: Path, depth: int = 1) -> list[str]:
+    """Return the tree of a resolved folder, so many levels deep, and in a last line what it leaves out.
+
+    Raises:
+        OSError: it can't be read.
+        ToolError: there is no ripgrep.
+    """
+    known: Known = {}
+    async with contextlib.aclosing(ripgrep.files(folder)) as batches:
+        async for names in batches:
+            _add(known, names, depth)
+    return await asyncio.to_thread(_Tree(folder, known, depth).lines)
+
+
+def _add(known: Known, names: Sequence[bytes], depth: int) -> None:
+    # Of very many files most are too deep to be shown, and stand for their folders only.
+    for folder in {name.rpartition(b"/")[0] for name in names}:
+        _folder(known, folder.split(b"/", depth)[:depth] if folder else [])
+    for name in names:
+        if name.count(b"/") < depth:
+            *folders, last = name.split(b"/")
+            _folder(known, folders)[last] = None
+
+
+def _folder(known: Known, names: Sequence[bytes]) -> Known:
+    for name in names:
+        inside = known.get(name)
+        if inside is None:
+            inside = known[name] = {}
+        known = inside
+    return known
+
+
+@dataclass(slots=True)
+class _Entry:
+    name: str
+    path: str
+    known: Known | None = None
+    inside: list[_Entry] = field(default_factory=list)
+
+
+class _Tree:
+    """A tree with as many entries as may be shown, those near the root first.
+
+    ripgrep lists files only, so each folder that is shown is looked into: for folders without files, links, and what
+    is ignored. A link is shown and not followed.
+    """
+
+    def __init__(self, folder: Path, known: Known, depth: int) -> None:
+        self._folder = folder
+        self._depth = depth
+        self._root = _Entry("", "", known)
+        self._closed: list[str] = []
+        self._left_out = 0
+        self._ignored: list[str] = []
+
+    def lines(self) -> list[str]:
+        """Return the lines.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        room = MOST_ENTRIES
+        self._root.inside = self._look(self._root)
+        waiting = deque([(self._root, 1)])
+        while waiting:
+            entry, level = waiting.popleft()
+            if level > 1:
+                with contextlib.suppress(OSError):  # it is gone or can't be read: shown, with nothing in it
+                    entry.inside = self._look(entry)
+            if len(entry.inside) > room:
+                self._leave_out(entry, room if entry is self._root else 0)
+            room -= len(entry.inside)
+            if level < self._depth:
+                waiting += [(inner, level + 1) for inner in entry.inside if inner.known is not None]
+        return [*_printed(self._root, ""), *self._notes()]
+
+    def _leave_out(self, entry: _Entry, room: int) -> None:
+        self._left_out += _count(entry.inside[room:])
+        self._closed.append(entry.path)
+        del entry.inside[room:]
+
+    def _look(self, entry: _Entry) -> list[_Entry]:
+        found = []
+        with _readable(self._folder / entry.path) as descriptor, os.scandir(descriptor) as scanned:
+            for each in scanned:
+                path = f"{entry.path}{each.name}"
+                if each.name == ".git":
+                    continue
+                if each.is_symlink():
+                    target = os.readlink(each.name, dir_fd=descriptor)
+                    found.append(_Entry(f"{each.name} -> {target}", path))
+                elif each.is_dir(follow_symlinks=False):
+                    inside = (entry.known or {}).get(os.fsencode(each.name))
+                    if inside is None and _holds_files(each.name, descriptor):
+                        self._ignored.append(f"{path}/")
+                    else:
+                        found.append(_Entry(f"{each.name}/", f"{path}/", inside or {}))
+                elif each.is_file(follow_symlinks=False) and os.fsencode(each.name) not in (entry.known or {}):
+                    self._ignored.append(path)
+                else:
+                    found.append(_Entry(each.name, path))
+        return sorted(found, key=lambda each: each.path)
+
+    def _notes(self) -> Iterator[str]:
+        if self._left_out:
+            where = f"in {self._closed[0] or 'this folder'}" + (" and others" if len(self._closed) > 1 else "")
+            yield f"({self._left_out:,} more entries {where}; print the tree of a folder to see what is in it)"
+        if names := sorted(self._ignored):
+            more = f" and {len(names) - MOST_IGNORED:,} more" if len(names) > MOST_IGNORED else ""
+            yield f"(ignored, and shown only if named as the path: {', '.join(names[:MOST_IGNORED])}{more})"
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[int]:
+    with paths.hold_folder(folder) as held:
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _holds_files(name: str, descriptor: int) -> bool:
+    """Whether any regular file is below the folder `name`; it stops at the first."""
+    return any(
+        stat.S_ISREG(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mode)
+        for _, _, files, folder in os.fwalk(name, dir_fd=descriptor)
+        for file in files
+    )
+
+
+def _count(entries: Sequence[_Entry]) -> int:
+    return len(entries) + sum(_count_known(entry.known) for entry in entries if entry.known)
+
+
+def _count_known(known: Known) -> int:
+    return len(known) + sum(_count_known(inside) for inside in known.values() if inside)
+
+
+def _printed(entry: _Entry, indent: str) -> Iterator[str]:
+    for inner in entry.inside:
+        yield indent + inner.name
+        yield from _printed(inner, indent + "  ")

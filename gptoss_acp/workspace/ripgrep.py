@@ -1,0 +1,98 @@
+"""ripgrep: which files there are, and which lines of them match. What is ignored is what it ignores, here as there.
+
+Knows ripgrep's options. Knows nothing about tools, nor how its lines are shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sysconfig
+from typing import TYPE_CHECKING
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.workspace import paths, process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from pathlib import Path
+
+LONGEST_MATCH = 300
+"""Bytes of a line that matches; of a longer one ripgrep prints the beginning and says so."""
+
+_ALWAYS = ("--no-config", "--no-ignore-messages", "--color=never", "--hidden")
+_NO_GIT = "--glob=!.git"  # behind every other glob, for the last that fits decides
+_UNBOUNDED = "--no-ignore"
+_LINES = ("--no-heading", "--line-number", "--with-filename", "--null")
+_CLIPPED = (f"--max-columns={LONGEST_MATCH}", "--max-columns-preview")
+
+
+async def files(folder: Path) -> AsyncGenerator[list[bytes], None]:
+    """Yield the names of the files below a folder, as many at a time as are there; in no order.
+
+    What is ignored is left out, unless that is all there is: then the folder itself is, and was named nevertheless.
+
+    Raises:
+        OSError: the folder can't be opened.
+        ToolError: there is no ripgrep.
+    """
+    with paths.hold_folder(folder) as held:
+        for more in ((), (_UNBOUNDED,)):
+            command = [program(), "--files", "--null", *_ALWAYS, *more, _NO_GIT]
+            found = False
+            async with contextlib.aclosing(process.lines(command, paths.as_cwd(folder, held), end=b"\0")) as batches:
+                async for batch in batches:
+                    found = True
+                    yield batch
+            if found:
+                return
+
+
+async def matches(
+    place: Path, query: Sequence[str], globs: Sequence[str], complaints: list[str]
+) -> AsyncGenerator[list[bytes], None]:
+    r"""Yield the lines that match, as `name\0number:line`; in no order. `query` are ripgrep's options for the pattern.
+
+    It gets what it searches already open, so that nothing can be swapped. What it can't read, or does not understand,
+    is added to `complaints`.
+
+    Raises:
+        OSError: the place can't be opened.
+        ToolError: there is no ripgrep, or the place is no regular file.
+    """
+    command = [program(), *_LINES, *_CLIPPED, *_ALWAYS, *query]
+    with contextlib.ExitStack() as held:
+        if os.path.isdir(place):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
+            cwd = paths.as_cwd(place, held.enter_context(paths.hold_folder(place)))
+            unbounded = [_UNBOUNDED] if await _is_ignored(cwd) else []
+            command += [*unbounded, *(f"--glob={glob}" for glob in globs), _NO_GIT, "--", "./"]
+            lines = process.lines(command, cwd, complaints=complaints)
+        else:
+            file = paths.open_file(place.name, held.enter_context(paths.hold_folder(place.parent)))
+            held.callback(os.close, file)
+            lines = process.lines([*command, "--", "-"], "/", stdin=file, complaints=complaints)
+        async with contextlib.aclosing(lines):
+            async for batch in lines:
+                yield batch
+
+
+async def _is_ignored(cwd: str) -> bool:
+    """Whether all that is in a folder is ignored."""
+    command = [program(), "--files", *_ALWAYS, _NO_GIT]
+    async with contextlib.aclosing(process.lines(command, cwd)) as batches:
+        async for _ in batches:
+            return False
+    return True
+
+
+def program() -> str:
+    """Return ripgrep's program: the one installed with us, or the user's.
+
+    Raises:
+        ToolError: there is none.
+    """
+    found = shutil.which("rg", path=sysconfig.get_path("scripts")) or shutil.which("rg")
+    if found is None:
+        raise ToolError("ripgrep is not installed")
+    return found
