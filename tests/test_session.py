@@ -120,7 +120,7 @@ async def test_a_tool_call_is_answered_with_an_error_that_the_model_reads() -> N
     second = stage.engine.prompt_text(1)
     result = second.split("<|call|>")[1]
     assert result.startswith("<|start|>functions.read_file to=assistant<|channel|>commentary<|message|>Error:")
-    assert "no such file: a" in result.split("<|message|>")[1]
+    assert "no such file or directory: a" in result.split("<|message|>")[1]
     assert result.endswith("<|end|><|start|>assistant")
 
 
@@ -307,7 +307,7 @@ async def test_a_cancel_counts_while_a_command_is_ended_that_took_too_long(
 ) -> None:
     monkeypatch.setattr(process, "GRACE_SECONDS", 2.0)
     stubborn = "trap 'touch asked' TERM; while :; do sleep 0.01; done"
-    arguments = {"command": ["sh", "-c", stubborn], "workdir": str(tmp_path), "timeout_ms": 200}
+    arguments = {"command": ["sh", "-c", stubborn], "workdir": str(tmp_path), "timeout": 1}
     stage = Stage(mode="full-access")
     turn = stage.prompt("Run it")
     await stage.say(0, tool_call("functions.shell", json.dumps(arguments)), end=True)

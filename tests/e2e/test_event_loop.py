@@ -41,7 +41,7 @@ def test_no_step_of_the_event_loop_takes_long(spawn: Spawner, tmp_path: Path) ->
     agent = spawn.scripted(
         tool_call("functions.list_dir", '{"path": ".", "depth": 3}'),
         tool_call("functions.read_file", '{"path": "long.py"}'),
-        tool_call("functions.search", '{"pattern": "foo"}'),
+        tool_call("functions.search", '{"query": "foo"}'),
         tool_call("functions.apply_patch", PATCH),
         final("Done."),
         arguments=("--mode", "full-access"),

@@ -51,7 +51,7 @@ async def test_a_server_that_fails_is_shown_once_and_the_prompt_answered(tmp_pat
     assert editor.text().count("The MCP server broken is not available") == 1
     assert "the key is missing" in editor.text()
     assert "Going on without it.\n\nFine." in editor.text()
-    assert all("type shell = " in prompt and "broken" not in prompt for prompt in prompts(tmp_path))
+    assert all("type exec = " in prompt and "broken" not in prompt for prompt in prompts(tmp_path))
 
 
 async def test_cancelling_while_a_server_is_waited_for(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
 from tests.support.desk import Desk, new_journal
 from tests.support.editor import Editor, opened
-from tests.support.tokens import final, preamble, said, text_of, thought, tool_call
+from tests.support.tokens import final, preamble, said, system_call, text_of, thought, tool_call
 
 BARE: dict[str, Any] = {}
 EDITOR = {"fs": True, "terminal": True}
@@ -37,24 +37,32 @@ def work(folder: Path) -> Path:
 
 
 TOOLS = {
-    "read_file": ('{"path": "a.txt", "offset": 2}', "L2: two", "read", "Read a.txt"),
-    "list_dir": ('{"path": "."}', "a.txt", "read", "List ."),
-    "search": ('{"pattern": "t.o"}', "a.txt:2: two", "search", "Search t.o"),
-    "apply_patch": (
+    "repo_browser.open_file": ('{"path": "a.txt", "line_start": 2}', "L2: two", "read", "Read a.txt"),
+    "repo_browser.print_tree": ('{"path": "", "depth": 2}', "a.txt", "read", "List ."),
+    "repo_browser.search": ('{"path": "", "query": "t.o"}', "a.txt:2:two", "search", "Search t.o"),
+    "repo_browser.apply_patch": (
         PATCH,
         "Success. Updated the following files:\nM a.txt\nA sub/b.txt",
         "edit",
         "Edit a.txt, sub/b.txt",
     ),
-    "shell": (SHELL, "Exit code: 0\nOutput:\none\ntwo\n", "execute", "cat a.txt; touch made"),
-    "update_plan": ('{"plan": [{"step": "x", "status": "pending"}]}', "Plan updated.", "think", "Update the plan"),
+    "container.exec": (SHELL, "Exit code: 0\nOutput:\none\ntwo\n", "execute", "cat a.txt; touch made"),
+    "python": ("print(1 + 1)", "Exit code: 0\nOutput:\n2\n", "execute", "print(1 + 1)"),
+    "functions.update_plan": (
+        '{"plan": [{"step": "x", "status": "pending"}]}',
+        "Plan updated.",
+        "think",
+        "Update the plan",
+    ),
 }
 
 
 async def test_a_name_that_is_not_utf_8_is_shown_as_far_as_it_can_be(tmp_path: Path) -> None:
     (work(tmp_path) / os.fsdecode(b"caf\xe9.txt")).touch()
     editor = Editor()
-    async with opened(editor, tmp_path, tool_call("functions.list_dir", '{"path": "."}'), final("Fine.")) as session:
+    async with opened(
+        editor, tmp_path, system_call("repo_browser.print_tree", '{"path": "", "depth": 1}'), final("Fine.")
+    ) as session:
         assert await session.prompt() == "end_turn"
         await editor.until(lambda: "Fine." in editor.text())
     (shown,) = editor.calls()
@@ -67,29 +75,29 @@ async def test_the_model_gets_the_result_of(tool: str, client: dict[str, Any], t
     folder = work(tmp_path)
     arguments, result, kind, title = TOOLS[tool]
     editor = Editor("allow-once")
-    call = said(thought("hm"), preamble("Doing it."), tool_call(f"functions.{tool}", arguments))
+    call = said(thought("hm"), preamble("Doing it."), system_call(tool, arguments))
     async with opened(editor, tmp_path, call, final("Done."), **client) as session:
         assert await session.prompt() == "end_turn"
         await editor.until(lambda: "Done." in editor.text())
     (shown,) = editor.calls()
     assert shown["statuses"] == (
-        ["pending", "completed"] if tool == "update_plan" else ["pending", "in_progress", "completed"]
+        ["pending", "completed"] if tool == "functions.update_plan" else ["pending", "in_progress", "completed"]
     )
     assert (shown["kind"], shown["title"]) == (kind, title)
     assert shown["rawInput"] == (json.loads(arguments) if arguments[0] == "{" else {"input": arguments})
     assert editor.text() == "Doing it.Done."
-    if tool == "apply_patch":
+    if tool == "repo_browser.apply_patch":
         assert (folder / "a.txt").read_text() == "one\n2\n"
         assert [content["type"] for content in shown["content"]] == ["diff", "diff"]
         assert ("fs/write_text_file" in editor.asked) == bool(client)
-    if tool == "shell":
-        assert (folder / "made").exists()
+    if kind == "execute":
+        assert (folder / "made").exists() == (tool == "container.exec")
         assert [content["type"] for content in shown["content"]] == ["terminal" if client else "content"]
-        assert shown["rawOutput"] == {"exitCode": 0, "output": "one\ntwo\n"}
+        assert shown["rawOutput"] == {"exitCode": 0, "output": result.removeprefix("Exit code: 0\nOutput:\n")}
         assert all(terminal.released for terminal in editor.terminals)
     else:
         assert shown["rawOutput"] == {"result": result}
-    assert ("session/request_permission" in editor.asked) == (tool in {"apply_patch", "shell"})
+    assert ("session/request_permission" in editor.asked) == (kind in {"edit", "execute"})
 
 
 def writes_and_runs() -> list[list[int]]:
@@ -203,14 +211,16 @@ async def test_the_model_is_told_of_its_tools_and_of_their_results(tmp_path: Pat
 
     work(tmp_path)
     script = tmp_path / "script.json"
-    script.write_text(json.dumps({"generations": [tool_call("functions.read_file", '{"path": "a.txt"}'), final("x")]}))
+    call = system_call("repo_browser.open_file", '{"path": "a.txt"}')
+    script.write_text(json.dumps({"generations": [call, final("x")]}))
     desk = Desk(tmp_path / "work")
     desk.peer.notify_text = lambda *_: None  # type: ignore[attr-defined]
     session = Session(desk.workspace, Listening(script), desk.runner._updates, Settings(titles="off"), new_journal())
     assert (await session.prompt("go")).stop_reason == "end_turn"
-    assert "type apply_patch = (_: string) => any;" in prompts[0]
+    assert "namespace repo_browser {" in prompts[0]
     assert "*** Begin Patch" in prompts[0]
     assert prompts[1].endswith(
-        '<|start|>assistant<|channel|>commentary to=functions.read_file<|message|>{"path": "a.txt"}<|call|>'
-        "<|start|>functions.read_file to=assistant<|channel|>commentary<|message|>L1: one\nL2: two<|end|><|start|>assistant"
+        '<|start|>assistant<|channel|>analysis to=repo_browser.open_file code<|message|>{"path": "a.txt"}<|call|>'
+        "<|start|>repo_browser.open_file to=assistant<|channel|>analysis<|message|>L1: one\nL2: two<|end|>"
+        "<|start|>assistant"
     )

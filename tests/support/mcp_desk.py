@@ -80,7 +80,7 @@ async def ready(
 
 
 def names(servers: Servers) -> list[str]:
-    return [tool.name for tool in servers.tools()]
+    return [tool.description.name for tool in servers.tools()]
 
 
 def running(folder: Path, name: str = "pid") -> bool:

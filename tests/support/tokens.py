@@ -22,6 +22,11 @@ def tool_call(recipient: str, arguments: str) -> list[int]:
     return message(f"commentary to={recipient}", arguments, CALL)
 
 
+def system_call(recipient: str, arguments: str) -> list[int]:
+    """Return a call of one of the tools that gpt-oss was trained on, as it writes it."""
+    return message(f"analysis to={recipient} code", arguments, CALL)
+
+
 def final(text: str) -> list[int]:
     return message("final", text, RETURN)
 
