@@ -22,7 +22,7 @@ LEAST_TIMEOUT_MS = 1_000
 class Exec(Arguments):
     command: list[str] = Field(min_length=1)
     workdir: str | None = None
-    timeout: int = Field(DEFAULT_TIMEOUT_MS, description="Milliseconds.", ge=1)
+    timeout: float = Field(DEFAULT_TIMEOUT_MS, description="Milliseconds.", gt=0)
 
     @field_validator("command", mode="before")
     @classmethod

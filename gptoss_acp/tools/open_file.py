@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.arguments import Arguments
 
@@ -22,15 +20,17 @@ _ROOM_FOR_NOTE = 200
 
 class OpenFile(Arguments):
     path: str
-    line_start: int | None = Field(None, ge=1)
-    line_end: int | None = Field(None, ge=1)
+    line_start: int | None = None
+    line_end: int | None = None
     line_numbers: bool = True
 
 
 async def open_file(arguments: OpenFile, call: Call) -> str:
     """Open a text file, or its lines from line_start to line_end."""
-    first = arguments.line_start or 1
-    last = arguments.line_end or first + MOST_LINES - 1
+    first = max(1, arguments.line_start or 1)
+    last = arguments.line_end or 0
+    if last < 1:  # to the end, as -1 is elsewhere
+        last = first + MOST_LINES - 1
     real = call.workspace.roots.resolve(arguments.path)
     shown = call.workspace.roots.shown(real)
     call.describe(f"Read {shown}", locations=[call.location(real, first)])

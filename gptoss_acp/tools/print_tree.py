@@ -26,13 +26,16 @@ MOST_ENTRIES = 500
 MOST_IGNORED = 5
 """Names of what is ignored, for the model to know how to get it."""
 
+LONGEST_LISTING_SECONDS = 5.0
+"""For finding out what is ignored; a million files take two."""
+
 Known = dict[bytes, "Known | None"]
 """What ripgrep lists of a folder: its folders with what is in them, and its files."""
 
 
 class PrintTree(Arguments):
     path: str = Field(description="Empty for the working directory.")
-    depth: int = Field(ge=1)
+    depth: int
 
     @model_validator(mode="before")
     @classmethod
@@ -51,7 +54,7 @@ async def print_tree(arguments: PrintTree, call: Call) -> str:
     if os.path.isfile(real):  # noqa: PTH113, ASYNC240 (a look at the disk is short)
         raise ToolError(f"{shown} is a file; open it with repo_browser.open_file")
     with paths.explained(shown):
-        return "\n".join(await lines(real, arguments.depth)) or "(empty)"
+        return "\n".join(await lines(real, max(1, arguments.depth))) or "(empty)"
 
 
 async def lines(folder: Path, depth: int = 1) -> list[str]:
@@ -62,10 +65,13 @@ async def lines(folder: Path, depth: int = 1) -> list[str]:
         ToolError: there is no ripgrep.
     """
     known: Known = {}
-    async with contextlib.aclosing(ripgrep.files(folder)) as batches:
-        async for names in batches:
-            _add(known, names, depth)
-    return await asyncio.to_thread(_Tree(folder, known, depth).lines)
+    complete = False
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_LISTING_SECONDS), contextlib.aclosing(ripgrep.files(folder)) as batches:
+            async for names in batches:
+                _add(known, names, depth)
+            complete = True
+    return await asyncio.to_thread(_Tree(folder, known, depth, complete=complete).lines)
 
 
 def _add(known: Known, names: Sequence[bytes], depth: int) -> None:
@@ -99,14 +105,15 @@ class _Tree:
     """A tree with as many entries as may be shown, those near the root first.
 
     ripgrep lists files only, so each folder that is shown is looked into: for folders without files, links, and what
-    is ignored. A link is shown and not followed.
+    is ignored, if its list is complete. A link is shown and not followed.
     """
 
-    def __init__(self, folder: Path, known: Known, depth: int) -> None:
+    def __init__(self, folder: Path, known: Known, depth: int, *, complete: bool) -> None:
+        self._complete = complete
         self._folder = folder
         self._depth = depth
         self._root = _Entry("", "", known)
-        self._closed: list[str] = []
+        self._closed: list[str] = []  # the folders of which not all is shown
         self._left_out = 0
         self._ignored: list[str] = []
 
@@ -116,55 +123,63 @@ class _Tree:
         Raises:
             OSError: the folder can't be read.
         """
-        room = MOST_ENTRIES
-        self._root.inside = self._look(self._root)
+        self._look_into(self._root, MOST_ENTRIES)
+        room = MOST_ENTRIES - len(self._root.inside)
         waiting = deque([(self._root, 1)])
         while waiting:
             entry, level = waiting.popleft()
-            if level > 1:
-                with contextlib.suppress(OSError):  # it is gone or can't be read: shown, with nothing in it
-                    entry.inside = self._look(entry)
-            if len(entry.inside) > room:
-                self._leave_out(entry, room if entry is self._root else 0)
-            room -= len(entry.inside)
-            if level < self._depth:
-                waiting += [(inner, level + 1) for inner in entry.inside if inner.known is not None]
+            for inner in entry.inside if level < self._depth else []:
+                if inner.known is not None:
+                    with contextlib.suppress(OSError):  # it is gone or can't be read: shown, with nothing in it
+                        self._look_into(inner, room)
+                    room -= len(inner.inside)
+                    waiting.append((inner, level + 1))
         return [*_printed(self._root, ""), *self._notes()]
 
-    def _leave_out(self, entry: _Entry, room: int) -> None:
-        self._left_out += _count(entry.inside[room:])
-        self._closed.append(entry.path)
-        del entry.inside[room:]
+    def _look_into(self, entry: _Entry, room: int) -> None:
+        """Show what is in a folder if there is room for all of it; of the first one, what there is room for."""
+        found, ignored = self._look(entry)
+        shown = len(found) if len(found) <= room else room if entry is self._root else 0
+        entry.inside = found[:shown]
+        if shown < len(found):
+            self._left_out += _count(found[shown:])
+            self._closed.append(entry.path)
+        else:
+            self._ignored += ignored
 
-    def _look(self, entry: _Entry) -> list[_Entry]:
-        found = []
+    def _look(self, entry: _Entry) -> tuple[list[_Entry], list[str]]:
+        """Return what is in a folder, and the names of what is ignored there."""
+        found, ignored = [], []
+        known = entry.known or {}
         with _readable(self._folder / entry.path) as descriptor, os.scandir(descriptor) as scanned:
             for each in scanned:
-                path = f"{entry.path}{each.name}"
+                name, path = os.fsencode(each.name), f"{entry.path}{each.name}"
                 if each.name == ".git":
                     continue
                 if each.is_symlink():
-                    target = os.readlink(each.name, dir_fd=descriptor)
-                    found.append(_Entry(f"{each.name} -> {target}", path))
+                    found.append(_Entry(f"{each.name} -> {os.readlink(each.name, dir_fd=descriptor)}", path))
                 elif each.is_dir(follow_symlinks=False):
-                    inside = (entry.known or {}).get(os.fsencode(each.name))
-                    if inside is None and _holds_files(each.name, descriptor):
-                        self._ignored.append(f"{path}/")
+                    if name in known or not (self._complete and _holds_files(each.name, descriptor)):
+                        found.append(_Entry(f"{each.name}/", f"{path}/", known.get(name) or {}))
                     else:
-                        found.append(_Entry(f"{each.name}/", f"{path}/", inside or {}))
-                elif each.is_file(follow_symlinks=False) and os.fsencode(each.name) not in (entry.known or {}):
-                    self._ignored.append(path)
-                else:
+                        ignored.append(f"{path}/")
+                elif name in known or not (self._complete and each.is_file(follow_symlinks=False)):
                     found.append(_Entry(each.name, path))
-        return sorted(found, key=lambda each: each.path)
+                else:
+                    ignored.append(path)
+        return sorted(found, key=lambda each: each.path.rstrip("/")), ignored
 
     def _notes(self) -> Iterator[str]:
-        if self._left_out:
-            where = f"in {self._closed[0] or 'this folder'}" + (" and others" if len(self._closed) > 1 else "")
+        if "" in self._closed:
+            yield f"({self._left_out:,} more entries in this folder; list them with container.exec)"
+        elif self._closed:
+            where = f"in {self._closed[0]}" + (" and others" if len(self._closed) > 1 else "")
             yield f"({self._left_out:,} more entries {where}; print the tree of a folder to see what is in it)"
         if names := sorted(self._ignored):
             more = f" and {len(names) - MOST_IGNORED:,} more" if len(names) > MOST_IGNORED else ""
             yield f"(ignored, and shown only if named as the path: {', '.join(names[:MOST_IGNORED])}{more})"
+        if not self._complete:
+            yield f"(after {LONGEST_LISTING_SECONDS:g} seconds it was not known what is ignored, so all is shown)"
 
 
 @contextlib.contextmanager

@@ -36,9 +36,10 @@ MOST_REPETITIONS = 3
 
 
 class Runner:
-    """The tools of one turn. `changes` are those that its calls have made to files, in their order.
+    """The tools of one turn, and the `names` by which the model may call them.
 
-    `before_changes` is awaited before any is made.
+    `changes` are those that its calls have made to files, in their order; `before_changes` is awaited before any is
+    made.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Runner:
         self.changes: list[Change] = []
         self._before_changes = before_changes
         self._tools = {tool.recipient: tool for tool in tools}
-        self._names = ToolNames(self._tools)
+        self.names = ToolNames(self._tools)
         self._last: tuple[str, str, str] | None = None
         self._repetitions = 0
         self._longest = LONGEST_RESULT
@@ -119,7 +120,7 @@ class Runner:
         return result if isinstance(result, Result) else Result(result)
 
     def _find(self, recipient: str) -> Tool | None:
-        meant = self._names.meant(recipient)
+        meant = self.names.meant(recipient)
         return PYTHON_TOOL if meant == PYTHON else self._tools[meant] if meant else None
 
     def _repetition(self, recipient: str, text: str, result: Result) -> list[str]:

@@ -35,7 +35,7 @@ _BINARY = b"binary file "
 class Search(Arguments):
     path: str = Field(description="Empty for the working directory.")
     query: str
-    max_results: int | None = Field(None, ge=1)
+    max_results: int | None = None
     glob: SkipJsonSchema[str | None] = None
 
     @model_validator(mode="before")
@@ -51,7 +51,7 @@ async def search(arguments: Search, call: Call) -> str:
     shown = roots.shown(roots.resolve(arguments.path))
     call.describe(f"Search {arguments.query}" + ("" if shown == "." else f" in {shown}"))
     real = await call.look(arguments.path)
-    found = _Found(real, shown, arguments.max_results or MOST_MATCHES)
+    found = _Found(real, shown, max(1, arguments.max_results or MOST_MATCHES))
     await found.search(arguments.query, arguments.glob)
     lines: list[str] = []
     room = call.longest_output - _ROOM_FOR_NOTES

@@ -34,6 +34,7 @@ async def test_a_window_of_lines_that_can_not_be_is_an_error(tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text("x\n")
     result = await Desk(tmp_path).call("open_file", path="a.txt", line_start=5, line_end=3)
     assert result == "Error: line_end 3 is before line_start 5."
+    assert await Desk(tmp_path).call("open_file", path="a.txt", line_start=0, line_end=-1) == "L1: x"
 
 
 async def test_a_file_of_any_size_is_read(tmp_path: Path) -> None:

@@ -67,7 +67,16 @@ async def test_a_large_folder_is_cut_and_a_tree_closed_where_it_is_too_large(tmp
     )
     *lines, note = (await desk.call("print_tree", path="many", depth=2)).splitlines()
     assert len(lines) == print_tree.MOST_ENTRIES
-    assert note == "(100 more entries in this folder; print the tree of a folder to see what is in it)"
+    assert note == "(100 more entries in this folder; list them with container.exec)"
+
+
+async def test_where_it_takes_too_long_to_know_what_is_ignored_all_is_shown(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(print_tree, "LONGEST_LISTING_SECONDS", 0.0)
+    lines = (await Desk(project).call("print_tree", path="", depth=1)).splitlines()
+    assert lines[:3] == [".gitignore", ".hidden", "a.log"]
+    assert lines[-1].startswith("(after 0 seconds")
 
 
 async def test_a_folder_that_can_not_be_read_spoils_nothing(project: Path) -> None:
