@@ -117,6 +117,11 @@ class Ledger:
         """Answer a tool call, on the call's channel."""
         self.entries.append(_result(call.recipient or "", call.channel, text))
 
+    def add_reprimand(self, text: str) -> None:
+        """Tell the model, on `analysis`, what was wrong with what it has said; it goes with the turn's reasoning."""
+        tokens = render.tool_result("functions.unknown", "analysis", text)
+        self.entries.append(Entry("tool", tuple(tokens), text, "analysis"))
+
     def end_turn(self) -> None:
         """Drop all reasoning if the turn has ended in `final`; else it stays for the next turn.
 

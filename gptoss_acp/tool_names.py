@@ -7,6 +7,7 @@ does, nor about headers.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gptoss_acp.tool_description import FUNCTIONS
@@ -57,6 +58,12 @@ class ToolNames:
     def spellings(self) -> list[tuple[str, str]]:
         """Return every spelling that a header may have, with the recipient it stands for; the told ones come first."""
         return list(self._spellings.items())
+
+
+@cache
+def trained() -> ToolNames:
+    """Return the names of the tools that gpt-oss was trained on."""
+    return ToolNames(_OTHER_NAMES)
 
 
 def _own_names(recipient: str) -> Iterator[str]:

@@ -10,14 +10,14 @@ import asyncio
 import logging
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
 from gptoss_acp.conversation.model import load
 from gptoss_acp.engine.api import Constraint, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
-from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
+from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, RecipientLost, Stopped, TextDelta
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
 from gptoss_acp.vocabulary import STOP_IDS
@@ -35,6 +35,11 @@ StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "
 
 THINKING_UPDATE_SECONDS = 1.0
 
+MOST_TRIES = 3
+"""Samplings of one reply that come to neither a call nor an answer, before an answer is begun for the model."""
+
+RECIPIENT_LOST = "Error: the call names no tool, so nothing was done. Write it again with to= and the tool's name."
+
 
 @dataclass(slots=True)
 class Outcome(Usage):
@@ -49,16 +54,24 @@ class Outcome(Usage):
 
 @dataclass(slots=True)
 class Reply:
-    """What one model call came to: a tool call to run, something shown, or neither.
+    """What one model call came to: a tool call to run, an answer, a preamble, or nothing.
 
+    `recipient_lost`: it was meant as a call, but names no tool.
     `stopped`: it had to be stopped, for it spoke as somebody else or said the same thing over and over.
     `limit_reached`: the tokens ran out before it had said all.
     """
 
     call: MessageEnded | None = None
-    shown: bool = False
+    answered: bool = False
+    preamble: bool = False
+    recipient_lost: bool = False
     stopped: bool = False
     limit_reached: bool = True
+
+    @property
+    def came_to_something(self) -> bool:
+        """Whether the turn goes on from it, or ends with it; after a preamble alone the task is not done."""
+        return bool(self.call) or self.answered or self.limit_reached
 
 
 @dataclass(slots=True)
@@ -115,16 +128,35 @@ class Turn:
     async def _converse(self) -> StopReason:
         for _ in range(self.max_requests):
             await self._make_room()
-            reply = await self._respond()
-            if not (reply.call or reply.shown or reply.limit_reached):
-                reply = await self._respond(render.FINAL_START)
+            reply = await self._reply()
             if reply.call is not None:
                 await self._call_tool(reply.call)
                 continue
-            if not reply.shown:
+            if not (reply.answered or reply.preamble):
                 self.outcome.notice = "The model ended its turn without an answer."
             return "max_tokens" if reply.limit_reached else "end_turn"
         return "max_turn_requests"
+
+    async def _reply(self) -> Reply:
+        """Sample until the model calls a tool or answers; when it will not, begin an answer for it.
+
+        What came to nothing does not stay, but for the last reasoning, from which the answer is to come.
+        """
+        preamble = False
+        for again in range(MOST_TRIES):
+            before = list(self.ledger.entries)
+            reply = await self._respond(again=again)
+            preamble = preamble or reply.preamble
+            if reply.came_to_something:
+                return reply
+            if reply.recipient_lost:
+                self.ledger.add_reprimand(RECIPIENT_LOST)
+            elif not reply.preamble and again < MOST_TRIES - 1:
+                self.ledger.entries = before
+            self.journal.keep()
+        answer = await self._respond(render.FINAL_START)
+        answer.preamble = preamble
+        return answer
 
     async def _make_room(self) -> None:
         """Compact the conversation if the context is nearly full. If that fails, go on as long as it fits."""
@@ -156,23 +188,32 @@ class Turn:
             self.ledger.add_tool_result(self._unanswered, CANCELLED)
             self._unanswered = None
 
-    async def _respond(self, given: Sequence[int] = ()) -> Reply:
+    def _sampling(self, again: int) -> Sampling:
+        """Return how to sample for the first time, or `again` after so many times: not the same once more."""
+        if not again:
+            return self.sampling
+        seed = self.sampling.seed
+        return replace(
+            self.sampling, temperature=self.sampling.temperature or 1.0, seed=None if seed is None else seed + again
+        )
+
+    async def _respond(self, given: Sequence[int] = (), again: int = 0) -> Reply:
         """Generate until the model stops, a limit is reached or it must be stopped; `given` is put in its mouth."""
         prompt = [*self.ledger.prompt(), *given]
-        parser = Parser(stop_repetition=self.stop_repetition)
+        parser = Parser(self.runner.names, stop_repetition=self.stop_repetition)
         reply = Reply()
         for token in given:
             self._take(parser.feed(token), reply)
         if self.trace:
             self.trace.prompt(prompt)
-        generation = self.engine.generate(prompt, self.sampling, (self.ledger.prefix_length,), self.constraint)
+        generation = self.engine.generate(prompt, self._sampling(again), (self.ledger.prefix_length,), self.constraint)
         try:
             self._show_progress(generation.figures)
             async for token in generation:
                 self._note(token)
                 self._take(parser.feed(token), reply)
                 reply.limit_reached = token not in STOP_IDS
-                if reply.call or reply.stopped:
+                if reply.call or reply.recipient_lost or reply.stopped:
                     reply.limit_reached = False
                     break
                 if self.journal.unsafe:
@@ -203,20 +244,27 @@ class Turn:
                 case MessageEnded():
                     self._visible = False
                     self._keep(event, reply)
+                case RecipientLost():
+                    reply.recipient_lost = True
                 case Stopped():
                     reply.stopped = True
 
     def _keep(self, message: MessageEnded, reply: Reply) -> None:
-        if message.recipient is None and message.channel == "analysis":
-            self.outcome.thought_tokens += len(message.tokens)
-        elif message.recipient is None:
-            reply.shown = reply.shown or bool(message.text.strip())
+        if message.recipient is None:
+            self._note_said(message, reply)
         elif message.complete:
             reply.call = self._unanswered = message
         else:
             self._settle_call()
         self.ledger.add_sampled(message)
         self.journal.keep()
+
+    def _note_said(self, message: MessageEnded, reply: Reply) -> None:
+        if message.channel == "analysis":
+            self.outcome.thought_tokens += len(message.tokens)
+        elif message.text.strip():
+            reply.answered = reply.answered or message.channel == "final"
+            reply.preamble = reply.preamble or message.channel == "commentary"
 
     def _note(self, token: int) -> None:
         if self.outcome.first_token_seconds is None:

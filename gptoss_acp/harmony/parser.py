@@ -13,25 +13,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gptoss_acp import vocabulary
+from gptoss_acp import tool_names, vocabulary
 from gptoss_acp.harmony import encoding, header, render
+from gptoss_acp.harmony.lost_call import OneObject
 from gptoss_acp.harmony.repetition import repeated_block, without_repetition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gptoss_acp.harmony.header import Channel, Header
+    from gptoss_acp.tool_names import ToolNames
 
 _LONGEST_HEADER = 96
 _REPETITION_CHECKED_EVERY = 32
-_ASSISTANT = b"assistant"
+_ASSISTANT = "assistant"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageStarted:
     """A header is complete. With a recipient the message is a tool call.
 
-    A message whose channel is none of the three is reported on `analysis`, the one that nobody is shown.
+    A message whose channel is none of the three is reported on `analysis`, the one that nobody is shown. One without
+    any channel's name, and a preamble that may be a call without a recipient, start when it is known what they are.
     """
 
     channel: Channel
@@ -69,6 +72,11 @@ class MessageEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientLost:
+    """The message that has just ended, as one on `analysis`, was meant as a tool call, but names no tool."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Generation has to stop here, and whatever it brings from here on is dropped.
 
@@ -79,18 +87,24 @@ class Stopped:
     reason: Literal["other speaker", "repetition"]
 
 
-Event = MessageStarted | TextDelta | MessageEnded | Stopped
+Event = MessageStarted | TextDelta | MessageEnded | RecipientLost | Stopped
 
 
 class Parser:
-    """Parses what the model samples after `<|start|>assistant`, one token at a time."""
+    """Parses what the model samples after `<|start|>assistant`, one token at a time.
 
-    def __init__(self, *, stop_repetition: bool = True) -> None:
+    `tools` are the names by which tools may be called: a name of theirs is read wherever gpt-oss puts it.
+    """
+
+    def __init__(self, tools: ToolNames | None = None, *, stop_repetition: bool = True) -> None:
+        self._tools = tools or tool_names.trained()
         self._stop_repetition = stop_repetition
         self._take: Callable[[int], list[Event]] = self._take_header
         self._header = list(render.ASSISTANT_START)
         self._speaker = b""
+        self._speaking_tool = ""
         self._started: MessageStarted | None = None
+        self._withheld: OneObject | Literal["unnamed"] | None = None
         self._content_type: str | None = None
         self._start_tokens: list[int] = []
         self._content: list[int] = []
@@ -99,8 +113,8 @@ class Parser:
 
     @property
     def message(self) -> MessageStarted | None:
-        """The message whose content is being sampled, if any."""
-        return self._started
+        """The message whose content is being sampled, if any that has been reported."""
+        return None if self._withheld else self._started
 
     def feed(self, token: int) -> list[Event]:
         """Take one sampled id, any id, and return what it brought about."""
@@ -114,7 +128,7 @@ class Parser:
 
     def _take_header(self, token: int) -> list[Event]:
         if token == vocabulary.MESSAGE:
-            return self._start(header.read(self._header))
+            return self._take_message()
         if token == vocabulary.START:
             return self._take_start()
         if token in vocabulary.MESSAGE_ENDS:
@@ -125,39 +139,69 @@ class Parser:
             return self._start_without_message()
         return []
 
+    def _take_message(self) -> list[Event]:
+        if not self._speaking_tool:
+            return self._start(header.read(self._header, self._tools))
+        call = header.speaks_its_own_call(self._header, self._speaking_tool, self._tools)
+        self._speaking_tool = ""
+        return self._start(call) if call else self._stop("other speaker")
+
     def _take_start(self) -> list[Event]:
         events: list[Event] = []
         if vocabulary.CHANNEL not in self._header or len(self._header) > _LONGEST_HEADER:
             self._header = []  # plain text between messages, or starts without end
-        elif header.read(self._header, message_missing=True).content:
+        elif header.read(self._header, self._tools, message_missing=True).content:
             events = self._end_without_message(vocabulary.END)
         self._header.append(vocabulary.START)
-        self._speaker = b""
+        self._speaker, self._speaking_tool = b"", ""
         self._take = self._take_speaker
         return events
 
     def _take_speaker(self, token: int) -> list[Event]:
+        if _is_ordinary(token):
+            self._header.append(token)
+            self._speaker += vocabulary.token_bytes()[token]
+        speaker = self._speaker.decode(errors="replace").strip().lower()
+        ended = not _is_ordinary(token) or len(self._speaker) > _LONGEST_HEADER
+        if speaker.startswith(_ASSISTANT) or (ended and _ASSISTANT.startswith(speaker)):
+            self._take = self._take_header
+        elif ended or " " in speaker or not self._may_speak(speaker):
+            return self._take_other_speaker(token)
+        return [] if _is_ordinary(token) else self._take(token)
+
+    def _take_other_speaker(self, token: int) -> list[Event]:
+        """A channel's name where `assistant` belongs is the channel; a tool may be speaking its own call."""
+        speaker = self._speaker.decode(errors="replace").strip().partition(" ")[0]
+        if speaker in header.CHANNELS:
+            self._header = [*render.ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text(speaker)]
+        elif self._tools.meant(speaker):
+            self._speaking_tool = speaker
+        else:
+            return self._stop("other speaker")
+        self._take = self._take_header
+        return [] if _is_ordinary(token) else self._take_header(token)
+
+    def _may_speak(self, begun: str) -> bool:
+        """Whether a speaker that is read can have a name that begins so."""
+        tools = (spelling.lower() for spelling, _ in self._tools.spellings())
+        return any(name.startswith(begun) for name in (_ASSISTANT, *header.CHANNELS, *tools))
+
+    def _take_without_header(self, token: int) -> list[Event]:
+        """Text without any header: what it is, only its end tells."""
+        if token == vocabulary.RETURN:
+            return self._answer(self._content)
         if not _is_ordinary(token):
             self._take = self._take_header
             return self._take_header(token)
-        self._header.append(token)
-        self._speaker += vocabulary.token_bytes()[token]
-        speaker = self._speaker.strip().lower()
-        if speaker.startswith(_ASSISTANT) or len(self._speaker) > _LONGEST_HEADER:
-            self._take = self._take_header
-        elif not _ASSISTANT.startswith(speaker):
-            self._take = self._take_nothing
-            return [Stopped("other speaker")]
-        return []
+        self._content.append(token)
+        checked = len(self._content) % _REPETITION_CHECKED_EVERY == 0 and self._stop_repetition
+        return self._stop("repetition") if checked and repeated_block(self._content) else []
 
     def _take_content(self, token: int) -> list[Event]:
         if not _is_ordinary(token):
             return self._take_control(token)
         self._content.append(token)
-        text = self._decoder.feed(token)
-        events: list[Event] = [TextDelta(text)] if text else []
-        if text:
-            self._text.append(text)
+        events = self._told(self._decoder.feed(token))
         if len(self._content) % _REPETITION_CHECKED_EVERY == 0 and self._stop_repetition:
             events += self._end_if_repeated()
         return events
@@ -191,40 +235,86 @@ class Parser:
             self._start_tokens = [*self._header, vocabulary.MESSAGE]
         else:
             self._start_tokens = render.assistant_start(channel, found.recipient, found.content_type)
-        self._content, self._text = encoding.encode_text(found.content), [found.content]
+        self._withheld = None
+        if channel == "commentary" and not found.recipient:
+            self._withheld = OneObject()
+        elif not any(map(_is_ordinary, self._header[len(render.ASSISTANT_START) :])):
+            self._withheld = "unnamed"
+        self._content, self._text = encoding.encode_text(found.content), []
         self._decoder = encoding.TextDecoder()
         self._header = []
         self._take = self._take_content
-        return [self._started, TextDelta(found.content)] if found.content else [self._started]
+        return [*([] if self._withheld else [self._started]), *self._told(found.content)]
+
+    def _told(self, text: str) -> list[Event]:
+        """Return what `text` brings about, the next of the message: itself, unless it is withheld."""
+        if not text:
+            return []
+        self._text.append(text)
+        if self._withheld is None:
+            return [TextDelta(text)]
+        if self._withheld == "unnamed" or self._withheld.feed(text):
+            return []
+        return self._release()
+
+    def _release(self) -> list[Event]:
+        assert self._started is not None
+        self._withheld = None
+        text = "".join(self._text)
+        return [self._started, TextDelta(text)] if text else [self._started]
 
     def _start_without_message(self) -> list[Event]:
         if vocabulary.CHANNEL in self._header:
-            return self._start(header.read(self._header, message_missing=True))
-        self._header = []  # plain text between messages
+            return self._start(header.read(self._header, self._tools, message_missing=True))
+        if self._has_no_header():
+            self._content = self._header[len(render.ASSISTANT_START) :]
+            self._take = self._take_without_header
+        self._header = []  # else plain text between messages
         return []
 
     def _end_without_message(self, token: int) -> list[Event]:
-        found = header.read(self._header, message_missing=True)
-        if found.content or found.recipient:
+        found = header.read(self._header, self._tools, message_missing=True)
+        if found.content or (found.recipient and token == vocabulary.CALL):
             return self._start(found) + self._end(token, complete=True)
+        if token == vocabulary.RETURN and self._has_no_header():
+            return self._answer(self._header[len(render.ASSISTANT_START) :])
         self._header = []
         return []
+
+    def _has_no_header(self) -> bool:
+        """Whether what follows `<|start|>assistant` is text and nothing of a header."""
+        begun = tuple(self._header[: len(render.ASSISTANT_START)]) == render.ASSISTANT_START
+        return begun and not self._speaking_tool and not header.is_begun(self._header)
+
+    def _answer(self, content: Sequence[int]) -> list[Event]:
+        """Report text without a header that has ended as an answer does."""
+        self._header = [*render.ASSISTANT_START, *render.FINAL_START[:-1]]
+        started = self._start(header.read(self._header, self._tools))
+        self._content = list(content)
+        return [*started, *self._told(encoding.decode_text(content)), *self._end(vocabulary.RETURN, complete=True)]
+
+    def _stop(self, reason: Literal["other speaker", "repetition"]) -> list[Event]:
+        self._take = self._take_nothing
+        return [Stopped(reason)]
 
     def _end_if_repeated(self) -> list[Event]:
         block = repeated_block(self._content)
         if not block:
             return []
         self._content = list(without_repetition(self._content, block))
-        events = self._end(complete=False)
-        self._take = self._take_nothing
-        return [*events, Stopped("repetition")]
+        return [*self._end(complete=False), *self._stop("repetition")]
 
     def _end(self, *stop: int, complete: bool) -> list[Event]:
         assert self._started is not None
-        events: list[Event] = []
-        if rest := self._decoder.finish():
-            self._text.append(rest)
-            events.append(TextDelta(rest))
+        events = self._told(self._decoder.finish())
+        lost = isinstance(self._withheld, OneObject) and self._withheld.begun
+        if self._withheld:
+            if lost or self._withheld == "unnamed":
+                self._started = MessageStarted(
+                    "final" if stop == (vocabulary.RETURN,) and not lost else "analysis", None
+                )
+                self._start_tokens = render.assistant_start(self._started.channel, None, None)
+            events += self._release()
         ended = MessageEnded(
             self._started.channel,
             self._started.recipient,
@@ -236,7 +326,7 @@ class Parser:
         self._started = None
         self._header = []
         self._take = self._take_header
-        return [*events, ended]
+        return [*events, ended, *([RecipientLost()] if lost and complete else [])]
 
 
 def _is_ordinary(token: int) -> bool:

@@ -34,6 +34,9 @@ Effort = Literal["low", "medium", "high"]
 ASSISTANT_START = (vocabulary.START, 173781)
 """`<|start|>assistant`: what the model is given to speak."""
 
+CODE = "code"
+"""The content type of a call to a tool in a namespace of its own; those of functions are `<|constrain|>json`."""
+
 FINAL_START = (vocabulary.CHANNEL, 17196, vocabulary.MESSAGE)
 """`<|channel|>final<|message|>`: given after it, the model can only answer."""
 
@@ -87,13 +90,16 @@ def tool_result(recipient: str, channel: str, text: str) -> list[int]:
 
 
 def assistant_start(channel: str, recipient: str | None, content_type: str | None) -> list[int]:
-    """Render an assistant's header, from `<|start|>` to `<|message|>`."""
-    message = Message.from_role_and_content(Role.ASSISTANT, "").with_channel(channel)
-    if recipient:
-        message = message.with_recipient(recipient)
-    if content_type:
-        message = message.with_content_type(f"<|constrain|>{content_type}")
-    return _render(message)[:-1]
+    """Render an assistant's header, from `<|start|>` to `<|message|>`, in the order in which the model samples it.
+
+    openai-harmony would put the recipient before the channel: from a history so rendered the model learns to drift.
+    """
+    to = f" to={recipient}" if recipient else ""
+    plain, constrained = (f" {CODE}", []) if content_type == CODE else ("", encoding.encode_text(content_type or ""))
+    tokens = [*ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text(f"{channel}{to}{plain}")]
+    if constrained:
+        tokens += [*encoding.encode_text(" "), vocabulary.CONSTRAIN, *constrained]
+    return [*tokens, vocabulary.MESSAGE]
 
 
 def _harmony_tool(tool: ToolDescription) -> HarmonyTool:

@@ -316,7 +316,9 @@ def chat_turn(random: Random) -> Turn:
     """Return a turn of small talk or a simple question."""
     if random.random() < 0.24:
         return greeting_turn(random)
-    weights = [{"hello": 4, "identity": 6, "thanks": 9, "abilities": 7, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT]
+    weights = [
+        {"hello": 4, "identity": 6, "thanks": 9, "abilities": 7, "goodbye": 3}.get(topic, 1) for topic in texts.CHAT
+    ]
     topic = random.choices(list(texts.CHAT), weights)[0]
     about, answer = texts.CHAT[topic]
     text = phrase(random, f"chat {topic}")

@@ -44,10 +44,37 @@ def _o(req: list[str], **p: Any) -> dict[str, Any]:
 def _described() -> list[ToolDescription]:
     S, I = {"type": "string"}, {"type": "integer"}
     return [
-        ToolDescription("exec", "Run a command and return its exit code and output.", _o(["command"], command={"type": "array", "items": S, "description": 'Such as ["bash", "-lc", "ls | wc -l"].'}, workdir={**S, "default": "."}, timeout={**I, "description": "Milliseconds.", "default": 120000}), "container"),
-        ToolDescription("print_tree", "Print the tree of folders and files, without what .gitignore names.", _o(["path", "depth"], path={**S, "description": "Empty for the working directory."}, depth=I), "repo_browser"),
-        ToolDescription("search", "Search the text of files for a regular expression.", _o(["path", "query"], path={**S, "description": "Empty for the working directory."}, query=S, max_results=I), "repo_browser"),
-        ToolDescription("open_file", "Open a text file, or its lines from line_start to line_end.", _o(["path"], path=S, line_start=I, line_end=I, line_numbers={"type": "boolean", "default": True}), "repo_browser"),
+        ToolDescription(
+            "exec",
+            "Run a command and return its exit code and output.",
+            _o(
+                ["command"],
+                command={"type": "array", "items": S, "description": 'Such as ["bash", "-lc", "ls | wc -l"].'},
+                workdir={**S, "default": "."},
+                timeout={**I, "description": "Milliseconds.", "default": 120000},
+            ),
+            "container",
+        ),
+        ToolDescription(
+            "print_tree",
+            "Print the tree of folders and files, without what .gitignore names.",
+            _o(["path", "depth"], path={**S, "description": "Empty for the working directory."}, depth=I),
+            "repo_browser",
+        ),
+        ToolDescription(
+            "search",
+            "Search the text of files for a regular expression.",
+            _o(
+                ["path", "query"], path={**S, "description": "Empty for the working directory."}, query=S, max_results=I
+            ),
+            "repo_browser",
+        ),
+        ToolDescription(
+            "open_file",
+            "Open a text file, or its lines from line_start to line_end.",
+            _o(["path"], path=S, line_start=I, line_end=I, line_numbers={"type": "boolean", "default": True}),
+            "repo_browser",
+        ),
         ToolDescription("apply_patch", "Add, change, move or delete files.", _o(["patch"], patch=S), "repo_browser"),
         *tools.descriptions()[-1:],
     ]

@@ -22,7 +22,7 @@ from gptoss_acp.engine import bundled
 from tiny import model
 from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
 from tiny.model import Batch, Params
-from tiny.vocabulary import Ids, Vocabulary
+from tiny.vocabulary import Vocabulary
 
 MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gptoss_acp import tool_names
 from gptoss_acp.harmony import header
 from gptoss_acp.harmony.header import Header
 from tests.support.harmony_outputs import ids
@@ -12,7 +13,7 @@ START = "<|start|>assistant"
 
 
 def read(text: str, *, message_missing: bool = False) -> Header:
-    return header.read(ids(text), message_missing=message_missing)
+    return header.read(ids(text), tool_names.trained(), message_missing=message_missing)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, render
+from gptoss_acp.harmony.lost_call import OneObject
 from gptoss_acp.harmony.parser import MessageEnded, Parser, Stopped, TextDelta
 from tests.support.harmony_outputs import Outcome, assert_history_is_well_formed, ids, is_shown, run
-from tests.support.recovery_table import RECOVERED, STOPPED
+from tests.support.recovery_table import LOST, RECOVERED, STOPPED
+
+REAL_OUTPUTS: list[dict[str, Any]] = json.loads(
+    resources.files("tests.support").joinpath("real_outputs.json").read_text("utf-8")
+)
 
 
 def told(outcome: Outcome) -> list[tuple[str, ...]]:
@@ -21,7 +30,7 @@ def told(outcome: Outcome) -> list[tuple[str, ...]]:
             messages.append(("call", message.recipient, message.text))
         else:
             messages.append(("shown" if is_shown(message) else "hidden", message.text))
-    return [*messages, *(("stopped", stopped.reason) for stopped in outcome.stopped)]
+    return [*messages, *[LOST] * outcome.lost, *(("stopped", stopped.reason) for stopped in outcome.stopped)]
 
 
 BEFORE: dict[str, list[tuple[str, ...]]] = {
@@ -45,7 +54,7 @@ AFTER: dict[str, list[tuple[str, ...]]] = {
 def test_malformed_output_is_read_as_it_is_meant(written: str, before: str, after: str) -> None:
     expected = BEFORE[before] + RECOVERED[written]
     if STOPPED not in expected:
-        expected = expected + AFTER[after]
+        expected = sorted(expected + AFTER[after], key=lambda row: row == LOST)
     outcome = run(ids(before + written + after))
     assert told(outcome) == expected
     assert_history_is_well_formed(outcome.ended)
@@ -98,7 +107,7 @@ def test_every_header_that_openai_harmony_reads_is_kept_as_sampled(header: str) 
         ("<|channel|>final<|message|>H<|message|>i<|end|>", "<|start|>assistant<|channel|>final<|message|>Hi<|end|>"),
         (
             "<|channel|>commentary to=x, json<|message|>{}<|end|>",
-            "<|start|>assistant to=functions.x<|channel|>commentary <|constrain|>json<|message|>{}<|end|>",
+            "<|start|>assistant<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|end|>",
         ),
     ],
 )
@@ -234,3 +243,36 @@ def test_nothing_comes_after_a_repetition_and_the_setting_turns_it_off() -> None
     last = [event for token in tokens for event in lenient.feed(token)][-1]
     assert isinstance(last, MessageEnded)
     assert last.complete
+
+
+@pytest.mark.parametrize("case", REAL_OUTPUTS, ids=lambda case: case["what"])
+def test_what_the_real_model_writes_is_read_as_it_is_meant(case: dict[str, Any]) -> None:
+    outcome = run(ids(case["written"]))
+    assert [message.text for message in outcome.ended if is_shown(message)] == [
+        text for text in case["shown"].split(" / ") if text
+    ]
+    assert [message.recipient for message in outcome.ended if message.recipient] == (
+        [case["call"]] if case["call"] else []
+    )
+    assert outcome.lost == ("model is told" in case.get("then", ""))
+    assert_history_is_well_formed(outcome.ended)
+
+
+def test_a_preamble_that_is_no_object_streams_as_soon_as_that_is_known() -> None:
+    parser, shown = Parser(), ""
+    for token in ids("<|channel|>commentary<|message|> {name} is"):
+        shown += "".join(event.text for event in parser.feed(token) if isinstance(event, TextDelta))
+    assert shown == " {name} is"
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_every_json_object_is_held_back_however_it_is_cut(value: object) -> None:
+    text = json.dumps({"value": value}, indent=1)
+    assert all(OneObject().feed(text[:end]) for end in range(len(text)))
+    assert OneObject().feed(text + "\n")
+    assert not OneObject().feed(text + " x")

@@ -124,8 +124,13 @@ def test_a_tools_result_is_addressed_to_the_assistant() -> None:
         (("analysis", None, None), "<|start|>assistant<|channel|>analysis<|message|>"),
         (
             ("commentary", "functions.x", "json"),
-            "<|start|>assistant to=functions.x<|channel|>commentary <|constrain|>json<|message|>",
+            "<|start|>assistant<|channel|>commentary to=functions.x <|constrain|>json<|message|>",
         ),
+        (
+            ("analysis", "container.exec", "code"),
+            "<|start|>assistant<|channel|>analysis to=container.exec code<|message|>",
+        ),
+        (("analysis", "container.exec", None), "<|start|>assistant<|channel|>analysis to=container.exec<|message|>"),
     ],
 )
 def test_an_assistants_header_is_left_open(arguments: tuple[str, str | None, str | None], header: str) -> None:

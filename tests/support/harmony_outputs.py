@@ -5,6 +5,7 @@ Thoughts are Cyrillic, answers are not, so that a thought that shows is seen at 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,11 +14,18 @@ from openai_harmony import Message, Role, StreamableParser
 
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding
-from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, Stopped, TextDelta
+from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, RecipientLost, Stopped, TextDelta
 
 THOUGHT_LETTERS = "абвгдежз"
 ANSWER_LETTERS = "abc é漢🎉.\n1"
 CALL_LETTERS = '{"path": 1}'
+
+_UNNAMED_ANSWER = re.compile(
+    rf"(^|<\|start\|>\s*(assistant)?)[^{THOUGHT_LETTERS}\w]*(<\|[a-z]+\|>[^{THOUGHT_LETTERS}\w]*)*"
+    rf"[^<]*[{THOUGHT_LETTERS}].*?<\|return\|>",
+    re.DOTALL,
+)
+"""A thought that has lost its channel's name and ends as an answer does: it is taken for one."""
 
 
 class Said(NamedTuple):
@@ -33,6 +41,13 @@ class Outcome:
     shown: str = ""
     ended: list[MessageEnded] = field(default_factory=list)
     stopped: list[Stopped] = field(default_factory=list)
+    lost: int = 0
+
+    def note(self, event: RecipientLost | Stopped) -> None:
+        if isinstance(event, Stopped):
+            self.stopped.append(event)
+        else:
+            self.lost += 1
 
     @property
     def said(self) -> list[Said]:
@@ -69,8 +84,8 @@ def run(tokens: list[int], *, finish: bool = True) -> Outcome:
                     assert event.text == told
                     outcome.ended.append(event)
                     open_message = None
-                case Stopped():
-                    outcome.stopped.append(event)
+                case RecipientLost() | Stopped():
+                    outcome.note(event)
 
     for token in tokens:
         take(parser.feed(token))
@@ -135,12 +150,18 @@ _names = st.sampled_from(["functions.read_file", "functions.shell", "container.e
 _calls = st.builds(
     _message, st.sampled_from(["commentary", "analysis"]), st.text(CALL_LETTERS, min_size=1, max_size=12), _names
 )
+_trained_calls = st.builds(
+    lambda name, text: ids(f"<|start|>assistant<|channel|>analysis to={name} code<|message|>{text}\n<|call|>"),
+    st.sampled_from(["container.exec", "repo_browser.open_file"]),
+    st.text(CALL_LETTERS, min_size=1, max_size=12),
+)
 _messages = st.one_of(
     st.builds(_message, st.just("analysis"), _thoughts),
     st.builds(_message, st.just("commentary"), _answers),
     st.builds(_message, st.just("final"), _answers),
     _calls,
     _calls.map(_channel_first),
+    _trained_calls,
 )
 
 
@@ -209,7 +230,8 @@ def check_mutated(tokens: list[int], intact: list[int]) -> None:
     shown, said = oracle(intact)
     assert outcome.shown.startswith(shown)
     assert outcome.said[: len(said)] == said
-    assert not set(outcome.shown) & set(THOUGHT_LETTERS), "a thought is shown"
+    unnamed = _UNNAMED_ANSWER.search(encoding.load().decode(tokens))
+    assert unnamed or not set(outcome.shown) & set(THOUGHT_LETTERS), "a thought is shown"
     assert "<|" not in outcome.shown, "markup is shown"
     assert_history_is_well_formed(outcome.ended)
 

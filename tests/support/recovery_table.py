@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CALL = ("call", "functions.read_file", "{}")
 STOPPED = ("stopped", "other speaker")
+LOST = ("lost",)
 
 RECOVERED: dict[str, list[tuple[str, ...]]] = {
     # doubled headers: the last complete one counts
@@ -47,7 +48,7 @@ RECOVERED: dict[str, list[tuple[str, ...]]] = {
     "<|channel|>analysis We think<|end|>": [("hidden", "We think")],
     "<|channel|>thinking We think<|end|>": [("hidden", "We think")],
     "<|channel|>commentary I will look<|start|>assistant<|channel|>final<|message|>Hi<|return|>": [
-        ("shown", "I will look"),
+        ("hidden", "I will look"),
         ("shown", "Hi"),
     ],
     "<|channel|>commentary to=functions.read_file{}<|call|>": [CALL],
@@ -106,6 +107,59 @@ RECOVERED: dict[str, list[tuple[str, ...]]] = {
     "<|channel|>commentary to=functions.read_file<|message|>{}<|end|>": [CALL],
     "<|channel|>commentary to=functions.read_file<|message|>{}<|return|>": [CALL],
     "<|channel|>commentary to=functions.read_file<|message|>{}": [CALL],
+    # no header at all, or one that names nothing: an answer, if it ends as one
+    "Hello! This is final." + " And more." * 60 + "<|return|>": [
+        ("shown", "Hello! This is final." + " And more." * 60)
+    ],
+    "It was the port.<|return|>": [("shown", "It was the port.")],
+    "It was the port.<|end|>": [],
+    "It was the port." + " And more." * 60 + "<|end|>": [],
+    "<|channel|><|message|>Seven.<|return|>": [("shown", "Seven.")],
+    "<|message|>Seven.<|return|>": [("shown", "Seven.")],
+    "<|channel|>thinking<|message|>Seven.<|return|>": [("hidden", "Seven.")],
+    " to=functions.read_file<|return|>": [],
+    "final<|return|>": [],
+    # the channel's name, or the tool's, where `assistant` belongs
+    "<|start|>final<|message|>Hi<|return|>": [("shown", "Hi")],
+    "<|start|>commentary<|message|>Hi<|end|>": [("shown", "Hi")],
+    "<|start|>analysis<|message|>Hm<|end|>": [("hidden", "Hm")],
+    "<|start|>functions.read_file<|channel|>commentary to=assistant code<|message|>{}<|call|>": [CALL],
+    "<|start|>functions.read_file<|channel|>commentary <|constrain|>json<|message|>{}<|call|>": [CALL],
+    "<|start|>functions.read_file<|channel|>commentary<|message|>made up<|end|>": [STOPPED],
+    # the tool's name where the channel belongs, or bare behind it
+    "<|channel|>functions.read_file<|channel|>commentary code<|message|>{}<|call|>": [CALL],
+    "<|channel|>functions.read_file to=assistant<|channel|>commentary json<|message|>{}<|call|>": [CALL],
+    "<|channel|>functions.read_file<|message|>{}<|call|>": [CALL],
+    "<|channel|>repo_browser.search<|channel|>analysis code<|message|>{}<|call|>": [
+        ("call", "repo_browser.search", "{}")
+    ],
+    "<|channel|>commentary bash<|message|>{}<|call|>": [("call", "container.exec", "{}")],
+    "<|channel|>analysis exec code<|message|>{}<|call|>": [("call", "container.exec", "{}")],
+    "<|channel|>final exec<|message|>{}<|call|>": [("call", "container.exec", "{}")],
+    "<|channel|>commentary to=assistant open_file<|message|>{}<|call|>": [("call", "repo_browser.open_file", "{}")],
+    "<|channel|>exec<|message|>{}<|call|>": [("call", "container.exec", "{}")],
+    "<|channel|>browser.search<|channel|>analysis code<|message|>{}<|call|>": [("call", "browser.search", "{}")],
+    '<|channel|>commentary bash {"command": []}<|call|>': [("call", "container.exec", '{"command": []}')],
+    "<|channel|>commentary to=list directory json<|message|>{}<|call|>": [("call", "repo_browser.print_tree", "{}")],
+    "<|channel|>commentary we search<|message|>Hi<|end|>": [("shown", "Hi")],
+    # reasoning that has lost its channel
+    "<|channel|>commentary... They ask for the tests.<|end|>": [("hidden", "... They ask for the tests.")],
+    "<|channel|>commentary?commentary?We should look.<|end|>": [("hidden", "?commentary?We should look.")],
+    "<|channel|>commentary search for the tests in main.py<|end|>": [("hidden", "search for the tests in main.py")],
+    # a call that has lost its recipient
+    '<|channel|>commentary<|message|>{"path": "a"}<|end|>': [("hidden", '{"path": "a"}'), LOST],
+    '<|channel|>commentary<|message|> \n{"path": {"a": ["}"]}}\n<|end|>': [
+        ("hidden", ' \n{"path": {"a": ["}"]}}\n'),
+        LOST,
+    ],
+    '<|channel|>commentary<|message|>{"path": "a<|call|>': [("hidden", '{"path": "a'), LOST],
+    '<|channel|>commentary<|message|>{"path": "a"} is what I send<|end|>': [("shown", '{"path": "a"} is what I send')],
+    "<|channel|>commentary<|message|>{name} stands for yours<|end|>": [("shown", "{name} stands for yours")],
+    '<|channel|>commentary<|message|>{"a" and more}<|end|>': [("shown", '{"a" and more}')],
+    # a header that ends, and is begun again
+    "<|channel|>commentary to=container.exec <|constrain|>x<|end|><|start|>assistant"
+    "<|channel|>commentary to=functions.read_file<|message|>{}<|call|>": [CALL],
+    "<|channel|>commentary to=functions.read_file<|end|>": [],
     # ends and starts in between
     "<|channel|>final<|message|>Hi<|end|><|return|>": [("shown", "Hi")],
     "<|channel|>final<|message|>Hi<|end|><|end|><|end|><|return|>": [("shown", "Hi")],
@@ -115,7 +169,6 @@ RECOVERED: dict[str, list[tuple[str, ...]]] = {
         ("shown", "Hi"),
     ],
     "<|channel|>final<|message|>Hi<|end|> the final word: to=functions.read_file {}<|return|>": [("shown", "Hi")],
-    "Hello! This is final." + " And more." * 60 + "<|return|>": [],
     "<|channel|>analysis<|message|>Hm<|end|><|channel|>final<|message|>Hi<|return|>": [
         ("hidden", "Hm"),
         ("shown", "Hi"),
