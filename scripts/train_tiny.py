@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from extras import how_to_install
-from tiny import heldout
+from tiny import heldout, scoring
 
 from gptoss_acp.engine import bundled
 
@@ -42,7 +42,7 @@ def main() -> None:
         parser.error(f"training needs JAX and Optax:\n  {lacking}")
     if not options.evaluate:
         _train(options)
-    heldout.report(options.out, verbose=options.verbose)
+    scoring.report(options.out, verbose=options.verbose)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -1,41 +1,34 @@
-"""The frozen tests: how often the model's Harmony, tool and argument are right.
+"""The frozen tests: what is asked, and what is right.
 
-Three sets: requests from the training grammar with another seed; `heldout.jsonl`, whose wordings were written before
-the first training and are kept out of it; and a few whole conversations. All behind the agent's real messages, greedy.
-Knows what is right. Knows nothing about training.
+Requests from the training grammar with another seed; `heldout.jsonl`, whose wordings were written before the first
+training and are kept out of it; and a few whole conversations. Knows nothing about networks.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
-from openai_harmony import HarmonyError, Message, Role, StreamableParser
-
-from gptoss_acp import vocabulary
-from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding, render
-from gptoss_acp.harmony.render import Effort
-from tiny import decoding, dialogues, prefixes
-from tiny.dialogues import Answer, Call, Dialogue, Result, Turn, outline
+from tiny import dialogues, talks, tool_turns
+from tiny.dialogues import Dialogue, outline
+from tiny.grammar import Tokens
 from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
+from tiny.turns import Answer, Call, Result, Turn
 
-EFFORT: Effort = "medium"
 SEED = 99_000_001
-LONGEST_CALL, LONGEST_ANSWER = 200, 700
-ROWS = 48
 
 
 @dataclass(frozen=True)
 class Case:
-    """A prompt, and what is right: a call of `tool` with `content`, or a final answer with `content` in it."""
+    """A prompt, and what is right: a call of `tool` with `content`, or a final answer with `content` in it.
+
+    `given` is what the agent has begun the answer with.
+    """
 
     kind: str
     shown: str
@@ -43,11 +36,7 @@ class Case:
     tool: str | None
     content: str
     exact: bool = True
-
-
-def prefix(*, has_tools: bool) -> list[int]:
-    """Return the agent's real system and developer messages."""
-    return prefixes.real_prefix("/home/dev/workspace", date(2026, 11, 22), EFFORT, has_tools=has_tools)
+    given: Tokens = ()
 
 
 def outlines() -> frozenset[str]:
@@ -61,16 +50,8 @@ def unseen_wording() -> list[Case]:
     for case in _frozen():
         tool = case["tool"]
         content = json.dumps(case["arguments"]) if tool else case["answer"]
-        cases.append(
-            Case(
-                f"unseen {tool or 'chat'}",
-                case["user"],
-                _prompt(case["user"]),
-                tool,
-                content,
-                exact=tool is not None,
-            )
-        )
+        kind = tool or case.get("kind", "chat")
+        cases.append(Case(kind, case["user"], _prompt(case["user"]), tool, content, exact=tool is not None))
     return cases
 
 
@@ -79,32 +60,33 @@ def from_grammar(seed: int = SEED) -> list[Case]:
     random = Random(seed)
     cases: list[Case] = []
     for tool, count in ((OPEN_FILE, 40), (PRINT_TREE, 40), (EXEC, 40), (SEARCH, 40), (APPLY_PATCH, 30)):
-        cases += [_case(tool, dialogues.tool_turn(random, tool, result=False)) for _ in range(count)]
+        cases += [_case(tool, tool_turns.tool_turn(random, tool, result=False)) for _ in range(count)]
     for _ in range(24):
-        turn = dialogues.tool_turn(random, random.choice(dialogues.TOOLS), result=False)
+        turn = tool_turns.tool_turn(random, random.choice(tool_turns.TOOLS), result=False)
         cases.append(_case("after history", turn, dialogues.past_turns(random, random.randint(1, 5))))
     for _ in range(40):
-        cases.append(_case("after a result", dialogues.tool_turn(random, random.choice(dialogues.TOOLS))))
+        cases.append(_case("after a result", tool_turns.tool_turn(random, random.choice(tool_turns.TOOLS))))
     for _ in range(12):
-        turn = dialogues.chain_turn(random)
+        turn = tool_turns.chain_turn(random)
         calls = [place for place, step in enumerate(turn.steps) if isinstance(step, Call)]
         cases.append(_case("chain", Turn(turn.user, turn.steps[: calls[1] + 1]) if len(calls) > 1 else turn))
     for kind, maker, count in _WITHOUT_TOOLS:
         cases += [_case(kind, maker(random)) for _ in range(count)]
     numbers = ", ".join(str(number) for number in range(1, 101))
     cases += [Case("count to 100", text, _prompt(text), None, numbers) for text in _COUNT_TO_100]
+    cases += [_title(random) for _ in range(24)]
     return cases
 
 
 _WITHOUT_TOOLS: tuple[tuple[str, Callable[[Random], Turn], int], ...] = (
-    ("chat", dialogues.chat_turn, 40),
-    ("greeting", dialogues.greeting_turn, 12),
-    ("count", dialogues.count_turn, 24),
-    ("long count", dialogues.long_count_turn, 12),
-    ("list", dialogues.list_turn, 5),
-    ("story", dialogues.story_turn, 6),
-    ("echo", dialogues.echo_turn, 12),
-    ("unknown", dialogues.unknown_turn, 10),
+    ("chat", talks.chat_turn, 40),
+    ("greeting", talks.greeting_turn, 12),
+    ("count", talks.count_turn, 24),
+    ("long count", talks.long_count_turn, 12),
+    ("list", talks.list_turn, 5),
+    ("story", talks.story_turn, 6),
+    ("echo", talks.echo_turn, 12),
+    ("unknown", talks.unknown_turn, 10),
 )
 _COUNT_TO_100 = (
     "Count to 100",
@@ -131,6 +113,12 @@ def _case(kind: str, turn: Turn, before: Sequence[Turn] = ()) -> Case:
     return Case(kind, turn.user, [*made.ids, *render.ASSISTANT_START], tool, text)
 
 
+def _title(random: Random) -> Case:
+    """Return the case in which the agent asks for a title; it has begun the answer."""
+    first, asked = dialogues.title_turns(random)
+    return replace(_case("title", asked, [first]), shown=first.user, given=render.FINAL_START)
+
+
 def _frozen() -> list[dict[str, Any]]:
     lines = (Path(__file__).parent / "heldout.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
@@ -139,108 +127,6 @@ def _frozen() -> list[dict[str, Any]]:
 def _prompt(text: str) -> list[int]:
     return [*render.user(text), *render.ASSISTANT_START]
 
-
-# --- judging ---
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is right about an output; None where it does not apply."""
-
-    well_formed: bool
-    right_tool: bool
-    valid_json: bool | None
-    right_content: bool
-    said: str
-
-
-def judge(case: Case, said: list[int]) -> Verdict:
-    """Compare an output with what is right."""
-    messages = _messages(said)
-    if not messages:
-        return Verdict(False, False, None, False, encoding.load().decode(said))
-    last = messages[-1]
-    text = last.content[0].to_dict().get("text", "")
-    called = last.recipient
-    ended = vocabulary.CALL if called else vocabulary.RETURN
-    well_formed = (messages[0].channel, messages[0].recipient) == ("analysis", None) and said[-1] == ended
-    well_formed &= last.channel == ("analysis" if called else "final")
-    arguments = _json(text) if called else None
-    valid_json = isinstance(arguments, dict) if called else None
-    if case.tool is None:
-        right = text == case.content if case.exact else case.content.lower() in text.lower()
-    else:
-        right = arguments == json.loads(case.content)
-    return Verdict(well_formed, called == case.tool, valid_json, right and called == case.tool, text)
-
-
-def _messages(said: list[int]) -> list[Message]:
-    parser = StreamableParser(encoding.load(), Role.ASSISTANT)
-    try:
-        for token in said:
-            parser.process(token)
-        parser.process_eos()
-    except HarmonyError:
-        return []
-    return list(parser.messages)
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def run(checkpoint: dict[str, np.ndarray], cases: list[Case], *, has_tools: bool = True) -> list[Verdict]:
-    """Decode all cases and judge them."""
-    long = ("count", "count to 100", "list", "story", "unseen chat")
-    order = sorted(range(len(cases)), key=lambda place: (cases[place].kind in long, len(cases[place].prompt)))
-    front = prefix(has_tools=has_tools)
-    verdicts: dict[int, Verdict] = {}
-    for start in range(0, len(order), ROWS):
-        places = order[start : start + ROWS]
-        longest = LONGEST_ANSWER if any(cases[place].kind in long for place in places) else LONGEST_CALL
-        outputs = decoding.greedy(checkpoint, front, [cases[place].prompt for place in places], longest)
-        verdicts |= {place: judge(cases[place], said) for place, said in zip(places, outputs, strict=True)}
-    return [verdicts[place] for place in range(len(cases))]
-
-
-def report(folder: Path, *, verbose: bool = False) -> None:
-    """Print how well the weights in `folder` do."""
-    checkpoint = bundled.weights(folder / "weights.npz")
-    for title, cases in (("From the training grammar", from_grammar()), ("In unseen wording", unseen_wording())):
-        verdicts = run(checkpoint, cases)
-        print(f"\n{title}:")
-        _print_table(cases, verdicts)
-        if verbose:
-            for case, verdict in zip(cases, verdicts, strict=True):
-                if not (verdict.well_formed and verdict.right_content):
-                    print(f"  {case.kind}: {case.shown!r}")
-                    print(f"    wanted {case.content[:300]!r}\n    said   {verdict.said[:300]!r}")
-    print("\nConversations:")
-    for title, problem in converse(checkpoint):
-        print(f"  {title}: {problem or 'as expected'}")
-
-
-def _print_table(cases: list[Case], verdicts: list[Verdict]) -> None:
-    sums: dict[str, Counter[str]] = defaultdict(Counter)
-    for case, verdict in zip(cases, verdicts, strict=True):
-        for kind in (case.kind, "calls" if case.tool else "answers", "all"):
-            sums[kind].update(
-                {"count": 1, "form": verdict.well_formed, "tool": verdict.right_tool, "content": verdict.right_content}
-            )
-            if verdict.valid_json is not None:
-                sums[kind].update({"json": verdict.valid_json, "of json": 1})
-    print(f"  {'':22} count  well-formed  right tool  valid JSON  right content")
-    for kind, sum_ in sums.items():
-        count, of_json = sum_["count"], sum_["of json"]
-        valid = f"{100 * sum_['json'] / of_json:9.1f}%" if of_json else " " * 10
-        shares = [f"{100 * sum_[key] / count:.1f}%" for key in ("form", "tool", "content")]
-        print(f"  {kind:22} {count:5}  {shares[0]:>11}  {shares[1]:>10}  {valid}  {shares[2]:>13}")
-
-
-# --- whole conversations ---
 
 CONVERSATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "read, thank, leave": (
@@ -297,54 +183,3 @@ CONVERSATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 """Title: what is said, called, returned and answered, in order."""
-
-
-def converse(checkpoint: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """Play the conversations, the model speaking for itself; return each title with the first problem, if any."""
-    front = prefix(has_tools=True)
-    outcome = []
-    for title, steps in CONVERSATIONS.items():
-        finished: list[int] = []
-        current: list[int] = []
-        tool, problem = "", ""
-        for step in steps:
-            if step[0] == "user":
-                finished += _without_analysis(current)
-                current = render.user(step[1])
-                continue
-            if step[0] == "result":
-                current += render.tool_result(tool, "analysis", step[1])
-                continue
-            prompt = [*finished, *current, *render.ASSISTANT_START]
-            said = decoding.greedy(checkpoint, front, [prompt], LONGEST_CALL)[0]
-            wanted = step[-1]
-            verdict = judge(Case(step[0], "", [], step[1] if step[0] == "call" else None, wanted, exact=False), said)
-            if not (verdict.well_formed and verdict.right_content):
-                problem = f"wanted {wanted!r}, but it said {encoding.load().decode(said)!r}"
-                break
-            tool = step[1]
-            current += [
-                *render.ASSISTANT_START,
-                *(vocabulary.END if token == vocabulary.RETURN else token for token in said),
-            ]
-        outcome.append((title, problem))
-    return outcome
-
-
-def _without_analysis(turn: list[int]) -> list[int]:
-    """Return a finished turn as the agent keeps it."""
-    kept: list[int] = []
-    reasoning = [*render.ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text("analysis"), vocabulary.MESSAGE]
-    for message in _split(turn):
-        if message[: len(reasoning)] != reasoning:
-            kept += message
-    return kept
-
-
-def _split(ids: list[int]) -> list[list[int]]:
-    messages: list[list[int]] = []
-    for token in ids:
-        if token == vocabulary.START:
-            messages.append([])
-        messages[-1].append(token)
-    return messages

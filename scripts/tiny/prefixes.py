@@ -37,54 +37,20 @@ _SANDBOX = (
 )
 
 
-def _o(req: list[str], **p: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": p, "required": req}
-
-
-def _described() -> list[ToolDescription]:
-    S, I = {"type": "string"}, {"type": "integer"}
-    return [
-        ToolDescription(
-            "exec",
-            "Run a command and return its exit code and output.",
-            _o(
-                ["command"],
-                command={"type": "array", "items": S, "description": 'Such as ["bash", "-lc", "ls | wc -l"].'},
-                workdir={**S, "default": "."},
-                timeout={**I, "description": "Milliseconds.", "default": 120000},
-            ),
-            "container",
-        ),
-        ToolDescription(
-            "print_tree",
-            "Print the tree of folders and files, without what .gitignore names.",
-            _o(["path", "depth"], path={**S, "description": "Empty for the working directory."}, depth=I),
-            "repo_browser",
-        ),
-        ToolDescription(
-            "search",
-            "Search the text of files for a regular expression.",
-            _o(
-                ["path", "query"], path={**S, "description": "Empty for the working directory."}, query=S, max_results=I
-            ),
-            "repo_browser",
-        ),
-        ToolDescription(
-            "open_file",
-            "Open a text file, or its lines from line_start to line_end.",
-            _o(["path"], path=S, line_start=I, line_end=I, line_numbers={"type": "boolean", "default": True}),
-            "repo_browser",
-        ),
-        ToolDescription("apply_patch", "Add, change, move or delete files.", _o(["patch"], patch=S), "repo_browser"),
-        *tools.descriptions()[-1:],
-    ]
-
-
 def real_prefix(cwd: str, today: date, effort: Effort, *, has_tools: bool) -> list[int]:
     """Return the system and developer messages as the agent sends them."""
-    described = _described() if has_tools else []
+    described = tools.descriptions() if has_tools else []
     text = developer_message.compose(Path(cwd), has_tools=has_tools)
     return _rendered(effort, today, text, described)
+
+
+def full_prefix(today: date, effort: Effort) -> list[int]:
+    """Return messages as long as the agent's become: a sandbox, skills, a way to ask the user, tools of MCP servers."""
+    random = Random(1)
+    cwd = Path("/home/dev/workspace")
+    text = developer_message.compose(cwd, has_tools=True).replace(_ASK_IN_ANSWER, _ASK_BY_TOOL)
+    text += f"\n{_SANDBOX[0]}{_skills(random)}{_project_notes(random)}"
+    return _rendered(effort, today, text, [*tools.descriptions(), _ASK_USER, *_foreign_tools(random, 4)])
 
 
 def prefix(random: Random) -> list[int]:
@@ -97,12 +63,8 @@ def prefix(random: Random) -> list[int]:
     if kind == "system":
         return render.system(effort, today, [])
     has_tools = kind == "tools" or (kind == "varied" and random.random() < 0.8)
-    described = _described() if has_tools else []
-    cwd = Path(
-        random.choice(("/home/", "/Users/", "/srv/", "/tmp/", "/"))
-        + "/".join(words.word(random) for _ in range(random.randint(1, 4)))
-    )
-    text = developer_message.compose(cwd, has_tools=has_tools).removesuffix(developer_message.environment(cwd))
+    described = tools.descriptions() if has_tools else []
+    text = _instructions(has_tools=has_tools)
     if has_tools and random.random() < 0.3:
         text = text.replace(_ASK_IN_ANSWER, _ASK_BY_TOOL)
         described = [*described, _ASK_USER]
@@ -110,8 +72,22 @@ def prefix(random: Random) -> list[int]:
         text = _reworded(random, text)
         described = _some_tools(random, described)
     if has_tools and random.random() < 0.2:
-        described = [*described, *(_foreign_tool(random) for _ in range(random.randint(1, 3)))]
-    text += (
+        described = [*described, *_foreign_tools(random, random.randint(1, 4))]
+    text += _surroundings(random, has_tools=has_tools)
+    return _rendered(effort, today, text, described)
+
+
+def _instructions(*, has_tools: bool) -> str:
+    """Return the agent's own instructions without what they say of the surroundings."""
+    cwd = Path("/")
+    return developer_message.compose(cwd, has_tools=has_tools).removesuffix(developer_message.environment(cwd))
+
+
+def _surroundings(random: Random, *, has_tools: bool) -> str:
+    """Return what the agent says of the folder that it works in, and what stands there for it to read."""
+    cwd = random.choice(("/home/", "/Users/", "/srv/", "/tmp/", "/"))
+    cwd += "/".join(words.word(random) for _ in range(random.randint(1, 4)))
+    text = (
         f"Working directory: {cwd}\n"
         f"Operating system: {random.choice(('Linux', 'Darwin', 'Darwin', 'Windows'))}\n"
         f"Shell: {random.choice(('bash', 'zsh', 'zsh', 'sh', 'fish'))}"
@@ -120,11 +96,11 @@ def prefix(random: Random) -> list[int]:
         text += f"\nGit branch: {random.choice(('main', 'main', 'master', words.name(random)))}"
     if has_tools and random.random() < 0.4:
         text += f"\n{random.choice(_SANDBOX)}"
-    if has_tools and random.random() < 0.15:
+    if has_tools and random.random() < 0.2:
         text += _skills(random)
     if random.random() < 0.25:
         text += _project_notes(random)
-    return _rendered(effort, today, text, described)
+    return text
 
 
 def _rendered(effort: Effort, today: date, text: str, described: list[ToolDescription]) -> list[int]:
@@ -158,6 +134,10 @@ def _worded(random: Random, value: Any) -> Any:
 
 def _other_words(random: Random, text: str) -> str:
     return text if random.random() < 0.6 else words.text(random, 3, 9)
+
+
+def _foreign_tools(random: Random, count: int) -> list[ToolDescription]:
+    return [_foreign_tool(random) for _ in range(count)]
 
 
 def _foreign_tool(random: Random) -> ToolDescription:

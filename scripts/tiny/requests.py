@@ -92,29 +92,41 @@ def sentence(random: Random) -> str:
 
 def editor_note(random: Random) -> str:
     """Return what some editors put in front of the user's words: what is open, and rules of their own."""
-    opening = random.choice(("<system-reminder>", "# Context", "[Notes from the editor]", "Editor context:", "---"))
-    lines = [opening]
-    for _ in range(random.randint(5, 25)):
-        lines.append(
-            random.choice(
-                (
-                    f"- {sentence(random)}",
-                    sentence(random),
-                    f"Open file: {words.file(random)}",
-                    f"The cursor is in {words.file(random)}, line {random.randint(1, 900)}.",
-                    f"Selected text: `{words.code(random)}`",
-                    f"You must {words.word(random)} the {words.word(random)}.",
-                )
-            )
+    opening, end = random.choice(_NOTE_BOUNDS)
+    return "\n".join([opening, *(_note_line(random) for _ in range(random.randint(5, 25))), end]).strip()
+
+
+_NOTE_BOUNDS = (
+    ("<system-reminder>", "</system-reminder>"),
+    ("<context>", "</context>"),
+    ("# Context", ""),
+    ("[Notes from the editor]", "[End of the notes]"),
+    ("Editor context:", "The user says:"),
+    ("---", "---"),
+    ("", ""),
+)
+
+
+def _note_line(random: Random) -> str:
+    return random.choice(
+        (
+            f"- {sentence(random)}",
+            sentence(random),
+            " ".join(sentence(random) for _ in range(random.randint(2, 5))),
+            f"Open file: {words.file(random)}",
+            f"- {words.file(random)} (line {random.randint(1, 900)})",
+            f"The cursor is in {words.file(random)}, line {random.randint(1, 900)}.",
+            f"Selected text: `{words.code(random)}`",
+            f"You must {words.word(random)} the {words.word(random)}.",
         )
-    return "\n".join([*lines, random.choice(("", "---", "</system-reminder>", "The user says:"))]).rstrip()
+    )
 
 
 # --- calls ---
 
 
 def read_call(path: Tokens, more: Tokens = ()) -> Action:
-    """Return the call that opens a file; `more` is further arguments as JSON. Whatever is copied is spelt as in JSON."""
+    """Return the call that opens a file; `more` is further arguments as JSON. What is copied is spelt as in JSON."""
     end = encode('"') + more + encode("}") if more else encode('"}')
     return Action(OPEN_FILE, encode('{"path":"') + path + end)
 
