@@ -95,8 +95,13 @@ def speaks_its_own_call(tokens: Sequence[int], speaker: str, tools: ToolNames) -
 def is_begun(tokens: Sequence[int]) -> bool:
     """Whether what follows `<|start|>assistant` is a part of a header: a channel, a recipient, or a channel's name."""
     text = _text(tokens)
-    rest = text.removeprefix(f"{_START}assistant").strip()
+    rest = text.removeprefix(f"{_START}assistant").replace(_CONSTRAIN, "").strip()
     return _CHANNEL in text or bool(_RECIPIENT.search(text)) or not rest or rest.lower() in CHANNELS
+
+
+def says_anything(tokens: Sequence[int]) -> bool:
+    """Whether there is more in a header than the assistant's name."""
+    return bool(_text(tokens).replace(f"{_START}assistant", "").strip(f"{_CHANNEL}{_CONSTRAIN} \n"))
 
 
 def closest_channel(text: str) -> Channel | None:

@@ -238,7 +238,7 @@ class Parser:
         self._withheld = None
         if channel == "commentary" and not found.recipient:
             self._withheld = OneObject()
-        elif not any(map(_is_ordinary, self._header[len(render.ASSISTANT_START) :])):
+        elif found.channel is None and not header.says_anything(self._header):
             self._withheld = "unnamed"
         self._content, self._text = encoding.encode_text(found.content), []
         self._decoder = encoding.TextDecoder()
@@ -257,6 +257,13 @@ class Parser:
             return []
         return self._release()
 
+    def _name(self, channel: Channel) -> None:
+        """Say what a withheld message is, now that it has ended: an answer only where nothing speaks against it."""
+        if "".join(self._text).lstrip().startswith(("analysis", "commentary")):
+            channel = "analysis"
+        self._started = MessageStarted(channel, None)
+        self._start_tokens = render.assistant_start(channel, None, None)
+
     def _release(self) -> list[Event]:
         assert self._started is not None
         self._withheld = None
@@ -267,7 +274,7 @@ class Parser:
         if vocabulary.CHANNEL in self._header:
             return self._start(header.read(self._header, self._tools, message_missing=True))
         if self._has_no_header():
-            self._content = self._header[len(render.ASSISTANT_START) :]
+            self._content = self._text_without_header()
             self._take = self._take_without_header
         self._header = []  # else plain text between messages
         return []
@@ -277,7 +284,7 @@ class Parser:
         if found.content or (found.recipient and token == vocabulary.CALL):
             return self._start(found) + self._end(token, complete=True)
         if token == vocabulary.RETURN and self._has_no_header():
-            return self._answer(self._header[len(render.ASSISTANT_START) :])
+            return self._answer(self._text_without_header())
         self._header = []
         return []
 
@@ -285,6 +292,9 @@ class Parser:
         """Whether what follows `<|start|>assistant` is text and nothing of a header."""
         begun = tuple(self._header[: len(render.ASSISTANT_START)]) == render.ASSISTANT_START
         return begun and not self._speaking_tool and not header.is_begun(self._header)
+
+    def _text_without_header(self) -> list[int]:
+        return list(filter(_is_ordinary, self._header[len(render.ASSISTANT_START) :]))
 
     def _answer(self, content: Sequence[int]) -> list[Event]:
         """Report text without a header that has ended as an answer does."""
@@ -310,10 +320,7 @@ class Parser:
         lost = isinstance(self._withheld, OneObject) and self._withheld.begun
         if self._withheld:
             if lost or self._withheld == "unnamed":
-                self._started = MessageStarted(
-                    "final" if stop == (vocabulary.RETURN,) and not lost else "analysis", None
-                )
-                self._start_tokens = render.assistant_start(self._started.channel, None, None)
+                self._name("final" if stop == (vocabulary.RETURN,) and not lost else "analysis")
             events += self._release()
         ended = MessageEnded(
             self._started.channel,

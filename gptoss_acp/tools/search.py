@@ -155,8 +155,8 @@ class _Found:
 
 
 def _place(line: bytes) -> tuple[bytes, int]:
-    name, _, rest = line.partition(b"\0")
-    return name, int(rest.partition(b":")[0])
+    match = _MATCH.fullmatch(line)
+    return (match["name"], int(match["number"])) if match else (line, 0)
 
 
 def _why_no_regex(complaints: list[str]) -> str | None:
