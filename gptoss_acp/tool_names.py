@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 EXEC = "container.exec"
+APPLY_PATCH = "repo_browser.apply_patch"
 PYTHON = "python"
 """Not told, but gpt-oss was trained on it; its code is a command like others."""
 
@@ -24,7 +25,7 @@ _OTHER_NAMES = {
     "repo_browser.print_tree": ("list_dir", "list_files", "list_directory", "ls", "tree", "find"),
     "repo_browser.search": ("grep", "rg"),
     "repo_browser.open_file": ("read_file", "open", "cat", "view_file"),
-    "repo_browser.apply_patch": ("applypatch",),
+    APPLY_PATCH: ("applypatch",),
 }
 
 _FUNCTIONS = re.compile(rf"({FUNCTIONS}\.)+")

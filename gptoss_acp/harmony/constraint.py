@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Calls of `tools` only: the name of each, and the JSON schema of its arguments, None where text is free."""
+    """Calls of `tools` only: the recipient of each, and the JSON schema of its arguments, None where text is free."""
 
     tools: tuple[tuple[str, str | None], ...] = ()
 
 
 def constraint_to(tools: Sequence[ToolDescription]) -> Constraint:
     """Return the constraint of a session that has `tools`; the same tools give equal ones."""
-    return Constraint(tuple((tool.name, _argument_schema(tool)) for tool in tools))
+    return Constraint(tuple((tool.recipient, _argument_schema(tool)) for tool in tools))
 
 
 def _argument_schema(tool: ToolDescription) -> str | None:
-    """Return the schema to hold the arguments to, or None for free text, such as a patch."""
+    """Return the schema to hold the arguments to, or None for free text."""
     return json.dumps(tool.parameters) if tool.parameters.get("type") == "object" else None

@@ -20,6 +20,7 @@ import numpy as np
 from gptoss_acp import vocabulary
 from gptoss_acp.harmony import encoding, json_grammar
 from gptoss_acp.harmony.render import ASSISTANT_START
+from gptoss_acp.tool_names import APPLY_PATCH, PYTHON, ToolNames
 from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ Part = str | int
 """A piece of a header: text, or a control id. Text never turns into a control id, whatever a tool is called."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def grammar_of(constraint: Constraint) -> HeaderGrammar:
     """Return the grammar that enforces `constraint`; equal ones get the same grammar."""
     return HeaderGrammar(constraint.tools)
@@ -54,14 +55,19 @@ class HeaderGrammar:
     """What the model may write after `<|start|>assistant`, as tables on the device.
 
     `edges[state]` maps the ids that lead on to their next states. In a state of `contents` all ordinary ids are
-    allowed besides and change nothing. `schemas` holds the schema of each state that has one.
+    allowed besides and change nothing. `schemas` holds the schema of each state that has one, and whether a patch may
+    stand for it.
     """
 
     def __init__(self, tools: Sequence[tuple[str, str | None]]) -> None:
-        arguments = range(STOPPED + 1, STOPPED + 1 + len(tools))
-        self.schemas = {state: text for state, (_, text) in zip(arguments, tools, strict=True) if text is not None}
-        self.contents = {ANALYSIS, PREAMBLE, FINAL, *arguments}
-        self.edges: list[dict[int, int]] = [{} for _ in range(arguments.stop)]
+        names = ToolNames(recipient for recipient, _ in tools)
+        told = {PYTHON: None, **dict(tools)} if names.meant(PYTHON) else dict(tools)
+        arguments = {recipient: state for state, recipient in enumerate(told, STOPPED + 1)}
+        self.schemas = {
+            arguments[recipient]: (schema, recipient == APPLY_PATCH) for recipient, schema in told.items() if schema
+        }
+        self.contents = {ANALYSIS, PREAMBLE, FINAL, *arguments.values()}
+        self.edges: list[dict[int, int]] = [{} for _ in range(STOPPED + 1 + len(arguments))]
         self.edges[ANALYSIS] = self.edges[PREAMBLE] = {END: ENDED}
         # Nothing but the user follows a final message, so it ends the turn: after `<|end|>` the model would go on as
         # the user, or be made to answer twice.
@@ -69,11 +75,11 @@ class HeaderGrammar:
         self.edges[ENDED] = {START: STARTED}
         self.edges[STARTED] = {_ASSISTANT: HEADER}
         self.edges[STOPPED] = {RETURN: STOPPED}  # a step that was begun before the host saw the end; nobody reads it
-        for state in arguments:
+        for state in arguments.values():
             self.edges[state] = {CALL: STOPPED}
-        for (name, _), state in zip(tools, arguments, strict=True):
-            for header in _tool_headers(f" to=functions.{name}"):
-                self._add(header, state)
+        for spelling, recipient in names.spellings():
+            for header in _tool_headers(f" to={spelling}"):
+                self._add(header, arguments[recipient])
         for channel, state in (("analysis", ANALYSIS), ("commentary", PREAMBLE), ("final", FINAL)):
             self._add((CHANNEL, channel, MESSAGE), state)
         self._steps_to_arguments = self._count_steps_to_arguments()
@@ -119,7 +125,10 @@ class HeaderGrammar:
 
     def matcher(self, state: int) -> LLMatcher | None:
         """Return a fresh matcher of the arguments that `state` holds, or None where text is free."""
-        return json_grammar.matcher(self.schemas[state]) if state in self.schemas else None
+        if state not in self.schemas:
+            return None
+        schema, or_patch = self.schemas[state]
+        return json_grammar.matcher(schema, or_patch=or_patch)
 
     def may_be_in_arguments(self, state: int, more_tokens: int) -> bool:
         """Whether `more_tokens` after `state`, the text can be arguments with a schema."""
@@ -212,15 +221,19 @@ def _wait_for(newest: mx.array) -> int:
 def _tool_headers(recipient: str) -> Iterator[tuple[Part, ...]]:
     """Yield the headers of a call: the recipient in the channel part or the role part, with a content type or none.
 
-    Calls belong on commentary, but gpt-oss makes some on analysis: to forbid those would not move them, it would lose
-    them.
+    Tools of the system message belong on analysis, functions on commentary, but gpt-oss mixes them: to forbid a channel
+    would not move the call, it would lose it.
     """
     for channel in ("commentary", "analysis"):
-        for content_type in ((), (" ", CONSTRAIN, "json"), (CONSTRAIN, "json")):
+        for content_type in ((), (" code",), (" json",), (" ", CONSTRAIN, "json"), (CONSTRAIN, "json")):
             yield (CHANNEL, channel + recipient, *content_type, MESSAGE)
             yield (recipient, CHANNEL, channel, *content_type, MESSAGE)
 
 
 def _ids(parts: Sequence[Part]) -> list[int]:
-    pieces = ([part] if isinstance(part, int) else encoding.encode_text(part) for part in parts)
-    return [token for piece in pieces for token in piece]
+    return [token for part in parts for token in ([part] if isinstance(part, int) else _encoded(part))]
+
+
+@lru_cache(maxsize=4096)
+def _encoded(text: str) -> list[int]:
+    return encoding.encode_text(text)

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from openai_harmony import Message, Role
 
-from gptoss_acp import vocabulary
+from gptoss_acp import tools, vocabulary
 from gptoss_acp.harmony import encoding, header_grammar, render
 from gptoss_acp.harmony.constraint import constraint_to
 from gptoss_acp.harmony.header_grammar import HeaderGrammar, HeaderProcessor, grammar_of
 from gptoss_acp.harmony.render import ASSISTANT_START
 from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tool_names import ToolNames
 from gptoss_acp.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, RETURN, START
 from tests.support.random_gpt_oss import (
     TOOLS,
@@ -28,12 +29,15 @@ from tests.support.random_gpt_oss import (
     satisfies_schema,
 )
 
-RECIPIENTS = {f"functions.{tool.name}" for tool in TOOLS}
+RECIPIENTS = {spelling for tool in TOOLS for spelling in (tool.name, tool.recipient)}
 CALL_HEADERS = (
     "<|channel|>commentary to=functions.{} <|constrain|>json<|message|>",
     "<|channel|>commentary to=functions.{}<|constrain|>json<|message|>",
     "<|channel|>commentary to=functions.{}<|message|>",
     "<|channel|>analysis to=functions.{} <|constrain|>json<|message|>",
+    "<|channel|>analysis to=functions.{} code<|message|>",
+    "<|channel|>commentary to=functions.{} json<|message|>",
+    " to=functions.{}<|channel|>analysis code<|message|>",
     " to=functions.{}<|channel|>commentary <|constrain|>json<|message|>",
     " to=functions.{}<|channel|>commentary<|message|>",
 )
@@ -124,7 +128,7 @@ def test_messages_that_the_library_renders_are_allowed(headers: HeaderGrammar) -
         ("<|channel|>final", "<|constrain|>"),
         ("<|channel|>commentary", "?"),
         ("<|channel|>comment", "<|message|>"),
-        ("<|channel|>commentary to=", "read"),
+        ("<|channel|>commentary to=", "write"),
         ("<|channel|>commentary to=", "assistant"),
         ("<|channel|>commentary to=functions", ".nothing"),
         ("<|channel|>commentary to=functions.read", "<|call|>"),
@@ -162,10 +166,39 @@ def test_malformed_output_is_refused_where_it_goes_wrong(headers: HeaderGrammar,
 
 
 def test_a_tool_cannot_smuggle_control_tokens_into_a_header() -> None:
-    headers = HeaderGrammar([("x<|message|>", None)])
+    headers = HeaderGrammar([("functions.x<|message|>", None)])
     walk(headers, [CHANNEL, *encoding.encode_text("commentary to=functions.x<|message|>"), MESSAGE])
     with pytest.raises(ValueError, match="not allowed"):
         walk(headers, spell("<|channel|>commentary to=functions.x<|message|>"))
+
+
+@pytest.mark.parametrize("tool", tools.descriptions(), ids=lambda tool: tool.recipient)
+def test_every_name_that_runs_a_tool_may_be_written_on_both_channels(tool: ToolDescription) -> None:
+    headers = grammar_of(constraint_to(tools.descriptions()))
+    names = ToolNames([tool.recipient for tool in tools.descriptions()])
+    spellings = [spelling for spelling, recipient in names.spellings() if recipient == tool.recipient]
+    assert len(spellings) >= 2
+    (arguments,) = {
+        walk(headers, spell(f"<|channel|>{channel} to={spelling}{content_type}<|message|>"))
+        for spelling in spellings
+        for channel in ("analysis", "commentary")
+        for content_type in ("", " code", " <|constrain|>json")
+    }
+    assert arguments in headers.schemas
+
+
+def test_code_is_free_where_python_is_called() -> None:
+    headers = grammar_of(constraint_to(tools.descriptions()))
+    state = walk(headers, spell("<|channel|>analysis to=python code<|message|>print(1)"))
+    assert headers.edges[state] == {CALL: header_grammar.STOPPED}
+    assert state not in headers.schemas
+
+
+@pytest.mark.parametrize("name", ["write_file", "browser.search", "functions.browser.open", "container.exec2"])
+def test_names_that_run_nothing_are_impossible(name: str) -> None:
+    headers = grammar_of(constraint_to(tools.descriptions()))
+    with pytest.raises(ValueError, match="not allowed"):
+        walk(headers, spell(f"<|channel|>analysis to={name} code<|message|>"))
 
 
 def test_a_session_without_tools_has_no_recipients() -> None:
@@ -228,8 +261,9 @@ def test_arguments_follow_their_schema_from_the_first_token_to_the_last(headers:
     assert all(token in allowed for token, allowed in zip([*header, *arguments], steps, strict=False))
     first, *_, last = steps[len(header) :]
     assert first
-    assert all(vocabulary.token_bytes()[token].startswith(b"{") for token in first)
-    assert last == {CALL}
+    assert all(vocabulary.token_bytes()[token].strip()[:1] in {b"", b"{"} for token in first)
+    assert CALL in last
+    assert not any(vocabulary.token_bytes()[token].strip() for token in last - {CALL})
     assert not any(CALL in allowed for allowed in steps[:-1])
 
 
@@ -307,11 +341,11 @@ def test_arguments_of_completed_calls_satisfy_their_schema(headers: HeaderGramma
 def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
     loader = pytest.importorskip("gptoss_acp.engine.weights")
     parameters = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
-    tools = [
+    described = [
         ToolDescription("read_file", "Read a text file.", parameters),
         ToolDescription("list_dir", "List.", parameters),
     ]
-    prefix = [*render.system("low", date(2026, 1, 1), tools), *render.developer("Be brief.", tools)]
+    prefix = [*render.system("low", date(2026, 1, 1), described), *render.developer("Be brief.", described)]
     prompts = [[*prefix, *render.user("Read README.md"), *ASSISTANT_START]]
     model = loader.load(None).model
 
@@ -320,4 +354,4 @@ def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
 
     free = generate(model, None, prompts, sampler=greedy, max_tokens=60)
     assert all(ids[-1] in vocabulary.STOP_IDS for ids in free)
-    assert generate(model, grammar_of(constraint_to(tools)), prompts, sampler=greedy, max_tokens=60) == free
+    assert generate(model, grammar_of(constraint_to(described)), prompts, sampler=greedy, max_tokens=60) == free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -42,6 +43,53 @@ def test_json_that_satisfies_the_schema_is_allowed_however_it_is_laid_out(
 )
 def test_all_else_is_refused(text: str) -> None:
     assert not accepted(text)
+
+
+@pytest.mark.parametrize("blanks", ["\n", " \t\r\n  "])
+def test_blanks_may_stand_around_the_json(blanks: str) -> None:
+    assert accepted(f'{blanks}{{"path":"a"}}{blanks}')
+
+
+def of_properties(*names: str) -> str:
+    return json.dumps({"type": "object", "properties": {name: {"type": "integer"} for name in names}})
+
+
+def test_properties_come_in_any_order_while_they_are_few() -> None:
+    names = ("a", "b", "c", "d", "e")
+    assert all(accepted(json.dumps(dict.fromkeys(order, 1)), of_properties(*names)) for order in permutations(names))
+    assert not accepted('{"f": 1, "a": 1}', of_properties(*names, "f"))
+    assert accepted('{"a": 1, "f": 1}', of_properties(*names, "f"))
+
+
+def test_what_the_schema_does_not_name_is_refused_inside_too_unless_it_says_otherwise() -> None:
+    inside = {"type": "object", "properties": {"b": {"type": "integer"}}}
+    schema = json.dumps({"type": "object", "properties": {"a": {"type": "array", "items": inside}}})
+    assert accepted('{"a": [{"b": 1}]}', schema)
+    assert not accepted('{"a": [{"c": 1}]}', schema)
+    assert not accepted('{"c": 1}', schema)
+    assert accepted('{"b": 1, "c": 1}', json.dumps(inside | {"additionalProperties": {"type": "integer"}}))
+    assert accepted('{"c": 1}', '{"type": "object"}')
+
+
+def test_properties_that_are_called_like_words_of_a_schema_are_properties() -> None:
+    assert accepted('{"properties": 1}', of_properties("properties", "additionalProperties"))
+
+
+@pytest.mark.parametrize(
+    ("text", "may_be"),
+    [
+        ('{"path": "a"}', True),
+        ("*** Begin Patch\n*** Delete File: a\n*** End Patch\n", True),
+        ("\n*** Begin Patch", True),
+        ("*** Delete File: a", False),
+        ("a patch", False),
+    ],
+)
+def test_a_bare_patch_may_stand_for_the_arguments(text: str, *, may_be: bool) -> None:
+    matcher = json_grammar.matcher(SCHEMA, or_patch=True)
+    assert matcher is not None
+    tokens = [*encoding.encode_text(text), vocabulary.CALL]
+    assert (matcher.validate_tokens(tokens) == len(tokens)) == may_be
 
 
 def test_blanks_have_an_end() -> None:
