@@ -63,7 +63,7 @@ class Undo:
             self._forget(turn)
             return "Of the last changes nothing is left to take back. Send `/undo` again for those before."
         described = ToolDescription("undo", "", {"type": "object"})
-        tool = Tool(described, self._undoing(changes), Arguments.of, "edit", "Undo the last changes")
+        tool = Tool(described, self._undoing(changes), Arguments, "edit", "Undo the last changes")
         runner = Runner(self._workspace, self._permissions, self._updates, [tool])
         result = await runner.announce("functions.undo").run("{}")
         if not runner.changes:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptoss_acp.tools.patch import hunks
-from gptoss_acp.tools.patch.parse import Operation, PatchError, parse
+from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.parse import Operation, parse
 from gptoss_acp.workspace.files import Change
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gptoss_acp.tools.call import Call
 
 
 async def apply_patch(text: str, call: Call) -> str:
     """Add, change, move or delete files."""
-    operations = parse(text)
+    return await apply_patch_in("", text, call)
+
+
+async def apply_patch_in(folder: str, text: str, call: Call) -> str:
+    """Apply a patch whose paths are relative to `folder`."""
+    operations = [_in_folder(operation, folder) for operation in parse(text)]
     call.describe(_title(operations), kind=_kind(operations))
     editing = _Editing(call)
     for operation in operations:
@@ -41,7 +47,7 @@ class _Editing:
         """Work out one operation on top of those before it."""
         if (operation.kind == "delete" or operation.move_to) and (target := self._call.link_target(operation.path)):
             raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with container.exec")
-        path = await self._load(operation.path)
+        path = await self._load_as_meant(operation)
         before = self._after[path]
         if operation.kind == "add":
             if before is not None:
@@ -77,11 +83,25 @@ class _Editing:
             self._moved_from[target] = path
         self._after[target] = after
 
+    async def _load_as_meant(self, operation: Operation) -> Path:
+        """Load an operation's file; one that is to be there may have git's `a/` or `b/` before its name."""
+        path = await self._load(operation.path)
+        if self._after[path] is None and operation.kind != "add" and operation.path.startswith(("a/", "b/")):
+            plain = await self._load(operation.path[2:])
+            if self._after[plain] is not None:
+                return plain
+        return path
+
     async def _load(self, path: str) -> Path:
         real, text = await self._call.read_to_edit(path)
         if real not in self._before:
             self._before[real] = self._after[real] = text
         return real
+
+
+def _in_folder(operation: Operation, folder: str) -> Operation:
+    move_to = operation.move_to and str(Path(folder, operation.move_to))
+    return replace(operation, path=str(Path(folder, operation.path)), move_to=move_to) if folder else operation
 
 
 def _title(operations: list[Operation]) -> str:

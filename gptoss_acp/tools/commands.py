@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shlex
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.apply_patch import apply_patch_in
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.tools.call import Call, Result
+from gptoss_acp.tools.patch.in_command import patch_in
 
 DEFAULT_TIMEOUT_MS = 120_000
 LONGEST_TIMEOUT_MS = 3_600_000
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SHELL = ("bash", "-lc")
+_RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
+_OPERATORS = {"|", "||", "&&", ">", ">>", "<", "2>", "2>>", "2>&1", "&>", "2>/dev/null", ">/dev/null"}
+_NEEDS_QUOTES = re.compile(r"[\s'\"()]")
+
 LEAST_TIMEOUT_MS = 1_000
 """A smaller number is meant in seconds, as gpt-oss gives it now and then."""
 
@@ -24,11 +34,20 @@ class Exec(Arguments):
     workdir: str | None = None
     timeout: float = Field(DEFAULT_TIMEOUT_MS, description="Milliseconds.", gt=0)
 
-    @field_validator("command", mode="before")
+    bare: ClassVar = "command"
+
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        """Take a line for a shell, which some models write instead of a list, as such."""
-        return ["bash", "-lc", value] if isinstance(value, str) and value.strip() else value
+    def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Take a line, and a list that holds one or only makes sense to a shell, for what a shell shall run."""
+        command = given.get("command")
+        if isinstance(command, str) and command.lstrip().startswith("["):
+            with contextlib.suppress(ValueError, RecursionError):
+                command = json.loads(command, strict=False)
+        if isinstance(command, str) and command.strip():
+            command = [*_SHELL, command]
+        elif isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+            command = _for_a_shell(command)
+        return given | {"command": command} if "command" in given else given
 
     @property
     def seconds(self) -> float:
@@ -38,9 +57,9 @@ class Exec(Arguments):
 
 async def run(arguments: Exec, call: Call) -> Result:
     """Run a program, such as ["bash", "-lc", "ls | wc -l"], and return its exit code and output."""
-    if Path(arguments.command[0]).name in {"apply_patch", "applypatch"}:
-        raise ToolError("apply_patch is no program; call repo_browser.apply_patch with the patch")
     workdir = arguments.workdir or ""
+    if patch := patch_in(arguments.command, workdir):
+        return Result(await apply_patch_in(patch.folder, patch.text, call))
     call.describe_command(_line(arguments.command), workdir)
     return await _carry_out(arguments.command, workdir, arguments.seconds, call)
 
@@ -61,9 +80,26 @@ async def _carry_out(command: list[str], workdir: str, seconds: float, call: Cal
     return Result(text, raw, failed=finished.code != 0)
 
 
+def _for_a_shell(command: list[str]) -> list[str]:
+    if len(command) == 1 and " " in command[0].strip():
+        return [*_SHELL, command[0]]
+    if not _OPERATORS.intersection(command[1:]):
+        return command
+    script = _is_shell(command)
+    words = command[2:] if script else command
+    line = " ".join(
+        word if word in _OPERATORS or not _NEEDS_QUOTES.search(word) else shlex.quote(word) for word in words
+    )
+    return [*command[:2], line] if script else [*_SHELL, line]
+
+
+def _is_shell(command: list[str]) -> bool:
+    return len(command) > 2 and command[0] in {"bash", "sh", "zsh"} and bool(_RUNS_SCRIPT.fullmatch(command[1]))
+
+
 def _line(command: list[str]) -> str:
     """Return a command as a person would type it; the script of a shell of the system's stands for itself."""
-    if len(command) == 3 and command[0] in {"bash", "sh", "zsh"} and re.fullmatch(r"-\w*c", command[1]):
+    if len(command) == 3 and _is_shell(command):
         return command[2]
     return shlex.join(command)
 

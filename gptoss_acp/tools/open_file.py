@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.arguments import Arguments
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from gptoss_acp.workspace.window import Window
 
 MOST_LINES = 2000
+_PATH_AND_LINE = re.compile(r"(?P<path>[^:]{1,4000}):(?P<start>\d{1,9})(-(?P<end>\d{1,9}))?(:\d{1,9})?")
+_NUMBER = re.compile(r"\d{1,9}")
 _ROOM_FOR_NOTE = 200
 
 
@@ -23,6 +26,24 @@ class OpenFile(Arguments):
     line_start: int | None = None
     line_end: int | None = None
     line_numbers: bool = True
+
+    bare: ClassVar = "path"
+    untold: ClassVar = ("limit", "lines", "line_range", "view_range")
+
+    @classmethod
+    def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Take `a.py:12`, a range, and a number of lines, for the lines that they mean."""
+        meant = {name: value for name, value in given.items() if name not in cls.untold}
+        path = meant.get("path")
+        if isinstance(path, str) and "line_start" not in meant and (match := _PATH_AND_LINE.fullmatch(path)):
+            meant |= {"path": match["path"], "line_start": match["start"], "line_end": match["end"]}
+        lines = next((given[name] for name in cls.untold[1:] if name in given), None)
+        if isinstance(lines, list) and len(lines) == 2:
+            meant |= {"line_start": lines[0], "line_end": lines[1]}
+        limit = given.get("limit")
+        if "line_end" not in meant and _NUMBER.fullmatch(str(limit)):
+            meant["line_end"] = max(1, int(str(meant.get("line_start") or 1))) + int(str(limit)) - 1
+        return meant
 
 
 async def open_file(arguments: OpenFile, call: Call) -> str:

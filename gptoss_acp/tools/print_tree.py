@@ -8,9 +8,9 @@ import os
 import stat
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.arguments import Arguments
@@ -37,11 +37,13 @@ class PrintTree(Arguments):
     path: str = Field(description="Empty for the working directory.")
     depth: int
 
-    @model_validator(mode="before")
+    bare: ClassVar = "path"
+
     @classmethod
-    def _assume(cls, given: Any) -> Any:
+    def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take what is told as required, but may be left out, for what it plainly means."""
-        return {"path": "", "depth": 1} | {name: value for name, value in given.items() if value is not None}
+        meant = {"path": "", "depth": 1} | given
+        return meant | {"depth": 1} if str(meant["depth"]) == "0" else meant
 
 
 async def print_tree(arguments: PrintTree, call: Call) -> str:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class Tool:
     """One tool: what the model is told, the function that carries it out, and how the editor shows it at first.
 
-    `arguments` reads the object that the model has given; without it the function takes a text.
+    `arguments` is the model of its arguments, or the name of the one text that it takes; without it, it takes any
+    object.
     """
 
     description: ToolDescription
     function: Callable[[Any, Call], Awaitable[str | Result]]
-    arguments: Callable[[dict[str, Any]], Any] | None
+    arguments: type[Arguments] | str | None
     kind: str
     title: str
 
@@ -49,11 +50,10 @@ def _tool(
     namespace, _, name = recipient.rpartition(".")
     if isinstance(arguments, str):
         schema = {"type": "object", "properties": {arguments: {"type": "string"}}, "required": [arguments]}
-        read = None
     else:
-        schema, read = arguments.told_schema(), arguments.of
+        schema = arguments.told_schema()
     description = ToolDescription(name, inspect.getdoc(function) or "", schema, namespace)
-    return Tool(description, function, read, kind, title)
+    return Tool(description, function, arguments, kind, title)
 
 
 CODING_TOOLS = (

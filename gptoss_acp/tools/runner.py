@@ -10,14 +10,15 @@ import asyncio
 import logging
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.text import LONGEST_RESULT, clip
 from gptoss_acp.tool_names import PYTHON, ToolNames
+from gptoss_acp.tools.arguments import text_names
 from gptoss_acp.tools.call import Call, Result
-from gptoss_acp.tools.lenient_json import ArgumentError, parse_object, parse_string
+from gptoss_acp.tools.lenient_json import ArgumentError, read_object, read_text
 from gptoss_acp.tools.registry import CODING_TOOLS, PYTHON_TOOL, Tool, instead_of
 
 if TYPE_CHECKING:
@@ -109,14 +110,7 @@ class Runner:
         tool = self._find(recipient)
         if tool is None:
             raise ToolError(f"there is no tool {recipient[:100]}. {instead_of(recipient, self._tools)}")
-        if tool.arguments is None:
-            arguments = parse_string(text)
-            call.started({"input": arguments})
-        else:
-            given = parse_object(text)
-            call.started(given)
-            arguments = tool.arguments(given)
-        result = await tool.function(arguments, call)
+        result = await tool.function(_read(tool, text, call), call)
         return result if isinstance(result, Result) else Result(result)
 
     def _find(self, recipient: str) -> Tool | None:
@@ -157,6 +151,25 @@ class AnnouncedCall:
     def abandon(self) -> None:
         """Show that the call has come to nothing, if it has not ended yet."""
         self._call.finished(Result("Error: the call was cut short.", failed=True))
+
+
+def _read(tool: Tool, text: str, call: Call) -> Any:
+    """Return the arguments that `text` gives `tool`, which the editor is shown too.
+
+    Raises:
+        ArgumentError, ToolError: they can't be read, or are none of the tool's.
+    """
+    if isinstance(tool.arguments, str):
+        told = read_text(text, text_names(tool.arguments))
+        call.started({"input": told})
+        return told
+    if tool.arguments is None:
+        given = read_object(text, call.notes)
+        call.started(given)
+        return given
+    given = tool.arguments.given(text, call.notes)
+    call.started(given)
+    return tool.arguments.of(given)
 
 
 def _with_notes(text: str, notes: Sequence[str]) -> str:

@@ -7,9 +7,9 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from gptoss_acp.errors import ToolError
@@ -38,11 +38,12 @@ class Search(Arguments):
     max_results: int | None = None
     glob: SkipJsonSchema[str | None] = None
 
-    @model_validator(mode="before")
+    bare: ClassVar = "query"
+
     @classmethod
-    def _assume(cls, given: Any) -> Any:
+    def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take a path that is left out for what it plainly means."""
-        return {"path": ""} | {name: value for name, value in given.items() if value is not None}
+        return {"path": ""} | given
 
 
 async def search(arguments: Search, call: Call) -> str:

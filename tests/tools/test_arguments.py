@@ -1,26 +1,174 @@
-"""The arguments of tools: what is wrong with them is explained to the model."""
+"""The arguments of tools: read as gpt-oss means them, and what is wrong with them is explained to it."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.arguments import OTHER_NAMES, Arguments
+from gptoss_acp.tools.commands import Exec
+from gptoss_acp.tools.lenient_json import ArgumentError
+from gptoss_acp.tools.open_file import OpenFile
+from gptoss_acp.tools.print_tree import PrintTree
+from gptoss_acp.tools.search import Search
+from gptoss_acp.tools.update_plan import UpdatePlan
 from tests.support.desk import Desk
 
+MODELS: tuple[type[Arguments], ...] = (Exec, OpenFile, PrintTree, Search, UpdatePlan)
+
+
+def read(model: type[Arguments], text: str) -> tuple[dict[str, Any], list[str]]:
+    notes: list[str] = []
+    return model.of(model.given(text, notes)).model_dump(exclude_defaults=True), notes
+
+
+LS = ["bash", "-lc", "ls -la"]
+MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
+    (Exec, '{"command": ["ls", "-la"]}', {"command": ["ls", "-la"]}),
+    (Exec, '{"command": "ls -la"}', {"command": LS}),
+    (Exec, '{"cmd": ["ls", "-la"]}', {"command": ["ls", "-la"]}),
+    (Exec, '{"commands": ["ls", "-la"]}', {"command": ["ls", "-la"]}),
+    (Exec, '{"command": "[\\"ls\\", \\"-la\\"]"}', {"command": ["ls", "-la"]}),
+    (Exec, '{"command": ["ls -la"]}', {"command": LS}),
+    (Exec, "ls -la", {"command": LS}),
+    (Exec, "echo ${HOME}", {"command": ["bash", "-lc", "echo ${HOME}"]}),
+    (Exec, "curl -d '{\"a\": 1}' x", {"command": ["bash", "-lc", "curl -d '{\"a\": 1}' x"]}),
+    (Exec, '{"command": ["ls", "*.py", "|", "wc", "-l"]}', {"command": ["bash", "-lc", "ls *.py | wc -l"]}),
+    (Exec, '{"command": ["cd", "a b", "&&", "make"]}', {"command": ["bash", "-lc", "cd 'a b' && make"]}),
+    (Exec, '{"command": ["echo", "a", ">", "f"]}', {"command": ["bash", "-lc", "echo a > f"]}),
+    (Exec, '{"command": ["bash", "-lc", "ls", "|", "wc"]}', {"command": ["bash", "-lc", "ls | wc"]}),
+    (Exec, '{"command": ["git", "commit", "-m", "a && b"]}', {"command": ["git", "commit", "-m", "a && b"]}),
+    (
+        Exec,
+        '{"command": ["find", ".", "-exec", "ls", "{}", ";"]}',
+        {"command": ["find", ".", "-exec", "ls", "{}", ";"]},
+    ),
+    (Exec, '{"command": ["x"], "timeout": "5000"}', {"command": ["x"], "timeout": 5000}),
+    (Exec, '{"command": ["x"], "timeout_ms": 5000}', {"command": ["x"], "timeout": 5000}),
+    (Exec, '{"command": ["x"], "timeoutMs": 5000}', {"command": ["x"], "timeout": 5000}),
+    (Exec, '{"command": ["x"], "cwd": "src"}', {"command": ["x"], "workdir": "src"}),
+    (Exec, '{"command": ["x"], "workdir": null}', {"command": ["x"]}),
+    (Exec, '{"name": "container.exec", "arguments": {"command": ["x"]}}', {"command": ["x"]}),
+    (Exec, '{"arguments": "{\\"command\\": [\\"x\\"]}"}', {"command": ["x"]}),
+    (Exec, '{"input": {"cmd": ["x"]}}', {"command": ["x"]}),
+    (Exec, '{"args": {"cmd": ["x"]}}', {"command": ["x"]}),
+    (OpenFile, "src/a.py", {"path": "src/a.py"}),
+    (OpenFile, '"src/a.py"', {"path": "src/a.py"}),
+    (OpenFile, '{"file_path": "a", "start_line": 2, "end_line": "9"}', {"path": "a", "line_start": 2, "line_end": 9}),
+    (OpenFile, '{"file": "a", "offset": 5, "limit": 10}', {"path": "a", "line_start": 5, "line_end": 14}),
+    (OpenFile, '{"path": "a", "limit": 10}', {"path": "a", "line_end": 10}),
+    (OpenFile, '{"path": "a.py:12"}', {"path": "a.py", "line_start": 12}),
+    (OpenFile, "a.py:12-20", {"path": "a.py", "line_start": 12, "line_end": 20}),
+    (OpenFile, '{"path": "a", "view_range": [3, 4]}', {"path": "a", "line_start": 3, "line_end": 4}),
+    (OpenFile, '{"path": "a", "line_numbers": "false"}', {"path": "a", "line_numbers": False}),
+    (OpenFile, '{"file": "b", "path": "a"}', {"path": "a"}),
+    (PrintTree, "{}", {"path": "", "depth": 1}),
+    (PrintTree, "src", {"path": "src", "depth": 1}),
+    (PrintTree, '{"directory": "src", "max_depth": "3"}', {"path": "src", "depth": 3}),
+    (PrintTree, '{"path": "src", "depth": 0}', {"path": "src", "depth": 1}),
+    (Search, '{"pattern": "x"}', {"path": "", "query": "x"}),
+    (Search, '{"regex": "x", "include": "*.py"}', {"path": "", "query": "x", "glob": "*.py"}),
+    (Search, '{"query": "x", "path": "src", "max_results": "5"}', {"path": "src", "query": "x", "max_results": 5}),
+    (Search, "def main", {"path": "", "query": "def main"}),
+    (
+        UpdatePlan,
+        '{"steps": ["read", {"content": "write", "status": "done"}, {"step": "test", "state": "in-progress"}]}',
+        {
+            "plan": [
+                {"step": "read", "status": "pending"},
+                {"step": "write", "status": "completed"},
+                {"step": "test", "status": "in_progress"},
+            ]
+        },
+    ),
+    (UpdatePlan, '{"plan": "[{\\"step\\": \\"a\\"}]"}', {"plan": [{"step": "a", "status": "pending"}]}),
+]
+
+
+@pytest.mark.parametrize(("model", "text", "meant"), MEANT, ids=[f"{row[0].__name__} {row[1]}" for row in MEANT])
+def test_arguments_are_read_as_they_are_meant(model: type[Arguments], text: str, meant: dict[str, Any]) -> None:
+    assert read(model, text) == (meant, [])
+
+
+VALUES = {"command": ["x"], "plan": [{"step": "a", "status": "pending"}]}
+NUMBERS = {"timeout", "line_start", "line_end", "depth", "max_results"}
+ALIASES = [
+    (model, own, other)
+    for model in MODELS
+    for own in model.model_fields
+    for other in OTHER_NAMES.get(own, ())
+    if not any(
+        other in OTHER_NAMES.get(earlier, ())
+        for earlier in list(model.model_fields)[: list(model.model_fields).index(own)]
+    )
+]
+
+
+@pytest.mark.parametrize(("model", "own", "other"), ALIASES, ids=[f"{row[0].__name__} {row[2]}" for row in ALIASES])
+def test_every_other_name_gives_its_argument(model: type[Arguments], own: str, other: str) -> None:
+    value = VALUES.get(own, 7 if own in NUMBERS else "true" if own == "line_numbers" else "a")
+    given = model.given(json.dumps({other: value}), [])
+    assert given == {own: value}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_unknown_argument_is_left_out_and_said(model: type[Arguments]) -> None:
+    whole = {"command": ["x"], "path": "a", "query": "q", "depth": 1, "plan": []}
+    known = {name: whole[name] for name in model.model_fields if name in whole}
+    arguments, notes = read(model, json.dumps({**known, "colour": "red", "force": True}))
+    assert set(arguments) <= set(known)
+    (note,) = notes
+    assert note.startswith("(ignored: colour, force; the arguments are ")
+
+
+async def test_what_was_left_out_stands_in_the_last_line_of_the_result(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("text\n")
+    result = await Desk(tmp_path).call("open_file", '{"path": "a", "encoding": "utf-8"} {"path": "b"}')
+    assert result.splitlines() == [
+        "L1: text",
+        "(only the first of the objects was carried out; call again for the other)",
+        "(ignored: encoding; the arguments are path, line_start, line_end, line_numbers)",
+    ]
+
+
 WRONG_ARGUMENTS = {
-    "{": "the arguments are not valid JSON",
+    "{": "path: Field required",
+    '{"path"': "the arguments are not valid JSON",
     "[]": "the arguments must be a JSON object",
     "{}": "path: Field required",
     '{"path": 3}': "path: Input should be a valid string",
-    '{"path": "a", "line": 3}': "there is no argument line, only path, offset, limit",
-    '{"path": "a", "offset": 0}': "offset: Input should be greater than or equal to 1",
+    '{"path": "a", "line_start": "x"}': "line_start: Input should be a valid integer",
     '{"path": "a\\u0000b"}': "it holds a null character",
 }
 
 
 @pytest.mark.parametrize("arguments", WRONG_ARGUMENTS)
 async def test_wrong_arguments_are_explained_to_the_model(arguments: str, tmp_path: Path) -> None:
-    result = await Desk(tmp_path).call("read_file", arguments)
+    result = await Desk(tmp_path).call("open_file", arguments)
     assert result.startswith("Error: ")
     assert WRONG_ARGUMENTS[arguments].lower() in result.lower()
+
+
+texts = st.text('{}[]",:\\ \n1a-;|') | st.text()
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from(
+    [*OTHER_NAMES, *(other for others in OTHER_NAMES.values() for other in others), "limit", "lines"]
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.sampled_from(MODELS), texts | st.dictionaries(names, values, max_size=4).map(json.dumps))
+def test_nothing_that_is_written_breaks_the_reading(model: type[Arguments], text: str) -> None:
+    with suppress(ToolError, ArgumentError):
+        read(model, text)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_acp.tools.lenient_json import ArgumentError, parse_object, parse_string
+from gptoss_acp.tools.arguments import text_names
+from gptoss_acp.tools.lenient_json import SECOND_CALL, ArgumentError, read_object, read_text
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,43 @@ from gptoss_acp.tools.lenient_json import ArgumentError, parse_object, parse_str
         ("", {}),
         (" \n", {}),
         ("{}", {}),
+        ('{"path": "a.py"', {"path": "a.py"}),
+        ('{"path": "a.py"}}', {"path": "a.py"}),
+        ('{"path": "a.py"}]\n', {"path": "a.py"}),
+        ('{"command": ["ls", "-l"}', {"command": ["ls", "-l"]}),
+        ('{"command": ["ls", "-l"]]}', {"command": ["ls", "-l"]}),
+        ('{"a": {"b": {}}', {"a": {"b": {}}}),
+        ('{"a": "}]"', {"a": "}]"}),
+        ('I read it: {"path": "a.py"}', {"path": "a.py"}),
+        ('{"path": "a.py"} and more', {"path": "a.py"}),
+        ('Here:\n```json\n{"path": "a.py"}\n```\nDone.', {"path": "a.py"}),
+        ('[{"path": "a.py"}]', {"path": "a.py"}),
+        ('"{\\"path\\": \\"a.py\\"}"', {"path": "a.py"}),
+        ('["a"', ArgumentError),
     ],
 )
-def test_nearly_json_is_read_as_it_is_meant(text: str, meant: dict[str, object]) -> None:
-    assert parse_object(text) == meant
+def test_nearly_json_is_read_as_it_is_meant(text: str, meant: dict[str, object] | type[ArgumentError]) -> None:
+    notes: list[str] = []
+    if isinstance(meant, dict):
+        assert read_object(text, notes) == meant
+        assert notes == []
+    else:
+        with pytest.raises(meant):
+            read_object(text, notes)
+
+
+def test_of_two_objects_the_first_is_read_and_the_second_is_said() -> None:
+    notes: list[str] = []
+    assert read_object('{"path": "a.py"}\n{"path": "b.py"}', notes) == {"path": "a.py"}
+    assert notes == [SECOND_CALL]
+
+
+@pytest.mark.parametrize("hostile", ["[", "{", '"', '"\\', "{[", " ", "```", '{"a":', ",]", "\\"])
+def test_a_megabyte_of_anything_takes_no_longer_than_to_read_it(hostile: str) -> None:
+    text = hostile * (1_000_000 // len(hostile))
+    with suppress(ArgumentError):
+        read_object(text, [])
+    assert isinstance(read_text(text, ("patch",)), str)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +76,9 @@ def test_nearly_json_is_read_as_it_is_meant(text: str, meant: dict[str, object])
     [
         ('{"path": "a.py" "offset": 1}', ["line 1 column 17", "offset"]),
         ('```json\n{\n  "a": 1\n  "b": 2,\n}\n```', ["line 4 column 3", "b"]),
-        ('{"path": "a.py"', ["line 1 column 16", "the text ends there"]),
         ('{"path": "a.py', ["line 1 column 10"]),
+        ('{"path": ', ["line 1 column 10", "the text ends there"]),
         ("read the file", ["line 1 column 1", "read the file"]),
-        ('{"a": 1} and more', ["line 1 column 10", "and more"]),
         ("['a']", ["line 1 column 2"]),
         ('["a"]', ["an array"]),
         ('"a"', ["a string"]),
@@ -60,7 +93,7 @@ def test_nearly_json_is_read_as_it_is_meant(text: str, meant: dict[str, object])
 )
 def test_what_cannot_be_read_tells_the_model_where_and_why(text: str, told: list[str]) -> None:
     with pytest.raises(ArgumentError) as error:
-        parse_object(text)
+        read_object(text, [])
     for words in told:
         assert words in str(error.value)
 
@@ -73,16 +106,16 @@ values = st.recursive(
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.dictionaries(st.text(), values, max_size=3))
 def test_valid_json_is_read_as_json(value: dict[str, object]) -> None:
-    assert parse_object(json.dumps(value)) == value
-    assert parse_object(json.dumps(value, ensure_ascii=False, indent=1)) == value
+    assert read_object(json.dumps(value), []) == value
+    assert read_object(json.dumps(value, ensure_ascii=False, indent=1), []) == value
 
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.text('{}[]",:\\ \n1ae`\ufeff'))
 def test_no_text_makes_reading_fail_otherwise(text: str) -> None:
-    assert isinstance(parse_string(text), str)
+    assert isinstance(read_text(text, ("patch",)), str)
     with suppress(ArgumentError):
-        assert isinstance(parse_object(text), dict)
+        assert isinstance(read_object(text, []), dict)
 
 
 PATCH = "*** Begin Patch\n*** Delete File: a.py\n*** End Patch"
@@ -97,12 +130,18 @@ PATCH = "*** Begin Patch\n*** Delete File: a.py\n*** End Patch"
         '{"input": "' + PATCH + '",}',
         f"```\n{PATCH}\n```",
         "```json\n" + json.dumps({"patch": PATCH}) + "\n```",
+        json.dumps({"input": PATCH, "explanation": "because"}),
+        json.dumps({"explanation": "because", "patch": PATCH}),
+        json.dumps({"cmd": ["apply_patch", PATCH]}),
+        json.dumps(["apply_patch", PATCH]),
+        json.dumps({"patch": PATCH})[:-1],
+        json.dumps({"patch": PATCH}) + "}",
     ],
 )
 def test_a_string_is_read_bare_or_as_json_or_in_an_object(text: str) -> None:
-    assert parse_string(text) == PATCH
+    assert read_text(text, text_names("patch")) == PATCH
 
 
-@pytest.mark.parametrize("text", ['{"a": "x", "b": "y"}', '{"a": 1}', '{"a": "x"', "[1]", "", "  indented\n"])
+@pytest.mark.parametrize("text", ['{"a": "x", "b": "y"}', '{"a": 1}', '{"a": "x', "[1]", "", "  indented\n"])
 def test_any_other_text_is_the_string_itself(text: str) -> None:
-    assert parse_string(text) == text
+    assert read_text(text, text_names("patch")) == text

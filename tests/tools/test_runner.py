@@ -62,7 +62,7 @@ async def test_notes_come_behind_the_result(tmp_path: Path) -> None:
         return "result"
 
     desk = Desk(tmp_path)
-    tool = Tool(ToolDescription("x", "", {"type": "object"}), noting, dict, "other", "X")
+    tool = Tool(ToolDescription("x", "", {"type": "object"}), noting, None, "other", "X")
     runner = Runner(desk.workspace, desk.permissions, desk.runner._updates, [tool])
     assert await runner.announce("x").run("{}") == "result\n(one)\n(two)"
     assert desk.last["rawOutput"] == {"result": "result\n(one)\n(two)"}

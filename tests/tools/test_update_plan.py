@@ -16,4 +16,4 @@ async def test_a_plan_is_shown(tmp_path: Path) -> None:
         ("look", "completed"),
         ("mend", "in_progress"),
     ]
-    assert "status: Input should be" in await desk.call("update_plan", plan=[{"step": "x", "status": "done"}])
+    assert "status: Input should be" in await desk.call("update_plan", plan=[{"step": "x", "status": "maybe"}])

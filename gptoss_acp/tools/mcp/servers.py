@@ -164,7 +164,7 @@ class _Server:
             return await self._call(tool.name, arguments)
 
         shown = clip_line(f"{title} ({self._name}{claim})", 200)
-        return Tool(told, call_server, dict, "other", shown)
+        return Tool(told, call_server, None, "other", shown)
 
 
 def _prefix(name: str) -> str:

@@ -10,10 +10,14 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
-from gptoss_acp.tools.patch.parse import Hunk, PatchError, Sign
+from gptoss_acp.tools.patch.errors import PatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gptoss_acp.tools.patch.parse import Hunk, Sign
+
+    Lines = list[tuple[Sign, str]]
 
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
@@ -22,6 +26,7 @@ _PUNCTUATION = str.maketrans(
     | dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
 )
 _MOST_COMPARISONS = 2_000_000
+_COPIED_NUMBER = re.compile(r"L?\d{1,9}: ?")
 
 
 def _exactly(line: str) -> str:
@@ -40,7 +45,8 @@ def apply(hunks: Sequence[Hunk], text: str) -> str:
     """Return `text` changed by `hunks`, each found below the one before it.
 
     Raises:
-        PatchError: a hunk fits nowhere: which, which of its lines, and what the file has there instead.
+        PatchError: a hunk fits nowhere: which, which of its lines, and what the file has there instead; or it fits in
+            two places.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     file = _File(text.removeprefix(mark))
@@ -59,6 +65,7 @@ class _File:
         self._last_newline = not self._ends or self._ends[-1] != ""
         self._end = Counter(end for end in self._ends if end).most_common(1)[0][0] if any(self._ends) else "\n"
         self._done = 0
+        self._added = 0
 
     def text(self) -> str:
         ends = [end or self._end for end in self._ends]
@@ -67,19 +74,24 @@ class _File:
         return "".join(line + end for line, end in zip(self._lines, ends, strict=True))
 
     def change(self, hunk: Hunk) -> None:
-        lines = hunk.lines
-        only_blank_context = all(sign == "+" or (sign, line) == (" ", "") for sign, line in lines)
+        anchor = self._find_anchors(hunk)
+        for lines in _readings(hunk.lines):
+            if fitted := self._fit(hunk, lines, anchor):
+                self._replace(*fitted)
+                return
+        self._fail(hunk, _old(hunk.lines), anchor)
+
+    def _fit(self, hunk: Hunk, lines: Lines, anchor: int | None) -> tuple[Lines, int] | None:
+        """Return the lines with as many blank ones at their end as the file has, and where they fit."""
+        only_blank_context = all(sign == "+" or (sign, line) == ("", "") for sign, line in lines)
         if only_blank_context and not hunk.at_end:
             lines = _without_blank_end(lines)
-        anchor = self._find_anchors(hunk)
         found = self._place(hunk, _old(lines), anchor)
-        while found is None and lines and lines[-1] == (" ", ""):
+        while found is None and lines and lines[-1] in {("", ""), (" ", "")}:
             # One at a time, for there may be more of them than the file has.
             lines = lines[:-1]
             found = self._place(hunk, _old(lines), anchor)
-        if found is None:
-            self._fail(hunk, _old(hunk.lines), anchor)
-        self._replace(lines, found)
+        return None if found is None else (lines, found)
 
     def _find_anchors(self, hunk: Hunk) -> int | None:
         """Return the index of the line that the last anchor names."""
@@ -102,26 +114,50 @@ class _File:
         return None
 
     def _place(self, hunk: Hunk, old: Sequence[str], anchor: int | None) -> int | None:
-        """Return the index at which `old` stands, below the anchor or from its line on."""
+        """Return the index at which `old` stands, below the anchor or from its line on.
+
+        Raises:
+            PatchError: it stands at several, and nothing says which is meant.
+        """
         start = self._done if anchor is None else anchor + 1
         if not old:
             return len(self._lines) if anchor is None or hunk.at_end else start
         if hunk.at_end:
             start = max(self._done, len(self._lines) - len(old))
-            return self._find(old, start)
-        found = self._find(old, start)
-        return self._find(old, anchor) if found is None and anchor is not None else found
+        places = self._places(old, start)
+        if not places and anchor is not None and not hunk.at_end:
+            places = self._places(old, anchor)
+        if hunk.line is not None:
+            wanted = hunk.line - 1 + self._added
+            return min(places, key=lambda place: abs(place - wanted), default=None)
+        if len(places) > 1 and anchor is None and not hunk.at_end:
+            numbers = " and ".join(str(place + 1) for place in places[:2])
+            more = f" and {len(places) - 2} more" if len(places) > 2 else ""
+            raise PatchError(
+                f"hunk {_name(hunk)} fits in several places, at lines {numbers}{more}; "
+                "add more of the lines around it, or name one above it behind @@"
+            )
+        return places[0] if places else None
 
     def _find(self, old: Sequence[str], start: int) -> int | None:
+        return next(iter(self._places(old, start)), None)
+
+    def _places(self, old: Sequence[str], start: int) -> list[int]:
+        """Return every index from `start` on at which `old` stands, by the strictest comparison that finds any."""
         for tolerance in _TOLERANCES:
             wanted = [tolerance(line) for line in old]
             lines = [tolerance(line) for line in self._lines[start:]]
-            for index in range(len(lines) - len(wanted) + 1):
-                if lines[index] == wanted[0] and lines[index : index + len(wanted)] == wanted:
-                    return start + index
-        return None
+            places = [
+                start + index
+                for index in range(len(lines) - len(wanted) + 1)
+                if lines[index] == wanted[0] and lines[index : index + len(wanted)] == wanted
+            ]
+            if places:
+                return places
+        return []
 
-    def _replace(self, lines: Sequence[tuple[str, str]], at: int) -> None:
+    def _replace(self, lines: Lines, at: int) -> None:
+        before = len(self._lines)
         # Context is taken from the file, which it may match only with tolerance.
         for sign, line in lines:
             if sign == "+":
@@ -133,6 +169,7 @@ class _File:
             else:
                 at += 1
         self._done = at
+        self._added += len(self._lines) - before
 
     def _fail(self, hunk: Hunk, old: Sequence[str], anchor: int | None) -> NoReturn:
         problem = f"hunk {_name(hunk)} does not apply"
@@ -141,9 +178,14 @@ class _File:
             raise PatchError(f"{problem}: its lines are not at the end of the file")
         if start and self._find(old, 0) is not None:
             raise PatchError(f"{problem}: its lines stand before line {start + 1}; hunks go from top to bottom")
+        known = {_plainly(line) for line in self._lines}
+        strange = [line for line in old if line.strip() and _plainly(line) not in known]
+        if len(strange) == len([line for line in old if line.strip()]):
+            raise PatchError(f"{problem}: no line of it is in the file, such as `{_shown(old)}`")
         nearest = self._nearest(old, start)
         if nearest is None:
-            raise PatchError(f"{problem}: no line of it is in the file, such as `{_shown(old)}`")
+            reason = f"`{strange[0][:200]}` is not in the file" if strange else "its lines are not together in the file"
+            raise PatchError(f"{problem}: {reason}")
         for offset, line in enumerate(old):
             at = nearest + offset
             if at >= len(self._lines):
@@ -172,10 +214,20 @@ class _File:
         return best
 
 
-def _without_blank_end(lines: list[tuple[Sign, str]]) -> list[tuple[Sign, str]]:
+def _readings(lines: Lines) -> Iterator[Lines]:
+    """Yield the lines as they are, then with the blanks that their context has lost, then without copied numbers."""
+    yield lines
+    if any(sign in {"", " "} for sign, _ in lines):
+        yield [(sign, f" {line}" if sign == " " and line else line) for sign, line in lines]
+    old = [line for sign, line in lines if sign != "+" and line.strip()]
+    if old and all(map(_COPIED_NUMBER.match, old)):
+        yield [(sign, _COPIED_NUMBER.sub("", line, count=1)) for sign, line in lines]
+
+
+def _without_blank_end(lines: Lines) -> Lines:
     """Leave out blank lines of context at the end: they may be the space before the next section of the patch."""
     end = len(lines)
-    while end and lines[end - 1] == (" ", ""):
+    while end and lines[end - 1] == ("", ""):
         end -= 1
     return lines[:end]
 

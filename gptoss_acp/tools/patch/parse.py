@@ -9,35 +9,33 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
-from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.wrapping import BEGIN, END, HEADER, unwrapped
 
-_BEGIN = "*** Begin Patch"
-_END = "*** End Patch"
-_HEADER = re.compile(r"\*\*\* (Add|Delete|Update) File:(.*)")
 _MOVE = "*** Move to:"
 _END_OF_FILE = "*** End of File"
-_LINE_NUMBERS = re.compile(r"-\d+(,\d+)? \+\d+(,\d+)? @@.*")
+_LINE_NUMBERS = re.compile(r"-(\d{1,9})(,\d{1,9})? \+\d{1,9}(,\d{1,9})? @@.*")
 
-Sign = Literal[" ", "-", "+"]
+Sign = Literal[" ", "-", "+", ""]
+"""A line that stays, goes or comes; the empty one stands before a line that stays, whose blank was lost."""
+
 _SIGNS: dict[str, Sign] = {" ": " ", "-": "-", "+": "+"}
-
-
-class PatchError(ToolError):
-    """The patch can't be read, or does not fit; the message tells the model where and why."""
 
 
 @dataclass(slots=True)
 class Hunk:
-    """One change: lines that stay (" "), go ("-") and come ("+").
+    """One change: lines that stay, go and come.
 
-    `anchors` are the texts behind `@@`, each to be found below the one before it. `at_end`: the hunk ends where the
-    file ends. `number` counts a file's hunks from 1, `patch_line` is where in the patch it stands.
+    `anchors` are the texts behind `@@`, each to be found below the one before it, `line` is the number of the first
+    line, as a unified diff gives it. `at_end`: the hunk ends where the file ends. `number` counts a file's hunks from
+    1, `patch_line` is where in the patch it stands.
     """
 
     number: int
     patch_line: int
     anchors: list[str] = field(default_factory=list)
     lines: list[tuple[Sign, str]] = field(default_factory=list)
+    line: int | None = None
     at_end: bool = False
 
 
@@ -53,19 +51,12 @@ class Operation:
 
 
 def parse(text: str) -> list[Operation]:
-    """Read a patch. Blank lines and a code fence around it do not matter, and neither do CRLF line ends.
+    """Read a patch, or a unified diff, whatever is around it. CRLF line ends do not matter.
 
     Raises:
         PatchError: it is not in the format, with the number of the line, counted from `*** Begin Patch`.
     """
-    lines = [line.removesuffix("\r") for line in text.strip().removeprefix("\ufeff").split("\n")]
-    if lines[0].startswith("```") and lines[-1].startswith("```"):
-        lines = "\n".join(lines[1:-1]).strip("\n").split("\n")
-    if lines[0].strip() != _BEGIN:
-        raise PatchError(f"the patch must begin with {_BEGIN}")
-    if lines[-1].strip() != _END:
-        raise PatchError(f"the patch must end with {_END}")
-    operations = _Reader(lines).operations()
+    operations = _Reader(unwrapped(text)).operations()
     if not operations:
         raise PatchError("the patch is empty: it names no file")
     return operations
@@ -82,9 +73,9 @@ class _Reader:
         operations = []
         while self._at < len(self._lines) - 1:
             line = self._next()
-            if header := _HEADER.fullmatch(line.strip()):
+            if header := HEADER.fullmatch(line.strip()):
                 operations.append(self._operation(header[1], header[2].strip()))
-            elif line.strip():
+            elif line.strip() and not line.startswith((BEGIN, END)):
                 self._fail("a file's header is expected, such as *** Update File: path")
         return operations
 
@@ -98,13 +89,18 @@ class _Reader:
         return self._update(path)
 
     def _content(self) -> str:
+        """Read an added file: every line behind a +, or all of them without."""
+        first = self._at
         added = []
-        while self._peek().startswith("+"):
-            added.append(self._next()[1:] + "\n")
-        if not self._at_boundary() and self._peek().strip():
-            self._next()
+        while not self._at_boundary():
+            added.append(self._next())
+        while added and not added[-1].strip():
+            added.pop()
+        signed = [line.startswith("+") or not line.strip() for line in added]
+        if any(line.startswith("+") for line in added) and not all(signed):
+            self._at = first + signed.index(False) + 1
             self._fail("every line of an added file begins with +")
-        return "".join(added)
+        return "".join(f"{line.removeprefix('+') if all(signed) else line}\n" for line in added)
 
     def _update(self, path: str) -> Operation:
         operation = Operation("update", path)
@@ -125,7 +121,9 @@ class _Reader:
         hunk = Hunk(number, self._at + 1)
         while self._peek().startswith("@@"):
             anchor = self._next()[2:].strip()
-            if anchor and not _LINE_NUMBERS.fullmatch(anchor):
+            if numbers := _LINE_NUMBERS.fullmatch(anchor):
+                hunk.line = int(numbers[1])
+            elif anchor := anchor.removesuffix("@@").rstrip():
                 hunk.anchors.append(anchor)
         while not self._at_boundary() and not self._peek().startswith("@@"):
             line = self._next()
@@ -133,24 +131,25 @@ class _Reader:
                 hunk.at_end = True
                 break
             hunk.lines.append(self._hunk_line(line))
-        if all(sign == " " for sign, _ in hunk.lines):
+        if not {"-", "+"}.intersection(sign for sign, _ in hunk.lines):
             self._fail(f"hunk {number} changes nothing: lines to remove begin with -, lines to add with +")
         return hunk
 
     def _hunk_line(self, line: str) -> tuple[Sign, str]:
         if not line:  # a blank line of context, whose one space was lost
-            return " ", ""
-        if line[0] not in _SIGNS:
-            self._fail("a line of a hunk begins with a space, + or -")
-        return _SIGNS[line[0]], line[1:]
+            return "", ""
+        return (_SIGNS[line[0]], line[1:]) if line[0] in _SIGNS else ("", line)
 
     def _is_context(self) -> bool:
         """Whether a blank line here belongs to a hunk without `@@`, not to the space between sections."""
-        following = next((line for line in self._lines[self._at :] if line.strip()), _END)
+        following = next((line for line in self._lines[self._at :] if line.strip()), END)
         return following[0] in " +-"
 
     def _at_boundary(self) -> bool:
-        return self._at >= len(self._lines) - 1 or _HEADER.fullmatch(self._peek().rstrip()) is not None
+        line = self._peek()
+        return (
+            self._at >= len(self._lines) - 1 or line.startswith((BEGIN, END)) or bool(HEADER.fullmatch(line.rstrip()))
+        )
 
     def _peek(self) -> str:
         return self._lines[self._at]

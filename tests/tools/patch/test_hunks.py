@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_acp.tools.patch import hunks
-from gptoss_acp.tools.patch.parse import PatchError, parse
+from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.parse import parse
 
 
 def update(body: str, before: str) -> str:
@@ -34,8 +35,28 @@ APPLIED = {
     "fills an empty file": ("", "@@\n+a\n+b\n", "a\nb\n"),
     "appends where a hunk has no context": (ABC, "@@\n+d\n", "a\nb\nc\nd\n"),
     "needs no context around a removed line": (ABC, "@@\n-b\n+B\n", "a\nB\nc\n"),
-    "takes the first place that fits": ("x\ny\nx\ny\n", "@@\n-x\n+X\n y\n", "X\ny\nx\ny\n"),
-    "goes on below the last hunk": ("x\ny\nx\ny\n", "@@\n-x\n+X\n@@\n-x\n+Z\n", "X\ny\nZ\ny\n"),
+    "takes the first place below an anchor": ("a\nx\ny\nx\ny\n", "@@ a\n-x\n+X\n y\n", "a\nX\ny\nx\ny\n"),
+    "takes the place nearest to a line number": (
+        "x\n" * 3 + "y\n" + "x\n" * 3,
+        "@@ -2 +2,2 @@\n-x\n+X\n+X\n@@ -6 +7 @@\n-x\n+Z\n",
+        "x\nX\nX\nx\ny\nx\nZ\nx\n",
+    ),
+    "goes on below the last hunk": ("x\ny\nz\nx\n", "@@\n-x\n+X\n y\n@@\n-x\n+Z\n", "X\ny\nz\nZ\n"),
+    "takes context that has lost its blank": (
+        NESTED,
+        "@@ class B:\n    def f(self):\n-        return 1\n+        return 2\n",
+        NESTED[:-2] + "2\n",
+    ),
+    "takes unsigned context": (ABC, "@@\na\n-b\n+B\nc\n", "a\nB\nc\n"),
+    "takes indented context that has lost its blank": (
+        "def f():\n    x = 1\n    y = 2\n",
+        "@@\ndef f():\n    x = 1\n-    y = 2\n+    y = 3\n",
+        "def f():\n    x = 1\n    y = 3\n",
+    ),
+    "takes copied line numbers": (ABC, "@@\n L1: a\n-L2: b\n+L2: B\n L3: c\n", "a\nB\nc\n"),
+    "takes copied numbers without L": (ABC, "@@\n 1: a\n-2: b\n+B\n", "a\nB\nc\n"),
+    "keeps what only looks like a number": ("1: a\n2: b\n", "@@\n-2: b\n+3: c\n", "1: a\n3: c\n"),
+    "reads an anchor between signs": (TWICE, "@@ def g(): @@\n-    x = 1\n+    x = 2\n", TWICE[:-2] + "2\n"),
     "takes two hunks far apart": ("a\n" + "-\n" * 50 + "z\n", "@@\n-a\n+A\n@@\n-z\n+Z\n", "A\n" + "-\n" * 50 + "Z\n"),
     "finds the anchor first": (TWICE, "@@ def g():\n-    x = 1\n+    x = 2\n", TWICE[:-2] + "2\n"),
     "finds an anchor whatever its indent": (
@@ -134,11 +155,13 @@ REFUSED = {
         "its lines are not at the end of the file",
     ),
     "a hunk that changes nothing": (ABC, "@@\n a\n b\n", "hunk 1 changes nothing"),
-    "a line without a sign": (
-        ABC,
-        "@@\n-a\nb\n",
-        "line 5 of the patch: a line of a hunk begins with a space, + or -; it is `b`",
+    "a hunk that fits in two places": (
+        "x\ny\nx\ny\n",
+        "@@\n-x\n+X\n",
+        "hunk 1 (line 3 of the patch) fits in several places, at lines 1 and 3",
     ),
+    "a hunk that fits in many": ("x\n" * 5, "@@\n-x\n+X\n", "at lines 1 and 2 and 3 more"),
+    "lines that are there, but not together": (ABC, "@@\n-a\n-c\n", "line 2 of the file is `b`, not `c`"),
     "an update without hunks": (ABC, "", "nothing is said about how to change f"),
 }
 
@@ -151,9 +174,14 @@ def test_the_model_is_told_of(name: str) -> None:
     assert problem in str(caught.value)
 
 
-def test_a_huge_file_is_refused_quickly_not_compared_line_by_line() -> None:
-    with pytest.raises(PatchError, match="does not apply"):
-        update("@@\n" + "-nowhere\n" * 100, "line\n" * 100_000)
+def test_a_huge_file_is_refused_quickly_not_compared_line_by_line_and_for_the_true_reason() -> None:
+    huge = "line\n" * 100_000
+    with pytest.raises(PatchError, match="no line of it is in the file"):
+        update("@@\n" + "-nowhere\n" * 100, huge)
+    with pytest.raises(PatchError, match="`nowhere` is not in the file"):
+        update("@@\n" + "-line\n" * 99 + "-nowhere\n", huge)
+    with pytest.raises(PatchError, match="its lines are not together in the file"):
+        update("@@\n" + "-line\n" * 99 + "-last\n" * 2, huge + "last\n")
 
 
 # Random edits: the patch that difflib would write gives the edited file.

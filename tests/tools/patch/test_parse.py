@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gptoss_acp.tools.patch import hunks
-from gptoss_acp.tools.patch.parse import PatchError, parse
+from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.parse import parse
 
 MALFORMED = {
-    "": "must begin with",
-    "*** Update File: f": "must begin with",
-    "*** Begin Patch": "must end with",
-    "*** Begin Patch\n*** Delete File: f": "must end with",
+    "": "there is no patch in it",
+    "please change f": "there is no patch in it",
+    "*** Update File: f": "nothing is said about how to change f",
+    "*** Begin Patch": "the patch is empty",
     "*** Begin Patch\n*** End Patch": "the patch is empty",
-    "*** Begin Patch\n*** Add File: f\nx\n*** End Patch": "line 3 of the patch: every line of an added file begins with +",
+    "*** Begin Patch\n*** Add File: f\n+x\ny\n*** End Patch": "line 4 of the patch: every line of an added file begins with +",
     "*** Begin Patch\n*** Add File: \n+x\n*** End Patch": "line 2 of the patch: the header names no file",
     "*** Begin Patch\n*** Delete File: f\n-x\n*** End Patch": "a file's header is expected",
     "*** Begin Patch\n*** Rename File: f\n*** End Patch": "a file's header is expected",
@@ -64,6 +65,54 @@ def test_every_kind_of_operation_is_read_whatever_surrounds_it(text: str) -> Non
     assert hunks.apply(updated.hunks, 'def greet():\nprint("Hi")\n') == 'def greet():\nprint("Hello, world!")\n'
     assert (deleted.kind, deleted.path) == ("delete", "obsolete.txt")
     assert (empty.kind, empty.path, empty.content) == ("add", "empty", "")
+
+
+SMALL = "*** Begin Patch\n*** Update File: f\n-a\n+b\n*** End Patch"
+UNIFIED = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
+WRAPPED = {
+    "text before it": f"Here is the patch:\n\n{SMALL}",
+    "text behind it": f"{SMALL}\nThat is all.",
+    "a heredoc": f"apply_patch <<'EOF'\n{SMALL}\nEOF",
+    "a heredoc without the end of the patch": f"apply_patch <<PATCH\n{SMALL.removesuffix('*** End Patch')}PATCH\n",
+    "a fence without the end of the patch": f"```\n{SMALL.removesuffix('*** End Patch')}```",
+    "no end": SMALL.removesuffix("\n*** End Patch"),
+    "no begin": SMALL.removeprefix("*** Begin Patch\n"),
+    "stars": SMALL.replace("Patch", "Patch ***"),
+    "escaped line breaks": SMALL.replace("\n", "\\n"),
+    "a unified diff": UNIFIED,
+    "a unified diff of git's": f"diff --git a/f b/f\nindex 1..2 100644\n{UNIFIED}",
+    "a unified diff without sides": UNIFIED.replace("a/f", "f\t2026-01-01").replace("b/f", "f"),
+    "a unified diff in a patch": f"*** Begin Patch\n{UNIFIED}*** End Patch",
+    "a unified diff in a fence": f"```diff\n{UNIFIED}```",
+    "two patches": f"{SMALL}\n*** Begin Patch\n*** End Patch",
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_whatever_is_around_a_patch_it_is_read(kind: str) -> None:
+    (operation,) = parse(WRAPPED[kind])
+    assert (operation.kind, operation.path, operation.move_to) == ("update", "f", None)
+    assert hunks.apply(operation.hunks, "a\n") == "b\n"
+
+
+def test_a_unified_diff_adds_deletes_and_renames() -> None:
+    added, deleted, renamed, moved = parse(
+        "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1,2 @@\n+x\n+y\n"
+        "--- a/d\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+        "diff --git a/r b/s\nsimilarity index 90%\nrename from r\nrename to s\n--- a/r\n+++ b/s\n@@ -1 +1 @@\n-a\n+b\n"
+        "diff --git a/o b/p\nsimilarity index 100%\nrename from o\nrename to p\n"
+    )
+    assert (added.kind, added.path, added.content) == ("add", "n", "x\ny\n")
+    assert (deleted.kind, deleted.path) == ("delete", "d")
+    assert (renamed.path, renamed.move_to, len(renamed.hunks)) == ("r", "s", 1)
+    assert (moved.path, moved.move_to, moved.hunks) == ("o", "p", [])
+
+
+def test_an_added_file_may_come_without_signs() -> None:
+    (added,) = parse("*** Begin Patch\n*** Add File: f\n# Title\n\n- a\n- b\n\n*** End Patch")
+    assert added.content == "# Title\n\n- a\n- b\n"
+    (signed,) = parse("*** Begin Patch\n*** Add File: f\n+a\n\n+b\n*** End Patch")
+    assert signed.content == "a\n\nb\n"
 
 
 def test_a_pure_move_needs_no_hunks() -> None:

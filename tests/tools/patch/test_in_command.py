@@ -1,0 +1,114 @@
+"""Patches inside commands: read where they stand alone, refused where more is done, and never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.patch.in_command import CommandPatch, patch_in
+from tests.support.desk import Desk
+
+PATCH = "*** Begin Patch\n*** Add File: b\n+if a > b:\n*** End Patch"
+HEREDOC = f"apply_patch <<'EOF'\n{PATCH}\nEOF"
+
+ALONE: dict[str, tuple[list[str], str]] = {
+    "the program": (["apply_patch", PATCH], ""),
+    "the other program": (["/usr/bin/applypatch", PATCH], ""),
+    "a heredoc": (["bash", "-lc", HEREDOC], ""),
+    "a heredoc with line breaks around": (["bash", "-lc", f"\n{HEREDOC}\n\n"], ""),
+    "a bare heredoc": (["sh", "-c", HEREDOC.replace("'EOF'", "EOF")], ""),
+    "another word": (["bash", "-lc", HEREDOC.replace("EOF", "PATCH")], ""),
+    "behind cd": (["bash", "-lc", f"cd sub && {HEREDOC}"], "sub"),
+    "behind a quoted cd": (["bash", "-lc", f"cd 'a b'; {HEREDOC}"], "a b"),
+    "on the line below cd": (["bash", "-lc", f"cd sub\n{HEREDOC}"], "sub"),
+    "cat": (["bash", "-lc", f"cat <<'EOF' | apply_patch\n{PATCH}\nEOF\n"], ""),
+    "quoted": (["bash", "-lc", f"apply_patch '{PATCH}'"], ""),
+    "in double quotes": (["bash", "-lc", f'apply_patch "{PATCH}"'], ""),
+    "by a substitution": (["bash", "-lc", f"apply_patch \"$(cat <<'EOF'\n{PATCH}\nEOF\n)\""], ""),
+    "by echo": (["bash", "-lc", f"echo '{PATCH}' | apply_patch"], ""),
+    "a script that is a patch": (["bash", "-lc", PATCH], ""),
+    "with other options": (["bash", "-e", "-c", HEREDOC], ""),
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_a_patch_that_stands_alone_is_read(kind: str) -> None:
+    command, folder = ALONE[kind]
+    assert patch_in(command, "") == CommandPatch(PATCH, folder)
+
+
+REFUSED: dict[str, list[str]] = {
+    "more behind it": ["bash", "-lc", f"{HEREDOC}\nmake"],
+    "more before it": ["bash", "-lc", f"make; {HEREDOC}"],
+    "more joined to it": ["bash", "-lc", f"apply_patch <<'EOF' && make\n{PATCH}\nEOF"],
+    "a script that is a patch, and more": ["bash", "-lc", f"{PATCH}\nrm -rf x"],
+    "two": ["bash", "-lc", f"{HEREDOC}\n{HEREDOC}"],
+    "from a file": ["bash", "-lc", "apply_patch < fix.patch"],
+    "from a file by cat": ["bash", "-lc", "cat fix.patch | apply_patch"],
+    "without a patch": ["apply_patch", "--help"],
+    "alone": ["apply_patch"],
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_patch_with_more_or_from_elsewhere_is_refused_with_how_to_do_it(kind: str) -> None:
+    with pytest.raises(ToolError, match=r"call repo_browser\.apply_patch with the patch"):
+        patch_in(REFUSED[kind], "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["grep", "-rn", "apply_patch", "src"],
+        ["bash", "-lc", "grep -rn apply_patch src | head"],
+        ["bash", "-lc", "ls apply_patch_tests && python apply_patch.py"],
+        ["bash", "-lc", "sed -n '1,20p' docs/apply_patch.md"],
+        ["git", "log"],
+        ["bash", "script.sh"],
+    ],
+)
+def test_a_command_that_only_names_it_runs(command: list[str]) -> None:
+    assert patch_in(command, "") is None
+
+
+@pytest.mark.parametrize(
+    "hostile", [" ", "\n", ";", "cd ", "apply_patch ", "'", "*** Begin Patch\n", "EOF\n", "cat <<"]
+)
+def test_a_long_script_is_judged_at_once(hostile: str) -> None:
+    script = hostile * (200_000 // len(hostile))
+    for before in ("", "apply_patch <<'EOF'\n*** Begin Patch\n"):
+        try:
+            patch_in(["bash", "-lc", before + script], "")
+        except ToolError:
+            continue
+
+
+async def test_it_is_carried_out_as_a_patch_with_the_edit_s_own_question_and_reaches_no_shell(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    desk = Desk(tmp_path, "ask", answer="allow-once")
+    result = await desk.call("exec", command=["bash", "-lc", f"cd sub && {HEREDOC}"])
+    assert result == "Success. Updated the following files:\nA sub/b"
+    (asked,) = desk.permissions_asked
+    assert asked["toolCall"]["kind"] == "edit"
+    assert asked["toolCall"]["title"] == "Add sub/b"
+    assert [path.name for path in tmp_path.rglob("*")] == ["sub", "b"]
+    assert (tmp_path / "sub/b").read_text() == "if a > b:\n"
+
+
+async def test_a_refused_one_runs_nothing(tmp_path: Path) -> None:
+    result = await Desk(tmp_path).call("exec", command=["bash", "-lc", f"touch x; {HEREDOC}"])
+    assert result.startswith("Error: apply_patch is no program")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_names_with_git_s_sides_mean_the_files_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("a\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/g").write_text("a\n")
+    desk = Desk(tmp_path)
+    result = await desk.patch("*** Update File: a/f", "-a", "+x", "*** Update File: b/g", "-a", "+y")
+    assert result.startswith("Success.")
+    assert (tmp_path / "f").read_text() == "x\n"
+    assert (tmp_path / "b/g").read_text() == "y\n"
