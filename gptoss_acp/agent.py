@@ -98,7 +98,7 @@ class Agent:
 
     async def load_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
         session, shown = await self.sessions.reopen(request.session_id, params.folders(request), servers)
-        await session.updates.replay(shown)
+        await self.sessions.replay(session, shown)
         return self._opened(session, {})
 
     async def resume_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
@@ -119,7 +119,6 @@ class Agent:
         return listed | ({"nextCursor": page.cursor} if page.cursor else {})
 
     async def close_session(self, request: OfSession) -> Answer:
-        self.sessions.find(request.session_id)
         await self.sessions.close(request.session_id)
         return {}
 
@@ -128,7 +127,7 @@ class Agent:
         return {}
 
     async def prompt(self, request: Prompt) -> Answer:
-        session = self.sessions.find(request.session_id)
+        session = await self.sessions.settled(request.session_id)
         text = prompt_content.text(request.prompt, session.workspace.roots)
         attached = partial(prompt_content.attached, request.prompt, session.workspace)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
@@ -136,14 +135,14 @@ class Agent:
         return prompt_response(await session.prompt(text, attached, blocks))
 
     async def set_mode(self, request: SetMode) -> Answer:
-        session = self.sessions.find(request.session_id)
+        session = await self.sessions.settled(request.session_id)
         session.set_mode(params.mode("modeId", request.mode_id))
         session.updates.config_options(session.config_options())
         await session.journal.commit()
         return {}
 
     async def set_config_option(self, request: SetConfigOption) -> Answer:
-        session = self.sessions.find(request.session_id)
+        session = await self.sessions.settled(request.session_id)
         match request.config_id:
             case "mode":
                 session.set_mode(params.mode("value", request.value))
@@ -190,7 +189,7 @@ class Agent:
     def _opening(
         self, model: type[Opening], method: Callable[[Opening, Sequence[McpServer]], Awaitable[Answer]]
     ) -> Handler:
-        """Return a `method` that opens a session, which it can where the model is on this machine."""
+        """Return a `method` that opens a session, for params that are still to be read as `model`."""
 
         async def handle(given: Any) -> Answer:
             lenient = {"mcpServers": [], **given} if isinstance(given, dict) else given
@@ -198,7 +197,6 @@ class Agent:
             params.folders(request)
             servers = params.mcp_servers(lenient["mcpServers"] or [])
             with self._answering_failures():
-                await self._engine.check_available()
                 return await method(request, servers)
 
         return handle

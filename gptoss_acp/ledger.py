@@ -32,7 +32,8 @@ _SAFE_RECIPIENT = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 class Entry:
     """One Harmony message. `tokens` are all its ids, from `<|start|>` to its closing control token.
 
-    Without tokens it stands for a message that is being said, and that the user sees by the id `text`.
+    Without tokens it stands for a message that is being said, and that the user sees by the id `text`; or for a user's
+    message that is still to be encoded.
     """
 
     role: Role
@@ -115,7 +116,7 @@ class Ledger:
 
     def add_tool_result(self, call: MessageEnded, text: str) -> None:
         """Answer a tool call, on the call's channel."""
-        self.entries.append(_result(call.recipient or "", call.channel, text))
+        self.entries.append(tool_result(call, text))
 
     def add_reprimand(self, text: str) -> None:
         """Tell the model, on `analysis`, what was wrong with what it has said; it goes with the turn's reasoning."""
@@ -141,6 +142,8 @@ class Ledger:
         for entry, after in zip_longest(self.entries, self.entries[1:]):
             if entry.tokens:
                 mended.append(entry)
+            elif entry.role == "user":
+                mended.append(user(entry.text))
             elif text := shown.get(entry.text):
                 mended.append(_cut_short(entry.channel or "final", text))
             if entry.role == "assistant" and entry.recipient and (after is None or after.role != "tool"):
@@ -154,9 +157,19 @@ def begun(channel: str, shown_as: str) -> Entry:
     return Entry("assistant", (), shown_as, channel, complete=False)
 
 
+def unheard(text: str) -> Entry:
+    """Return what stands for a user's message until the model is to hear it."""
+    return Entry("user", (), text)
+
+
 def user(text: str) -> Entry:
     """Return a user's message."""
     return Entry("user", tuple(render.user(text)), text)
+
+
+def tool_result(call: MessageEnded, text: str) -> Entry:
+    """Return what a tool call is answered with, on the call's channel."""
+    return _result(call.recipient or "", call.channel, text)
 
 
 def size(entries: Iterable[Entry]) -> int:

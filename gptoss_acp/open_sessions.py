@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class OpenSessions:
-    """Every session of one client, and the stored ones. Every method that waits may raise StoreError.
+    """Every session of one client, and the stored ones.
+
+    Every method that waits may raise StoreError, those that open a session EngineError. Requests about one session are
+    done in the order in which they come.
 
     `client` is what the client can do, as it declared last; sessions that are opened from then on go by it.
     """
@@ -68,6 +71,7 @@ class OpenSessions:
 
     async def begin(self, folders: Folders, servers: Sequence[McpServer]) -> Session:
         """Open a new session."""
+        await self._engine.check_available()
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
         stored = self.store.create(folders.cwd, folders.additional, config)
         async with _freed_on_failure(stored):
@@ -85,6 +89,7 @@ class OpenSessions:
             SessionInUseError: another process has it open.
         """
         async with self._alone_with(session_id):
+            await self._engine.check_available()
             await self._close(session_id)
             stored = await self.store.open(session_id)
             stored.change(cwd=folders.cwd, additional=folders.additional)
@@ -96,13 +101,45 @@ class OpenSessions:
         Raises:
             UnknownSessionError: there is no such session.
         """
-        stored = await self.store.fork(session_id, folders.cwd, folders.additional)
-        session, _ = await self._resume(stored, folders, servers)
+        async with self._alone_with(session_id):
+            await self._engine.check_available()
+            stored = await self.store.fork(session_id, folders.cwd, folders.additional)
+            session, _ = await self._resume(stored, folders, servers)
         return session
 
+    async def replay(self, session: Session, shown: Sequence[Update]) -> None:
+        """Send again what a session has shown.
+
+        Raises:
+            UnknownSessionError: it was closed meanwhile, and not opened again.
+        """
+        if replaying := session.spawn(session.updates.replay(shown), "a conversation was not shown again"):
+            try:
+                await asyncio.wait([replaying])
+            finally:
+                replaying.cancel()
+        await self.settled(session.id)
+
+    async def settled(self, session_id: str) -> Session:
+        """Return an open session, also one that is being opened when this is called.
+
+        Raises:
+            UnknownSessionError: none of this id is open then.
+        """
+        lock = self._ids.get(session_id)
+        if lock is not None and lock.locked():
+            async with lock:
+                return self.find(session_id)
+        return self.find(session_id)
+
     async def close(self, session_id: str) -> None:
-        """Close a session if it is open."""
+        """Close an open session.
+
+        Raises:
+            UnknownSessionError: none of this id is open.
+        """
         async with self._alone_with(session_id):
+            self.find(session_id)
             await self._close(session_id)
 
     async def delete(self, session_id: str) -> None:

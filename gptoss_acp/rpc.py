@@ -310,9 +310,11 @@ class Connection:
             self._answer_error(identifier, error)
         except asyncio.CancelledError:
             self._answer_error(identifier, RpcError(REQUEST_CANCELLED, "Request cancelled"))
-        except Exception:
+        except BaseException as error:  # a panic in a library's Rust is no Exception
             log.exception("request %s failed", method)
             self._answer_error(identifier, RpcError(INTERNAL_ERROR, "Internal error; the log file says more"))
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         else:
             self._enqueue(answer)
         finally:

@@ -26,7 +26,6 @@ from gptoss_acp.harmony.render import tellable
 from gptoss_acp.protocol import config_options
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
-from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.mcp import servers
 from gptoss_acp.tools.permissions import Permissions
@@ -71,6 +70,7 @@ class Session:
         self._instructions = developer_message.compose(cwd, has_tools=True) + agents_md.notes(cwd)
         self._today = datetime.now().astimezone().date()
         self._background: set[asyncio.Task[None]] = set()
+        self._over = False
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
         self._servers = servers.Servers(mcp_servers, cwd, tellable)
         self._tools: list[Tool] = list(CODING_TOOLS)
@@ -81,11 +81,10 @@ class Session:
         self._unnoted: list[Sequence[Mapping[str, Any]]] = []
         self._compactor = Compactor(self._ledger, self._model, updates, self._sampling, trace)
         self._undo = Undo(journal, workspace, self._permissions, updates)
-        self._commands = Commands(self._compactor, journal, self._undo, self)
+        self._commands = Commands(self._model, updates, self._compactor, journal, self._undo, self)
         self._turn: asyncio.Task[Outcome] | None = None
         self._turns = asyncio.Lock()
         self._cancels = 0
-        self._hearing = asyncio.Lock()
         self._title_is_provisional = False
         self._naming: asyncio.Task[None] | None = None
 
@@ -111,8 +110,7 @@ class Session:
         text = slash_commands.meant(text)
         command = slash_commands.read(text)
         if command is None:
-            async with self._hearing:  # a long text takes its time, and no later one overtakes it
-                await unharmed(self.journal.hear(text, attached))
+            self.journal.hear(text, attached)
         async with self._turns:
             self._note_prompts()
             try:
@@ -132,8 +130,14 @@ class Session:
                 if problem := self.journal.take_problem():
                     self.updates.message_chunk(str(uuid.uuid4()), problem)
 
-    def spawn(self, work: Coroutine[Any, Any, None], failure: str) -> asyncio.Task[None]:
-        """Have `work` done beside the turns; it ends with the session. If it fails, the log says `failure`."""
+    def spawn(self, work: Coroutine[Any, Any, None], failure: str) -> asyncio.Task[None] | None:
+        """Have `work` done beside the turns; it ends with the session. If it fails, the log says `failure`.
+
+        Once the session is over, nothing is done any more.
+        """
+        if self._over:
+            work.close()
+            return None
 
         async def finish() -> None:
             try:
@@ -161,6 +165,7 @@ class Session:
 
     def stop(self) -> None:
         """Stop all that runs for the session, which is over."""
+        self._over = True
         self.cancel()
         for task in self._background:
             task.cancel()
@@ -172,6 +177,7 @@ class Session:
         async with self._turns:
             if self._background:
                 await asyncio.wait(self._background)
+            await self._servers.stopped()
             await self.journal.close()
 
     def cancel(self) -> None:

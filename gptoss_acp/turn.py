@@ -18,7 +18,9 @@ from gptoss_acp.conversation.model import load
 from gptoss_acp.engine.api import Constraint, Figures, Model, PromptTooLongError, Sampling, Trace, Usage
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.parser import Event, MessageEnded, MessageStarted, Parser, RecipientLost, Stopped, TextDelta
+from gptoss_acp.ledger import Entry, tool_result
 from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.shielding import unharmed
 from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
 from gptoss_acp.vocabulary import STOP_IDS
 
@@ -171,9 +173,17 @@ class Turn:
     async def _call_tool(self, message: MessageEnded) -> None:
         assert self._call is not None
         result = await self._call.run(message.text)
-        self.ledger.add_tool_result(message, self.compactor.fitted(result))
-        self._call = self._unanswered = None
+        # What has been done is told, whatever comes meanwhile.
+        await unharmed(self._answer_call(message, result))
         await self.journal.commit()
+
+    async def _answer_call(self, message: MessageEnded, result: str) -> None:
+        def told() -> Entry:
+            return tool_result(message, self.compactor.fitted(result))
+
+        # In a thread, for encoding takes some 40 ms for 100,000 characters.
+        self.ledger.entries.append(await asyncio.to_thread(told))
+        self._call = self._unanswered = None
 
     def _settle_call(self) -> None:
         """End a tool call that was cut short or cancelled.

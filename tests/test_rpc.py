@@ -236,6 +236,18 @@ async def test_a_failing_handler_tells_the_peer_nothing_of_its_inside() -> None:
         assert (await peer.ask("echo", "on"))["result"] == "on"
 
 
+async def test_a_handler_that_panics_is_answered_and_the_next_is_heard() -> None:
+    class Panic(BaseException):
+        """As pyo3 raises where Rust panics: no Exception."""
+
+    async def fail(_params: Any) -> None:
+        raise Panic
+
+    async with connected({"fail": fail}) as peer:
+        assert (await peer.ask("fail"))["error"]["code"] == rpc.INTERNAL_ERROR
+        assert (await peer.ask("echo", "on"))["result"] == "on"
+
+
 async def test_a_result_that_is_no_json_is_still_answered() -> None:
     async def answer(_params: Any) -> Any:
         return object()

@@ -19,7 +19,7 @@ from gptoss_acp.settings import Settings
 from gptoss_acp.turn import Outcome
 from gptoss_acp.vocabulary import RETURN
 from gptoss_acp.workspace import process
-from tests.support.desk import Desk, new_journal
+from tests.support.desk import Desk, new_journal, stores
 from tests.support.fake_engine import FakeEngine, RecordingUpdates
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
@@ -370,6 +370,44 @@ async def test_what_was_said_in_prompts_that_never_ran_is_heard_with_the_next() 
     assert outcomes == ["cancelled", "cancelled", "cancelled", "end_turn"]
     said_by_user = [part.split("<|end|>")[0] for part in stage.engine.prompt_text(1).split("<|start|>user<|message|>")]
     assert said_by_user[1:] == ["one", "two", "three", "four"]
+
+
+async def test_a_command_does_not_overtake_the_prompt_before_it() -> None:
+    stage = Stage()
+    await stage.converse("Hi", final("Hello."))
+    turns = [stage.prompt("Remember the number seven."), stage.prompt("/clear")]
+    assert [(await finished(turn)).stop_reason for turn in turns] == ["cancelled", "end_turn"]
+    await stage.converse("What number?", final("None."))
+    assert "seven" not in stage.engine.prompt_text(-1)
+
+
+async def test_a_prompt_that_waits_when_its_session_closes_is_stored() -> None:
+    stage = Stage()
+    stage.engine.stops_after = SLOW_STOP
+    turns = [stage.prompt("one")]
+    await stage.engine.generation(0)
+    turns += [stage.prompt("a long one " * 10_000)]
+    closing = asyncio.create_task(stage.session.close())
+    await asyncio.sleep(0.02)
+    stage.engine.generations[0].end()
+    await asyncio.wait_for(closing, 5)
+    assert [(await finished(turn)).stop_reason for turn in turns] == ["cancelled", "cancelled"]
+    stored = await stores().open(stage.session.id)
+    assert [entry.text[:10] for entry in stored.entries if entry.role == "user"] == ["one", "a long one"]
+    await stored.close()
+
+
+async def test_a_session_that_is_over_takes_no_more_work() -> None:
+    stage = Stage()
+    await stage.session.close()
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+
+    assert stage.session.spawn(work(), "never") is None
+    await asyncio.sleep(0)
+    assert begun == []
 
 
 async def test_cancel_also_stops_the_prompts_that_wait() -> None:

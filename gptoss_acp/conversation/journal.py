@@ -51,7 +51,7 @@ class Journal:
         self.ledger = Ledger(entries=list(stored.entries))
         self.ledger.mend(_texts(shown))
         self._unheard: list[Heard] = []
-        self.made_changes = _made_changes(undos)
+        self._made_changes = _made_changes(undos)
         self.unsafe = False
         self._stored = stored
         self._title = stored.info.title
@@ -68,10 +68,9 @@ class Journal:
         """What the session was set to."""
         return self._stored.info.config
 
-    async def hear(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> None:
+    def hear(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> None:
         """Note what the model is to be told with the next prompt: `text`, and what `attached` reads then."""
-        # Encoding takes some 40 ms for 100,000 characters.
-        self._unheard.append(Heard(await asyncio.to_thread(ledger.user, text), attached or _nothing))
+        self._unheard.append(Heard(ledger.unheard(text), attached or _nothing))
 
     async def take_in(self) -> None:
         """Put into the ledger what the user has said, also in prompts that were cancelled before they began."""
@@ -82,8 +81,7 @@ class Journal:
             except Exception:
                 log.exception("what a prompt mentions could not be read")
                 attached = ""
-            whole = await asyncio.to_thread(ledger.user, heard.entry.text + attached) if attached else heard.entry
-            self.ledger.entries.append(whole)
+            self.ledger.entries.append(await asyncio.to_thread(ledger.user, heard.entry.text + attached))
             self._unheard.pop(0)
 
     def forget_all(self) -> None:
@@ -139,7 +137,8 @@ class Journal:
         return untold and as_sentence(untold)
 
     async def close(self) -> None:
-        await self._stored.close()
+        if problem := await self._stored.close():
+            log.warning("session %s: %s", self.id, problem)
 
     def set_config(self, **config: str) -> None:
         self._stored.change(config={**self.config, **config})
@@ -158,6 +157,11 @@ class Journal:
             self.forget_changes(turn)
             if changes:
                 self._stored.add_undo(turn, [asdict(change) for change in changes])
+
+    def take_made_changes(self) -> dict[str, list[Change]]:
+        """Return, once, each turn's file changes of an earlier process, the last turn's last."""
+        made, self._made_changes = self._made_changes, {}
+        return made
 
     def forget_changes(self, turn: str) -> None:
         """Note that a turn's changes are taken back."""

@@ -18,8 +18,10 @@ from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
 if TYPE_CHECKING:
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.conversation.undo import Undo
-    from gptoss_acp.engine.api import Usage
+    from gptoss_acp.engine.api import Model, Usage
+    from gptoss_acp.ledger import Ledger
     from gptoss_acp.protocol.shapes import AvailableCommand
+    from gptoss_acp.protocol.updates import Updates
 
 _LONGEST_ARGUMENT = 2_000
 
@@ -102,11 +104,17 @@ class Options(Protocol):
 class Commands:
     """The commands of one session and what they work on. `last_turn`: what its model calls took."""
 
+    engine: Model
+    updates: Updates
     compactor: Compactor
     journal: Journal
     undo: Undo
     options: Options
     last_turn: Usage | None = None
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.journal.ledger
 
     async def obey(self, given: Given, usage: Usage) -> str:
         """Carry out a command and return what to answer. What model calls take is added to `usage`.
@@ -134,25 +142,23 @@ class Commands:
         return answer
 
     async def _compact(self, keep: str, usage: Usage) -> str:
-        compactor = self.compactor
-        await model.load(compactor.engine, compactor.updates)
-        before = compactor.ledger.length
+        await model.load(self.engine, self.updates)
+        before = self._ledger.length
         try:
-            await compactor.compact(usage, keep[:_LONGEST_ARGUMENT])
+            await self.compactor.compact(usage, keep[:_LONGEST_ARGUMENT])
         except CompactionError as error:
             return f"The conversation was not compacted. {error}"
-        compactor.engine.read_ahead(compactor.ledger.tokens())
-        return f"The conversation is compacted: {before:,} tokens before, {compactor.ledger.length:,} after."
+        self.engine.read_ahead(self._ledger.tokens())
+        return f"The conversation is compacted: {before:,} tokens before, {self._ledger.length:,} after."
 
     def _clear(self) -> str:
-        compactor = self.compactor
         self.journal.forget_all()
-        if context := compactor.engine.context_length:
-            compactor.updates.usage(compactor.ledger.length, context)
+        if context := self.engine.context_length:
+            self.updates.usage(self._ledger.length, context)
         return "The conversation is cleared: the model remembers nothing of it. Files stay as they are."
 
     def _status(self) -> str:
-        engine, used = self.compactor.engine, self.compactor.ledger.length
+        engine, used = self.engine, self._ledger.length
         context = engine.context_length
         lines = [
             f"Model: {engine.model_name}" + ("" if context else ", not loaded yet"),
@@ -173,7 +179,7 @@ class Commands:
             modes = "\n".join(f"- `{mode}`: {description}" for mode, (_, description) in MODES.items())
             return f"{problem}The mode is {self.options.mode}. Send `/mode` with one of these to change it:\n{modes}"
         self.options.set_mode(mode)
-        self.compactor.updates.mode(mode)
+        self.updates.mode(mode)
         self._tell_options()
         return f"The mode is {mode}: {MODES[mode][1]}."
 
@@ -189,7 +195,7 @@ class Commands:
         return f"The effort is {effort}."
 
     def _tell_options(self) -> None:
-        self.compactor.updates.config_options(self.options.config_options())
+        self.updates.config_options(self.options.config_options())
 
 
 def _share(usage: Usage) -> str:

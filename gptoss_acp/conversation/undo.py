@@ -40,7 +40,7 @@ class Undo:
         self._permissions = permissions
         self._updates = updates
         self._turns: dict[str, list[Change]] = {}
-        for turn, changes in journal.made_changes.items():
+        for turn, changes in journal.take_made_changes().items():
             self._remember(turn, changes)
 
     def note(self, turn: str, changes: Sequence[Change]) -> None:
@@ -71,7 +71,7 @@ class Undo:
         self._forget(turn)
         # The model takes its changes for made until it is told.
         names = self._names(change.path for change in changes)
-        await self._journal.hear(f"I have taken back your last changes to these files: {names}")
+        self._journal.hear(f"I have taken back your last changes to these files: {names}")
         return result
 
     def _remember(self, turn: str, changes: Sequence[Change]) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from openai_harmony import HarmonyEncoding
 
@@ -39,10 +39,33 @@ def warm_up() -> None:
     vocabulary.token_bytes()
 
 
+LONGEST_SLICE = 2_000
+"""Characters that are encoded at once: the library holds the interpreter's lock meanwhile, needs time that grows with
+the square of a run of one character, and panics on a very long one."""
+
+_SLICE_END = re.compile(r"(?<=[A-Za-z0-9])(?= [A-Za-z])|(?<=\n)(?=[A-Za-z0-9])")
+"""Where no token crosses: o200k's pattern lets none begin with a letter's end, nor end behind a line break's (tiktoken,
+`o200k_base`)."""
+
+
 def encode_text(text: str) -> list[int]:
-    """Encode as ordinary text: `<|end|>` in it is seven characters, never the control token."""
-    tokens: list[int] = load().encode(text, disallowed_special=())
-    return tokens
+    """Encode as ordinary text: `<|end|>` in it is seven characters, never the control token.
+
+    The ids are openai-harmony's own, but for runs of more than LONGEST_SLICE characters without a word's or a line's
+    end, which are cut.
+    """
+    encode = load().encode
+    return [token for piece in _slices(text) for token in encode(piece, disallowed_special=())]
+
+
+def _slices(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > LONGEST_SLICE:
+        ends = [match.start() for match in _SLICE_END.finditer(text, start + 1, start + LONGEST_SLICE + 2)]
+        end = next((end for end in reversed(ends) if end <= start + LONGEST_SLICE), start + LONGEST_SLICE)
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 class TextDecoder:

@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from openai_harmony import (
-    Author,
     DeveloperContent,
     Message,
     ReasoningEffort,
@@ -79,14 +78,13 @@ def developer(instructions: str, tools: Sequence[ToolDescription]) -> list[int]:
 
 def user(text: str) -> list[int]:
     """Render a user message; control tokens spelt out in `text` stay ordinary text."""
-    return _render(Message.from_role_and_content(Role.USER, _encodable(text)))
+    return [vocabulary.START, *encoding.encode_text("user"), *_content(text)]
 
 
 def tool_result(recipient: str, channel: str, text: str) -> list[int]:
-    """Render what the tool `recipient` (such as `functions.shell`) answers to the assistant."""
-    author = Author.new(Role.TOOL, recipient)
-    message = Message.from_author_and_content(author, _encodable(text))
-    return _render(message.with_channel(channel).with_recipient("assistant"))
+    """Render what the tool `recipient` (such as `container.exec`) answers to the assistant."""
+    header = [*encoding.encode_text(recipient), *encoding.encode_text(" to=assistant")]
+    return [vocabulary.START, *header, vocabulary.CHANNEL, *encoding.encode_text(channel), *_content(text)]
 
 
 def assistant_start(channel: str, recipient: str | None, content_type: str | None) -> list[int]:
@@ -146,6 +144,11 @@ def _encodable_json(value: dict[str, Any]) -> dict[str, Any]:
     encoded = _encodable(json.dumps(value, ensure_ascii=False))
     read: dict[str, Any] = json.loads(encoded, parse_constant=lambda _name: None)
     return read
+
+
+def _content(text: str) -> list[int]:
+    # Not by openai-harmony, which renders the same, but all at once.
+    return [vocabulary.MESSAGE, *encoding.encode_text(_encodable(text)), vocabulary.END]
 
 
 def _render(message: Message, *, has_functions: bool = False) -> list[int]:

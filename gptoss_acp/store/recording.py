@@ -56,6 +56,7 @@ class StoredSession:
         self._guard = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._finished = False
         self._failing = False
         self._untold: list[StoreError] = []
 
@@ -153,6 +154,8 @@ class StoredSession:
     # On the store's thread
 
     def _write(self, *, again: bool = True) -> None:
+        if self._finished:  # another process may have the session now
+            return
         with self._guard:
             batch, self._pending = self._pending, _Pending()
         if not batch:
@@ -192,6 +195,7 @@ class StoredSession:
 
     def _finish(self) -> None:
         self._write()
+        self._finished = True
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -63,7 +63,7 @@ async def test_a_prompt_is_one_message_of_which_only_what_is_no_text_is_cut(stor
 
 
 async def test_what_was_said_and_not_yet_heard_is_heard_by_a_later_process(store: Store, journal: Journal) -> None:
-    await journal.hear("Stop that")
+    journal.hear("Stop that")
     await journal.commit()
     assert [entry.text for entry in (await reopened(store, journal)).ledger.entries] == ["Stop that"]
 
@@ -108,7 +108,7 @@ async def test_changes_that_were_about_to_be_made_could_be_taken_back_after_a_ki
     await journal.before_changes("second", [ONE])
     await journal.before_changes("second", [TWO])
     later = await reopened(store, journal)
-    assert list(later.made_changes.items()) == [("first", [ONE]), ("second", [ONE, TWO])]
+    assert list(later.take_made_changes().items()) == [("first", [ONE]), ("second", [ONE, TWO])]
 
 
 @pytest.mark.parametrize("made", [[], [ONE], [ONE, TWO]], ids=["none", "one", "all"])
@@ -117,11 +117,11 @@ async def test_of_changes_that_were_about_to_be_made_those_count_that_were(
 ) -> None:
     await journal.before_changes("turn", [ONE, TWO])
     journal.after_changes("turn", made)
-    assert (await reopened(store, journal)).made_changes == ({"turn": made} if made else {})
+    assert (await reopened(store, journal)).take_made_changes() == ({"turn": made} if made else {})
 
 
 async def test_changes_that_are_taken_back_do_not_come_again(store: Store, journal: Journal) -> None:
     await journal.before_changes("turn", [ONE])
     journal.after_changes("turn", [ONE])
     journal.forget_changes("turn")
-    assert (await reopened(store, journal)).made_changes == {}
+    assert (await reopened(store, journal)).take_made_changes() == {}

@@ -42,6 +42,7 @@ def test_no_step_of_the_event_loop_takes_long(spawn: Spawner, tmp_path: Path) ->
         tool_call("functions.list_dir", '{"path": ".", "depth": 3}'),
         tool_call("functions.read_file", '{"path": "long.py"}'),
         tool_call("functions.search", '{"query": "foo"}'),
+        tool_call("functions.shell", '{"command": ["sh", "-c", "head -c 100000 /dev/zero | tr \'\\\\0\' \'-\'"]}'),
         tool_call("functions.apply_patch", PATCH),
         final("Done."),
         arguments=("--mode", "full-access"),
@@ -51,7 +52,7 @@ def test_no_step_of_the_event_loop_takes_long(spawn: Spawner, tmp_path: Path) ->
     agent.initialize()
     opened = agent.ask("session/new", {"cwd": str(project), "mcpServers": []})
     session = agent.result(opened)["sessionId"]
-    said = "Look at this: " + "a word and another one\n" * 10_000
+    said = "Look at this: " + "a word and another one\n" * 10_000 + "=" * 100_000
     mention = {"type": "resource_link", "name": "long.py", "uri": (project / "long.py").as_uri()}
     blocks = [{"type": "text", "text": said}, mention]
     asked = agent.ask("session/prompt", {"sessionId": session, "prompt": blocks})

@@ -100,6 +100,25 @@ def test_of_two_loads_of_a_session_at_once_one_waits_for_the_other(spawn: Spawne
     assert agent.result(agent.prompt(live.session, "And now?"))["stopReason"] == "end_turn"
 
 
+def test_requests_about_one_session_are_done_in_the_order_in_which_they_come(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("Hello."), final("Again."))
+    live = Live(agent, agent.open())
+    assert live.say("Hi") == "end_turn"
+    session = live.session
+    agent.result(agent.ask("session/close", {"sessionId": session}))
+    opening = {"sessionId": session, "cwd": str(agent.home), "mcpServers": []}
+    loading, prompting = agent.ask("session/load", opening), agent.prompt(session, "On")
+    assert "modes" in agent.result(loading)
+    assert agent.result(prompting)["stopReason"] == "end_turn"
+    agent.result(agent.ask("session/close", {"sessionId": session}))
+    loading, closing = agent.ask("session/load", opening), agent.ask("session/close", {"sessionId": session})
+    assert agent.answer(loading)
+    assert agent.result(closing) == {}
+    deleting, forking = agent.ask("session/delete", {"sessionId": session}), agent.ask("session/fork", opening)
+    assert agent.result(deleting) == {}
+    assert agent.error(forking)["code"] == -32002
+
+
 def test_what_is_long_is_replayed_in_short_lines(spawn: Spawner) -> None:
     first = spawn.scripted(
         patch("*** Add File: a", *["+" + 90 * "\\"] * 500),

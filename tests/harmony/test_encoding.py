@@ -23,6 +23,24 @@ def test_any_text_comes_back_and_takes_no_control_token(text: str) -> None:
     assert encoding.decode_text(tokens) == text
 
 
+WORDS = st.text(max_size=40) | st.sampled_from(
+    ["\n", "\n\n", " ", "  ", "\t", ");\n//", "it's", "12 345", "don't ", "\r\n", ".\n/x"]
+)
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.lists(WORDS, min_size=1, max_size=30))
+def test_a_long_text_has_the_ids_that_it_has_at_once(words: list[str]) -> None:
+    text = "and so on. ".join(words) * 30
+    assert encoding.encode_text(text) == encoding.load().encode(text, disallowed_special=())
+
+
+@pytest.mark.parametrize("run", ["a", " ", "^", "\n", "é", "🎈", "<|end|>", "1"])
+def test_a_run_of_a_megabyte_is_encoded_whole(run: str) -> None:
+    text = run * (1_000_000 // len(run))
+    assert encoding.decode_text(encoding.encode_text(text)) == text
+
+
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.text("a☃🎈é", max_size=20))
 def test_each_id_gives_the_text_that_it_completes(text: str) -> None:

@@ -28,13 +28,14 @@ from gptoss_acp.workspace.workspace import Workspace
 
 
 @functools.cache
-def _store() -> Store:
+def stores() -> Store:
+    """Return the store of all tests."""
     return Store()
 
 
 def new_journal() -> Journal:
     """Return the record of a new session, in the store of all tests."""
-    return Journal(_store().create("/work"))
+    return Journal(stores().create("/work"))
 
 
 class Peer:

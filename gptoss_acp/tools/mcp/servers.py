@@ -89,6 +89,10 @@ class Servers:
         for server in self._servers:
             server.stop()
 
+    async def stopped(self) -> None:
+        """Return when every server that was stopped is gone."""
+        await asyncio.gather(*(server.gone() for server in self._servers))
+
 
 class _Server:
     """One server, from its start to its end in one task, as the SDK demands."""
@@ -108,6 +112,9 @@ class _Server:
         # Once only: a second cancel would interrupt the stopping.
         if not self._living.cancelling():
             self._living.cancel()
+
+    async def gone(self) -> None:
+        await asyncio.wait([self._living])
 
     async def _live(self, cwd: Path) -> None:
         try:
