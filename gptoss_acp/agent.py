@@ -97,12 +97,11 @@ class Agent:
         return self._opened(session, {"sessionId": session.id})
 
     async def load_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
-        session, shown = await self.sessions.reopen(request.session_id, params.folders(request), servers)
-        await self.sessions.replay(session, shown)
+        session = await self.sessions.reopen(request.session_id, params.folders(request), servers, replay=True)
         return self._opened(session, {})
 
     async def resume_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:
-        session, _ = await self.sessions.reopen(request.session_id, params.folders(request), servers)
+        session = await self.sessions.reopen(request.session_id, params.folders(request), servers, replay=False)
         return self._opened(session, {})
 
     async def fork_session(self, request: OfSessionInFolders, servers: Sequence[McpServer]) -> Answer:

@@ -55,6 +55,7 @@ class OpenSessions:
         self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._replays: dict[str, asyncio.Task[None]] = {}
         self._untold: str | None = None
         self._tidying: asyncio.Task[None] | None = None
 
@@ -79,13 +80,11 @@ class OpenSessions:
             await journal.commit()
             return await self._open(journal, folders, servers)
 
-    async def reopen(
-        self, session_id: str, folders: Folders, servers: Sequence[McpServer]
-    ) -> tuple[Session, list[Update]]:
-        """Open a stored session, and return all that it has shown so far; if it is open here, that ends first.
+    async def reopen(self, session_id: str, folders: Folders, servers: Sequence[McpServer], *, replay: bool) -> Session:
+        """Open a stored session; if it is open here, that ends first. With `replay`, show all that it has shown so far.
 
         Raises:
-            UnknownSessionError: there is no such session.
+            UnknownSessionError: there is no such session, or it was closed during its replay.
             SessionInUseError: another process has it open.
         """
         async with self._alone_with(session_id):
@@ -93,7 +92,10 @@ class OpenSessions:
             await self._close(session_id)
             stored = await self.store.open(session_id)
             stored.change(cwd=folders.cwd, additional=folders.additional)
-            return await self._resume(stored, folders, servers)
+            session, shown = await self._resume(stored, folders, servers)
+            if replay:
+                await self._replay(session, shown)
+            return session
 
     async def fork(self, session_id: str, folders: Folders, servers: Sequence[McpServer]) -> Session:
         """Open a copy of a session, which may be open itself.
@@ -106,19 +108,6 @@ class OpenSessions:
             stored = await self.store.fork(session_id, folders.cwd, folders.additional)
             session, _ = await self._resume(stored, folders, servers)
         return session
-
-    async def replay(self, session: Session, shown: Sequence[Update]) -> None:
-        """Send again what a session has shown.
-
-        Raises:
-            UnknownSessionError: it was closed meanwhile, and not opened again.
-        """
-        if replaying := session.spawn(session.updates.replay(shown), "a conversation was not shown again"):
-            try:
-                await asyncio.wait([replaying])
-            finally:
-                replaying.cancel()
-        await self.settled(session.id)
 
     async def settled(self, session_id: str) -> Session:
         """Return an open session, also one that is being opened when this is called.
@@ -138,6 +127,7 @@ class OpenSessions:
         Raises:
             UnknownSessionError: none of this id is open.
         """
+        self._stop_replay(session_id)
         async with self._alone_with(session_id):
             self.find(session_id)
             await self._close(session_id)
@@ -148,6 +138,7 @@ class OpenSessions:
         Raises:
             SessionInUseError: another process has it open.
         """
+        self._stop_replay(session_id)
         async with self._alone_with(session_id):
             await self._close(session_id)
             with contextlib.suppress(UnknownSessionError):
@@ -179,6 +170,22 @@ class OpenSessions:
             journal = Journal(stored, shown, await stored.undos())
             await journal.commit()
             return await self._open(journal, folders, servers), shown
+
+    async def _replay(self, session: Session, shown: Sequence[Update]) -> None:
+        replaying = session.spawn(session.updates.replay(shown), "a conversation was not shown again")
+        if replaying is not None:
+            self._replays[session.id] = replaying
+            try:
+                await asyncio.wait([replaying])
+            finally:
+                replaying.cancel()
+                del self._replays[session.id]
+        if replaying is None or replaying.cancelled():
+            raise UnknownSessionError(f"the session {session.id} was closed while it was loaded")
+
+    def _stop_replay(self, session_id: str) -> None:
+        if replaying := self._replays.get(session_id):
+            replaying.cancel()
 
     async def _open(self, journal: Journal, folders: Folders, servers: Sequence[McpServer]) -> Session:
         editor = Editor(self._connection, journal.id, self.client)
