@@ -29,9 +29,9 @@ from pydantic import BaseModel
 
 from gptoss_acp.briefing import prompt_content
 from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
-from gptoss_acp.harmony import encoding
 from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.protocol import authentication, config_options, params
+from gptoss_acp.protocol.editor import Editor
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
 from gptoss_acp.store import CursorError, Info, SessionInUseError, Store, StoreError, UnknownSessionError, as_time
 from gptoss_acp.text import as_sentence, json_size
@@ -65,9 +65,8 @@ Opening = TypeVar("Opening", NewSessionRequest, LoadSessionRequest, ResumeSessio
 
 async def begin(engine: Engine, settings: Settings, connection: Connection, trace: Trace | None) -> Agent:
     """Return the agent of a client, once what all its sessions need is in memory."""
-    await asyncio.to_thread(encoding.warm_up)
-    sessions = OpenSessions(Store(), engine, settings, connection, trace)
-    sessions.tidy()
+    sessions = OpenSessions(Store(), engine, settings, partial(Editor, connection), trace)
+    await sessions.begin_all()
     engine.start()
     return Agent(engine, sessions)
 

@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Engine, EngineError, Trace
+from gptoss_acp.harmony import encoding
 from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.editor import Editor
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.session import Session
 from gptoss_acp.shielding import unharmed
@@ -25,11 +25,11 @@ from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from gptoss_acp.protocol.face import Face
     from gptoss_acp.protocol.params import Folders, McpServer
     from gptoss_acp.protocol.shapes import Update
-    from gptoss_acp.rpc import Connection
     from gptoss_acp.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,17 +41,23 @@ class OpenSessions:
     Every method that waits may raise StoreError, those that open a session EngineError. Requests about one session are
     done in the order in which they come.
 
-    `client` is what the client can do, as it declared last; sessions that are opened from then on go by it.
+    `client` is what the client can do, as it declared last; sessions that are opened from then on go by it. `face_of`
+    makes the face of a session from its id and that.
     """
 
     def __init__(
-        self, store: Store, engine: Engine, settings: Settings, connection: Connection, trace: Trace | None = None
+        self,
+        store: Store,
+        engine: Engine,
+        settings: Settings,
+        face_of: Callable[[str, Capabilities], Face],
+        trace: Trace | None = None,
     ) -> None:
         self.store = store
         self.client = Capabilities()
         self._engine = engine
         self._settings = settings
-        self._connection = connection
+        self._face_of = face_of
         self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -144,8 +150,9 @@ class OpenSessions:
             with contextlib.suppress(UnknownSessionError):
                 await self.store.delete(session_id)
 
-    def tidy(self) -> None:
-        """Delete what has been kept for long enough, in the background."""
+    async def begin_all(self) -> None:
+        """Get ready what all sessions need; what has been kept for long enough is deleted in the background."""
+        await asyncio.to_thread(encoding.warm_up)
         self._tidying = asyncio.create_task(self._tidy())
 
     def take_problem(self) -> str | None:
@@ -188,11 +195,11 @@ class OpenSessions:
             replaying.cancel()
 
     async def _open(self, journal: Journal, folders: Folders, servers: Sequence[McpServer]) -> Session:
-        editor = Editor(self._connection, journal.id, self.client)
+        face = self._face_of(journal.id, self.client)
         session = Session(
-            Workspace(Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional]), editor),
+            Workspace(Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional]), face),
             await self._engine_for(journal),
-            Updates(editor, journal.update),
+            Updates(face, journal.update),
             self._settings,
             journal,
             models=await self._models(),

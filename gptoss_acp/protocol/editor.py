@@ -34,6 +34,8 @@ _END_SECONDS = 1.0
 class Editor:
     """A client of ours on the wire, as the face of one session."""
 
+    longest_write = LONGEST_WRITE
+
     def __init__(self, connection: Connection, session_id: str, capabilities: Capabilities) -> None:
         self._connection = connection
         self._session_id = session_id

@@ -54,6 +54,11 @@ class Face(Protocol):
         """Return a file as the editor has it, with what is not saved yet."""
         ...
 
+    @property
+    def longest_write(self) -> int:
+        """Bytes of a file's text, as JSON, that it can take."""
+        ...
+
     async def write_text_file(self, path: Path, text: str) -> None:
         """Let the editor save a file with this text."""
         ...

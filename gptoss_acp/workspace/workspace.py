@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.editor import LONGEST_WRITE
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import files, paths, process, window
@@ -157,7 +156,7 @@ class Workspace:
             and change.after is not None
             and change.moved_from is None
             and change.mode is None
-            and json_size(change.after) <= LONGEST_WRITE
+            and json_size(change.after) <= self.face.longest_write
         )
 
     def _disk_is_newer(self, real: Path, on_disk: str, in_editor: str) -> bool:

@@ -86,6 +86,8 @@ class RecordingFace:
     capabilities = Capabilities()
     congested = False
 
+    longest_write = 0
+
     def __init__(self) -> None:
         self.shown: list[Update] = []
 

@@ -132,8 +132,8 @@ async def test_line_ends_that_the_editor_hides_survive(desk: Desk) -> None:
 async def test_what_does_not_fit_into_a_line_is_written_to_the_disk(desk: Desk) -> None:
     (desk.cwd / "a").write_text("x\n" * 50_000)
     Buffers(desk)
-    assert "Success" in await desk.patch("*** Update File: a", "-x", "+y")
-    assert (desk.cwd / "a").read_text().startswith("y\nx\n")
+    assert "Success" in await desk.patch("*** Update File: a", "-x", "+y", "*** End of File")
+    assert (desk.cwd / "a").read_text().endswith("x\ny\n")
     assert "fs/write_text_file" not in desk.peer.methods()
 
 
