@@ -64,7 +64,7 @@ _WHAT_TO_NAME = (
     f"Name a folder by a path that begins with /, ./, ../ or ~, a Hugging Face repository (owner/name), or {BUNDLED}."
 )
 
-_REPOSITORY = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
+_REPOSITORY = re.compile(r"\A(?!.{0,96}(--|\.\.))\w([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)
 
 
 def find(name: str) -> Path | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections import ChainMap
 from dataclasses import dataclass
 from importlib import metadata
@@ -43,8 +42,8 @@ Arrays = dict[str, mx.array]
 SAMPLING = {"temperature": 10, "top_p": 1}
 """How large each may be, as in the settings."""
 
-_TRANSPOSED = re.compile(r".*\.experts\.(gate_up|down)_proj")
-"""The experts' matrices in Hugging Face's layout of full precision: (experts, columns, rows)."""
+_TRANSPOSED = (".experts.gate_up_proj", ".experts.down_proj")
+"""How the names of the experts' matrices end in Hugging Face's layout of full precision: (experts, columns, rows)."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _assemble(described: Architecture, weights: Arrays) -> Module:
 
 
 def _upright(name: str, array: mx.array) -> tuple[str, mx.array]:
-    return (f"{name}.weight", array.swapaxes(-1, -2)) if _TRANSPOSED.fullmatch(name) else (name, array)
+    return (f"{name}.weight", array.swapaxes(-1, -2)) if name.endswith(_TRANSPOSED) else (name, array)
 
 
 def _read(model: Module, report: Callable[[LoadProgress], None]) -> None:

@@ -29,7 +29,7 @@ _MARKS = {vocabulary.START: b"\x01", vocabulary.CHANNEL: b"\x02", vocabulary.CON
 _MARK_BYTES = b"\x01\x02\x03\x1f"
 _CHANNEL_BYTES = {name.encode() for name in CHANNELS}
 
-_NAME = r"[A-Za-z0-9_.\-]+"
+_NAME = r"[A-Za-z0-9_.\-]{1,300}"
 _TO = r"to\s*=\s*[\"'`]?"
 _RECIPIENT = re.compile(rf"{_TO}({_NAME})(?=((?: +{_NAME}){{0,3}}))|(?<![\w.])(functions\.{_NAME})", re.IGNORECASE)
 _FUNCTIONS = re.compile(r"(functions\.)+", re.IGNORECASE)
@@ -41,8 +41,8 @@ _OPENING = re.compile(
     rf"(?:\s*{_CONSTRAIN}\s*\w+|(?(to)\s*(?:json|code)\b|))?\s*"  # the content type
 )
 _BARE_NAME = re.compile(rf"(?:{_TO}assistant\s+)?({_NAME}(?: {_NAME}){{0,3}})(?:\s+{_TO}assistant)?", re.IGNORECASE)
-_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_NAME_AND_OBJECT = re.compile(rf"\s*({_NAME})\s*(json|code)?\s*(?={{)")
+_DOTTED = re.compile(r"\A[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){1,4}")
+_NAME_AND_OBJECT = re.compile(rf"\A\s{{0,9}}({_NAME})\s{{0,9}}(json|code)?\s{{0,9}}(?={{)")
 _NO_TOOLS = {"all", "assistant", "developer", "system", "tool", "user"}
 _LONGEST_NAME = 128
 

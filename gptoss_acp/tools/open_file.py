@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gptoss_acp.workspace.window import Window
 
 MOST_LINES = 2000
-_PATH_AND_LINE = re.compile(r"(?P<path>[^:]{1,4000}):(?P<start>\d{1,9})(-(?P<end>\d{1,9}))?(:\d{1,9})?")
+_LINE_BEHIND = re.compile(r":(?P<start>\d{1,9})(-(?P<end>\d{1,9}))?(:\d{1,9})?\Z")
 _NUMBER = re.compile(r"\d{1,9}")
 _ROOM_FOR_NOTE = 200
 
@@ -35,8 +35,8 @@ class OpenFile(Arguments):
         """Take `a.py:12`, a range, and a number of lines, for the lines that they mean."""
         meant = {name: value for name, value in given.items() if name not in cls.untold}
         path = meant.get("path")
-        if isinstance(path, str) and "line_start" not in meant and (match := _PATH_AND_LINE.fullmatch(path)):
-            meant |= {"path": match["path"], "line_start": match["start"], "line_end": match["end"]}
+        if isinstance(path, str) and "line_start" not in meant and (match := _LINE_BEHIND.search(path)):
+            meant |= {"path": path[: match.start()], "line_start": match["start"], "line_end": match["end"]}
         lines = next((given[name] for name in cls.untold[1:] if name in given), None)
         if isinstance(lines, list) and len(lines) == 2:
             meant |= {"line_start": lines[0], "line_end": lines[1]}
