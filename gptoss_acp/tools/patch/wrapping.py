@@ -14,7 +14,8 @@ BEGIN = "*** Begin Patch"
 END = "*** End Patch"
 HEADER = re.compile(r"\*\*\* (Add|Delete|Update) File:(.*)")
 
-_HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)")
+HEREDOC = r"<<-?[ \t]{0,9}(?P<mark>['\"]?)(?P<word>\w+)(?P=mark)"
+
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
 
@@ -54,7 +55,7 @@ def _without_end(lines: list[str], before: list[str]) -> list[str]:
     for index in range(len(lines) - 1, -1, -1):
         if lines[index].startswith(END) or (index == len(lines) - 1 and lines[index].strip() == END):
             return lines[:index]
-    ends = {"", "```", *(word for line in before for word in _HEREDOC.findall(line))}
+    ends = {"", "```", *(word for line in before for _, word in re.findall(HEREDOC, line))}
     while lines and lines[-1].strip() in ends:
         lines = lines[:-1]
     return lines

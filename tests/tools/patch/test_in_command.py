@@ -30,6 +30,15 @@ ALONE: dict[str, tuple[list[str], str]] = {
     "by echo": (["bash", "-lc", f"echo '{PATCH}' | apply_patch"], ""),
     "a script that is a patch": (["bash", "-lc", PATCH], ""),
     "with other options": (["bash", "-e", "-c", HEREDOC], ""),
+    "a script that is a patch, behind cd": (["bash", "-lc", f"cd sub && {PATCH}"], "sub"),
+    "a patch whose lines are words": (PATCH.split("\n"), ""),
+    "in a subshell": (["bash", "-lc", f"(cd sub && {HEREDOC}\n)"], "sub"),
+    "behind set": (["bash", "-lc", f"set -euo pipefail\ncd sub\n{HEREDOC}"], "sub"),
+    "by its path": (["bash", "-lc", f"/usr/bin/{HEREDOC}"], ""),
+    "by sudo": (["sudo", "bash", "-lc", HEREDOC], ""),
+    "by env and a time limit": (["env", "A=1", "timeout", "60s", "bash", "-lc", HEREDOC], ""),
+    "the program by sudo": (["sudo", "apply_patch", PATCH], ""),
+    "behind cd home": (["bash", "-lc", f"cd ~/x && {HEREDOC}"], "~/x"),
 }
 
 
@@ -37,6 +46,20 @@ ALONE: dict[str, tuple[list[str], str]] = {
 def test_a_patch_that_stands_alone_is_read(kind: str) -> None:
     command, folder = ALONE[kind]
     assert patch_in(command, "") == CommandPatch(PATCH, folder)
+
+
+@pytest.mark.parametrize(
+    ("script", "patch"),
+    [
+        (HEREDOC.replace(" Patch\n", " Patch ***\n"), PATCH.replace("Begin Patch", "Begin Patch ***") + " ***"),
+        (HEREDOC.replace("\n*** End Patch", ""), PATCH.removesuffix("\n*** End Patch")),
+        ("apply_patch '" + PATCH.replace("if a", "it'\\''s") + "'", PATCH.replace("if a", "it's")),
+        ('apply_patch "' + PATCH.replace("if a", 'if \\"a\\" \\$b') + '"', PATCH.replace("if a", 'if "a" $b')),
+    ],
+    ids=["stars", "no last line", "an apostrophe in single quotes", "escapes in double quotes"],
+)
+def test_its_text_is_what_the_program_would_get(script: str, patch: str) -> None:
+    assert patch_in(["bash", "-lc", script], "") == CommandPatch(patch, "")
 
 
 REFUSED: dict[str, list[str]] = {
@@ -47,6 +70,16 @@ REFUSED: dict[str, list[str]] = {
     "two": ["bash", "-lc", f"{HEREDOC}\n{HEREDOC}"],
     "from a file": ["bash", "-lc", "apply_patch < fix.patch"],
     "from a file by cat": ["bash", "-lc", "cat fix.patch | apply_patch"],
+    "more before a script that is a patch": ["bash", "-lc", f"make\n{PATCH}"],
+    "more joined to a script that is a patch": ["bash", "-lc", f"make && {PATCH}"],
+    "whatever becomes of it": ["bash", "-lc", f"{HEREDOC} || true"],
+    "timed": ["bash", "-lc", f"time {HEREDOC}; echo done"],
+    "with a variable set": ["bash", "-lc", f"X=1 {HEREDOC}"],
+    "in a condition": ["bash", "-lc", f"if true; then {HEREDOC}\nfi"],
+    "in a shell in a shell": ["bash", "-lc", f'bash -lc "{HEREDOC}"'],
+    "in a folder that a shell would have to name": ["bash", "-lc", f"cd $HOME && {HEREDOC}"],
+    "from a file that it has just written": ["bash", "-lc", f"cat <<'EOF' >p\n{PATCH}\nEOF\napply_patch < p"],
+    "by xargs": ["bash", "-lc", "ls *.patch | xargs apply_patch"],
     "without a patch": ["apply_patch", "--help"],
     "alone": ["apply_patch"],
 }
@@ -66,6 +99,9 @@ def test_a_patch_with_more_or_from_elsewhere_is_refused_with_how_to_do_it(kind: 
         ["bash", "-lc", "ls apply_patch_tests && python apply_patch.py"],
         ["bash", "-lc", "sed -n '1,20p' docs/apply_patch.md"],
         ["git", "log"],
+        ["bash", "-lc", "git apply <<'EOF'\n--- a/f\n+++ b/f\nEOF"],
+        ["bash", "-lc", f"cat > notes.md <<'EOF'\n{PATCH}\napply_patch takes this.\nEOF\nwc notes.md"],
+        ["sudo", "grep", "apply_patch", "f"],
         ["bash", "script.sh"],
     ],
 )
@@ -74,11 +110,12 @@ def test_a_command_that_only_names_it_runs(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", [" ", "\n", ";", "cd ", "apply_patch ", "'", "*** Begin Patch\n", "EOF\n", "cat <<"]
+    "hostile",
+    [" ", "\n", ";", "cd ", "apply_patch ", "'", "*** Begin Patch\n", "EOF\n", "cat <<", "<<A\n", "a=", "/", "( "],
 )
 def test_a_long_script_is_judged_at_once(hostile: str) -> None:
     script = hostile * (200_000 // len(hostile))
-    for before in ("", "apply_patch <<'EOF'\n*** Begin Patch\n"):
+    for before in ("", "apply_patch <<'EOF'\n*** Begin Patch\n", f"{HEREDOC}\n"):
         try:
             patch_in(["bash", "-lc", before + script], "")
         except ToolError:
