@@ -17,6 +17,9 @@ SECOND_CALL = "(only the first of the objects was carried out; call again for th
 _STRING_OR_SIGN = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)|[{}\[\]]|,(?=[ \t\r\n]{0,1000}[}\]])', re.DOTALL)
 """A string, perhaps without its end; a bracket; a comma with nothing behind it."""
 
+_OBJECT = re.compile(r'\{\s*+"(?P<name>[^"\\]{0,100})"')
+_BEFORE = "\ufeff \t\r\n"
+_PROSE = re.compile(r"[\w\n ,.:;!'`-]{0,500}+(?=\{)")
 _CLOSING = "]} \t\r\n"
 _KINDS = {list: "an array", str: "a string", bool: "a truth value", type(None): "null"}
 _MOST_WRAPPINGS = 3
@@ -34,59 +37,136 @@ class ArgumentError(ValueError):
 
 
 def read_object(text: str, notes: list[str]) -> dict[str, Any]:
-    """Read the arguments of a tool whose schema is an object. No text at all is an empty object.
+    """Read the arguments of a tool whose schema is an object: `read_value` and `as_object` in one."""
+    return as_object(read_value(text, notes), notes)
+
+
+def read_value(text: str, notes: list[str]) -> Any:
+    """Read what the model has written as JSON. No text at all is an empty object.
 
     A code fence, a byte order mark, trailing commas, line breaks inside strings, a bracket or brace too many or too few
-    at the end, text around the object, an array around it and a string around it are read as they are meant. What is
-    left out is said in `notes`.
+    at the end, text around the object and a string around it are read as they are meant. What is left out is said in
+    `notes`.
 
     Raises:
-        ArgumentError: it is no JSON object, at the line and column that the message gives.
+        ArgumentError: it is no JSON, at the line and column that the message gives.
     """
     text = _without_wrapping(text)
-    if not text.strip():
-        return {}
-    value = _unwrapped(_read_value(text, notes))
+    value = _read(text, notes) if text.strip() else {}
+    for _ in range(_MOST_WRAPPINGS):
+        if not (isinstance(value, str) and value.lstrip().startswith("{")):
+            break
+        try:
+            value = _read(value, notes)
+        except ArgumentError:
+            break
+    return value
+
+
+def as_object(value: Any, notes: list[str]) -> dict[str, Any]:
+    """Return the object that `value` is, or the first of an array of nothing else.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        if len(value) > 1:
+            notes.append(SECOND_CALL)
+        value = value[0]
     if not isinstance(value, dict):
         raise ArgumentError(f"The arguments must be a JSON object, not {_KINDS.get(type(value), 'a number')}.")
     return value
 
 
-def read_text(text: str, names: Sequence[str]) -> str:
+def read_text(text: str, names: Sequence[str], notes: list[str]) -> str:
     """Read the argument of a tool that takes one text: the text itself, a JSON string, or one of an object.
 
-    The object's argument is the first of `names` that it has, else its only text; of a list it is the longest text.
+    The object's argument is the first of `names` that it has, else its only one.
+
+    Raises:
+        ArgumentError: it is in an object that can't be read.
     """
+    inside = _inside_fence(text) or text
+    begun = inside.lstrip(_BEFORE).startswith(("{", "[", '"'))
+    prose = None if begun else _PROSE.match(inside)
+    if not begun and prose is None:
+        return inside
+    noted: list[str] = []
     try:
-        value = _unwrapped(_read_value(_without_wrapping(text), []), most=1)
-    except ArgumentError:
-        value = None
-    if isinstance(value, dict):
-        named = [value[name] for name in names if isinstance(value.get(name), str | list)]
-        value = named[0] if named else next(iter(value.values())) if len(value) == 1 else None
-    if isinstance(value, list):
-        value = max((item for item in value if isinstance(item, str)), key=len, default=None)
-    return value if isinstance(value, str) else _inside_fence(text) or text
+        value = read_value(inside[prose.end() :] if prose else inside, noted)
+    except ArgumentError as error:
+        first = _OBJECT.match(inside.lstrip(f"{_BEFORE}["))
+        if first and first["name"] in names:
+            raise ArgumentError(f"{error} The {names[0]} may also be sent as it is, without JSON.") from None
+        return inside
+    # A program may well hold an object of its own.
+    is_meant = begun or (isinstance(value, dict) and names[0] in value)
+    told = _text_of(value, names, noted) if is_meant else None
+    if told is None:
+        return inside
+    notes += noted
+    return told
 
 
-def _read_value(text: str, notes: list[str]) -> Any:
+def _text_of(value: Any, names: Sequence[str], notes: list[str], depth: int = 0) -> str | None:
+    """Return the text that is meant by `value`, however deep it is wrapped."""
+    if depth > _MOST_WRAPPINGS:
+        return None
+    match value:
+        case str():
+            inside = read_value(json.dumps(value), []) if depth else value
+            is_meant = isinstance(inside, dict) and any(name in inside for name in names)
+            return _text_of(inside, names, notes, depth + 1) if is_meant else value
+        case [dict(one)]:
+            return _text_of(one, names, notes, depth + 1)
+        case list():
+            return _of_list([item for item in value if isinstance(item, str)])
+        case dict():
+            return _text_of(_of_object(value, names, notes), names, notes, depth + 1)
+    return None
+
+
+def _of_object(value: dict[str, Any], names: Sequence[str], notes: list[str]) -> Any:
+    """Return the first of `names` that an object has, else all it has."""
+    name = next((name for name in names if value.get(name) is not None), None)
+    if name is None:
+        return next(iter(value.values())) if len(value) == 1 else None
+    others = [other[:60] for other in value if other != name and value[other] is not None]
+    if others and not isinstance(value[name], dict):
+        notes.append(f"(ignored: {', '.join(others[:5])}; the argument is {names[0]})")
+    return value[name]
+
+
+def _of_list(texts: list[str]) -> str | None:
+    """Return the text among the arguments of a program, or else the one whose lines they are."""
+    longest = max(texts, key=len, default=None)
+    return longest if longest is None or "\n" in longest or "\\n" in longest else "\n".join(texts)
+
+
+def _read(text: str, notes: list[str]) -> Any:
     """Return the value that `text` is, or else the object that stands in it."""
     text = _without_trailing_commas(text)
     try:
         return _decode(text)
     except json.JSONDecodeError as error:
         problem = error
-    start = text.find("{")
-    for candidate in (text, text[start:] if start > 0 else "", _closed(text)):
-        if candidate.lstrip().startswith(("{", "[", '"')):
-            try:
-                value, end = _DECODER.raw_decode(candidate, len(candidate) - len(candidate.lstrip()))
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(value, dict | list):
-                if _holds_object(candidate[end:]):
-                    notes.append(SECOND_CALL)
-                return _checked(value)
+    blank = len(text) - len(text.lstrip())
+    first = _OBJECT.search(text)
+    if text.startswith(("{", "[", '"'), blank):
+        start = blank
+    elif first:
+        start = first.start()
+    else:
+        raise ArgumentError(_explained(problem, text))
+    for candidate in (text[start:], _closed(text[start:])):
+        try:
+            value, end = _DECODER.raw_decode(candidate)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict | list):
+            if _OBJECT.search(candidate, end):
+                notes.append(SECOND_CALL)
+            return _checked(value)
     raise ArgumentError(_explained(problem, text))
 
 
@@ -115,21 +195,6 @@ def _explained(error: json.JSONDecodeError, text: str) -> str:
     return f"The arguments are not valid JSON: {error.msg}, line {error.lineno} column {error.colno} ({found})."
 
 
-def _unwrapped(value: Any, most: int = _MOST_WRAPPINGS) -> Any:
-    """Return the object that is the only item of an array, or is written in a string."""
-    for _ in range(most):
-        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-            value = value[0]
-        elif isinstance(value, str) and value.lstrip().startswith("{"):
-            try:
-                value = _decode(_without_trailing_commas(value))
-            except (json.JSONDecodeError, ArgumentError):
-                break
-        else:
-            break
-    return value
-
-
 def _closed(text: str) -> str:
     """Return `text` with just the brackets and braces at its end that those before them need."""
     head = text.rstrip(_CLOSING)
@@ -140,16 +205,6 @@ def _closed(text: str) -> str:
         elif open_signs and sign == open_signs[-1]:
             open_signs.pop()
     return head + "".join(reversed(open_signs))
-
-
-def _holds_object(rest: str) -> bool:
-    start = rest.find("{")
-    if start < 0:
-        return False
-    try:
-        return isinstance(_DECODER.raw_decode(rest, start)[0], dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _signs(text: str) -> Iterable[str]:

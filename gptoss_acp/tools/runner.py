@@ -160,7 +160,7 @@ def _read(tool: Tool, text: str, call: Call) -> Any:
         ArgumentError, ToolError: they can't be read, or are none of the tool's.
     """
     if isinstance(tool.arguments, str):
-        told = read_text(text, text_names(tool.arguments))
+        told = read_text(text, text_names(tool.arguments), call.notes)
         call.started({"input": told})
         return told
     if tool.arguments is None:

@@ -44,6 +44,11 @@ from gptoss_acp.tools.lenient_json import SECOND_CALL, ArgumentError, read_objec
         ('Here:\n```json\n{"path": "a.py"}\n```\nDone.', {"path": "a.py"}),
         ('[{"path": "a.py"}]', {"path": "a.py"}),
         ('"{\\"path\\": \\"a.py\\"}"', {"path": "a.py"}),
+        ('I read {x}: {"path": "a.py"}', {"path": "a.py"}),
+        ('I read it: {"path": "a.py"', {"path": "a.py"}),
+        ('[{"path": "a.py"}', {"path": "a.py"}),
+        ('"{\\"path\\": \\"a.py\\""', {"path": "a.py"}),
+        ('{"plan": [{"step": "a"}, {"step": "b"}}', {"plan": [{"step": "a"}, {"step": "b"}]}),
         ('["a"', ArgumentError),
     ],
 )
@@ -57,18 +62,36 @@ def test_nearly_json_is_read_as_it_is_meant(text: str, meant: dict[str, object] 
             read_object(text, notes)
 
 
-def test_of_two_objects_the_first_is_read_and_the_second_is_said() -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        '\n{"path": "b.py"}',
+        '{"path": "b.py"}',
+        ', {"path": "b.py"}',
+        ' then {"path": "b.py"',
+        '\n```\n{"path": "b.py"}',
+    ],
+)
+def test_of_two_objects_the_first_is_read_and_the_second_is_said(second: str) -> None:
     notes: list[str] = []
-    assert read_object('{"path": "a.py"}\n{"path": "b.py"}', notes) == {"path": "a.py"}
+    assert read_object(f'{{"path": "a.py"}}{second}', notes) == {"path": "a.py"}
     assert notes == [SECOND_CALL]
 
 
-@pytest.mark.parametrize("hostile", ["[", "{", '"', '"\\', "{[", " ", "```", '{"a":', ",]", "\\"])
+def test_of_an_array_of_objects_the_first_is_read_and_the_others_are_said() -> None:
+    notes: list[str] = []
+    assert read_object('[{"path": "a.py"}, {"path": "b.py"}]', notes) == {"path": "a.py"}
+    assert notes == [SECOND_CALL]
+
+
+@pytest.mark.parametrize(
+    "hostile", ["[", "{", '"', '"\\', "{[", " ", "```", '{"a":', ",]", "\\", "{ ", '{"', '{"a"', "x {", '{"a":"\\"{']
+)
 def test_a_megabyte_of_anything_takes_no_longer_than_to_read_it(hostile: str) -> None:
     text = hostile * (1_000_000 // len(hostile))
     with suppress(ArgumentError):
         read_object(text, [])
-    assert isinstance(read_text(text, ("patch",)), str)
+    assert isinstance(read_text(text, ("patch",), []), str)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +136,7 @@ def test_valid_json_is_read_as_json(value: dict[str, object]) -> None:
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.text('{}[]",:\\ \n1ae`\ufeff'))
 def test_no_text_makes_reading_fail_otherwise(text: str) -> None:
-    assert isinstance(read_text(text, ("patch",)), str)
+    assert isinstance(read_text(text, ("patch",), []), str)
     with suppress(ArgumentError):
         assert isinstance(read_object(text, []), dict)
 
@@ -136,12 +159,41 @@ PATCH = "*** Begin Patch\n*** Delete File: a.py\n*** End Patch"
         json.dumps(["apply_patch", PATCH]),
         json.dumps({"patch": PATCH})[:-1],
         json.dumps({"patch": PATCH}) + "}",
+        json.dumps({"patch": PATCH.split("\n")}),
+        json.dumps({"patch": {"patch": PATCH}}),
+        json.dumps({"name": "apply_patch", "arguments": {"patch": PATCH}}),
+        json.dumps({"name": "apply_patch", "arguments": json.dumps({"patch": PATCH})}),
+        json.dumps({"input": json.dumps({"patch": PATCH})}),
+        json.dumps([{"patch": PATCH}]),
+        "Here is the patch: " + json.dumps({"patch": PATCH}),
+        "Here it is:\n\n```json\n" + json.dumps({"patch": PATCH}) + "\n```\n",
     ],
 )
 def test_a_string_is_read_bare_or_as_json_or_in_an_object(text: str) -> None:
-    assert read_text(text, text_names("patch")) == PATCH
+    assert read_text(text, text_names("patch"), []) == PATCH
 
 
-@pytest.mark.parametrize("text", ['{"a": "x", "b": "y"}', '{"a": 1}', '{"a": "x', "[1]", "", "  indented\n"])
+def test_what_stands_beside_the_text_is_said() -> None:
+    notes: list[str] = []
+    assert read_text('{"why": "b", "patch": "p", "force": true, "x": null}', ("patch",), notes) == "p"
+    assert notes == ["(ignored: why, force; the argument is patch)"]
+
+
+@pytest.mark.parametrize("text", ['{"patch": "+print("a")"}', '{"patch": "*** Begin Patch\\n*** Del', '{"input": "a'])
+def test_a_text_in_an_object_that_can_not_be_read_is_refused_for_that(text: str) -> None:
+    with pytest.raises(ArgumentError, match=r"not valid JSON: .* The patch may also be sent as it is, without JSON\."):
+        read_text(text, text_names("patch"), [])
+
+
+OBJECTS = PATCH.replace("*** Delete", '*** Add File: b.json\n+{"patch": "x"}\n*** Delete')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"a": "x", "b": "y"}', '{"a": 1}', '{"a": "x', "[1]", "", "  indented\n", OBJECTS),
+        *('x = {"patch": "a"}', 'f({"patch": "a"})', '"""{"patch": "a"}"""\nprint(1)'),
+    ],
+)
 def test_any_other_text_is_the_string_itself(text: str) -> None:
-    assert read_text(text, text_names("patch")) == text
+    assert read_text(text, text_names("patch"), []) == text
