@@ -55,7 +55,7 @@ class Settings:
     )
     effort: Effort = field(
         default="medium",
-        metadata=_flag(str, "how hard the model thinks: low, medium or high", ("low", "medium", "high")),
+        metadata=_flag(str, "how hard the model thinks", EFFORTS),
     )
     mode: Mode = field(
         default="ask",

@@ -25,6 +25,7 @@ from gptoss_acp import tool_description, vocabulary
 from gptoss_acp.harmony import encoding, render
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import INTERRUPTED, Entry, Ledger, begun
+from gptoss_acp.settings import EFFORTS
 from tests.support.harmony_outputs import ids
 
 TODAY = date(2026, 3, 1)
@@ -32,7 +33,6 @@ READ = tool_description.ToolDescription(
     "read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}}
 )
 PATCH = tool_description.ToolDescription("apply_patch", "Patch files.", {"type": "string"})
-EFFORTS: list[render.Effort] = ["low", "medium", "high"]
 KEEP_ANALYSIS = RenderConversationConfig(auto_drop_analysis=False)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from openai_harmony import (
     DeveloperContent,
@@ -20,7 +20,7 @@ from openai_harmony import (
 )
 from openai_harmony import ToolDescription as HarmonyTool
 
-from gptoss_acp import vocabulary
+from gptoss_acp import settings, vocabulary
 from gptoss_acp.harmony import encoding
 from gptoss_acp.tool_description import FUNCTIONS, ToolDescription
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-Effort = Literal["low", "medium", "high"]
+Effort = settings.Effort
 
 ASSISTANT_START = (vocabulary.START, 173781)
 """`<|start|>assistant`: what the model is given to speak."""
