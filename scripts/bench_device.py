@@ -27,7 +27,7 @@ from device.measurements import Measured, Plan, measure
 from make_checkpoint import SHAPES, config
 
 PLANS = {
-    "tiny-random": Plan(2, seconds=4, prompt_tokens=2000, decoded_tokens=20),
+    "tiny-random": Plan(2, seconds=4, prompt_tokens=2000, decoded_tokens=5),
     "20b": Plan(5, seconds=40, prompt_tokens=2000, decoded_tokens=200),
 }
 

@@ -117,7 +117,7 @@ def _compare(sides: Mapping[str, Side], plan: Plan, measured: Measured) -> None:
 
 def _first_token(side: Side, chance: random.Random, plan: Plan) -> dict[str, float]:
     turns = [_ids(chance, plan.prompt_tokens), _ids(chance, NEXT_TURN_TOKENS)]
-    cold, warm = side.generate_turns(turns, ANSWER_TOKENS)
+    cold, warm = side.generate_turns(turns, min(ANSWER_TOKENS, plan.decoded_tokens))
     return {"cold": cold.seconds[0], "warm": warm.seconds[0]}
 
 
