@@ -8,7 +8,6 @@ on the engine's thread only.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 
 import mlx.core as mx
@@ -146,11 +145,7 @@ def shortage(weights: int, contexts: int = 0) -> str:
 
 
 def give_back() -> None:
-    """Return what is free to the system: MLX's buffers, and what the C library would keep of them.
-
-    A model that was let go of hangs in cycles, its scheduler's and mlx-lm's, until these are collected.
-    """
-    gc.collect()
+    """Return what is free to the system: MLX's buffers, and what the C library would keep of them."""
     mx.clear_cache()
     if _malloc_trim is not None:
         _malloc_trim(0)

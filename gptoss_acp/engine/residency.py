@@ -6,6 +6,7 @@ bytes, and that each model has a scheduler. Knows nothing about what that does n
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from dataclasses import replace
@@ -112,6 +113,7 @@ class Residency:
             log.info("unloading the idle model %s", model)
             self._schedulers.pop(model).close()
             self._tell(model, loaded=False, progress=NOTHING_READ)
+            gc.collect()  # until then its scheduler's cycles hold it
             memory.give_back()
             self._share_memory()
 
