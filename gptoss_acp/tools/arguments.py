@@ -5,19 +5,22 @@ Knows pydantic, and by which other names gpt-oss gives arguments. Knows nothing 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.tools.lenient_json import ArgumentError, read_object
+from gptoss_acp.tools.lenient_json import OBJECT, ArgumentError, as_object, read_object, read_value, without_fence
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
-    "command": ("cmd", "commands", "command_line", "cmdline", "script", "code"),
+    "command": ("cmd", "commands", "command_line", "cmdline", "script", "code", "patch"),
     "workdir": ("cwd", "working_directory", "working_dir", "work_dir", "directory", "dir"),
-    "timeout": ("timeout_ms", "timeout_milliseconds", "timeout_seconds", "timeout_sec", "timeout_s"),
+    "timeout": ("timeout_ms", "timeout_milliseconds", "time_limit"),
     "path": ("file_path", "file", "filepath", "filename", "file_name", "target_file", "directory", "dir", "folder"),
     "line_start": ("start_line", "start", "line_from", "from_line", "first_line", "offset", "line", "line_number"),
     "line_end": ("end_line", "end", "line_to", "to_line", "last_line"),
@@ -34,6 +37,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 
 _WRAPPERS = ("arguments", "args", "input", "parameters", "params", "kwargs")
 _KEPT = ("type", "description", "properties", "items", "enum", "required", "default")
+_MOST_WRAPPINGS = 3
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -45,12 +50,14 @@ def text_names(name: str) -> tuple[str, ...]:
 class Arguments(BaseModel):
     """The arguments of one tool. Those left out, or null, take their defaults.
 
-    `bare` is the argument that a text is which is no JSON at all; `untold` are further names, which `as_meant` reads.
+    `bare` is the argument that a text is which is no JSON at all, `listed` the one that a JSON array is; `untold` are
+    further names, which `as_meant` reads.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     bare: ClassVar[str | None] = None
+    listed: ClassVar[str | None] = None
     untold: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -60,24 +67,20 @@ class Arguments(BaseModel):
         Raises:
             ArgumentError: they can't be read.
         """
-        begun_as_json = text.lstrip(" \t\r\n\ufeff").startswith(("{", "[", '"', "```"))
+        text = without_fence(text)
+        is_json = text.lstrip(" \t\r\n\ufeff").startswith(("{", "[", '"'))
+        noted: list[str] = []
         try:
-            given = _without_wrapper(read_object(text, notes), cls.model_fields)
+            value = read_value(text, noted)
         except ArgumentError:
-            told = _string(text) if begun_as_json else text
-            if cls.bare is None or told is None:
+            if cls.bare is None or is_json or cls._is_named(text):
                 raise
-            return {cls.bare: told.strip()}
-        # An object in the middle of a command line is no arguments.
-        if (
-            cls.bare
-            and text.strip()
-            and not begun_as_json
-            and not any(own_name(name, cls.model_fields) for name in given)
-        ):
-            notes.clear()
             return {cls.bare: text.strip()}
-        return cls._named(given, notes)
+        # An object in the middle of a command line is no arguments.
+        if cls.bare and text.strip() and not is_json and not cls._are_own(value):
+            return {cls.bare: text.strip()}
+        notes += noted
+        return cls._named(cls._unwrapped(value, notes), notes)
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:
@@ -106,7 +109,7 @@ class Arguments(BaseModel):
 
     @classmethod
     def _named(cls, given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-        own = {name: own_name(name, cls.model_fields) or (name if name in cls.untold else None) for name in given}
+        own = {name: own_name(name, cls.model_fields, cls.untold) for name in given}
         unknown = [name[:60] for name in given if own[name] is None and given[name] is not None]
         if unknown:
             known = ", ".join(cls.told_schema()["properties"])
@@ -115,37 +118,73 @@ class Arguments(BaseModel):
         order = sorted(given, key=lambda name: name in cls.model_fields)
         return {own[name] or "": given[name] for name in order if own[name] and given[name] is not None}
 
+    @classmethod
+    def _unwrapped(cls, value: Any, notes: list[str]) -> dict[str, Any]:
+        """Return the object of arguments in `value`, such as {"name": …, "arguments": {…}} or [{…}]."""
+        for _ in range(_MOST_WRAPPINGS):
+            if isinstance(value, str) and cls.bare:
+                return {cls.bare: value}
+            if isinstance(value, list) and cls.listed and not any(map(cls._are_own, value)):
+                return {cls.listed: value}
+            value = as_object(value, notes)
+            inside = None if cls._has_own(value) else _wrapped(value)
+            if inside is None:
+                break
+            value = inside
+        return as_object(value, notes)
 
-def own_name(name: str, known: Any) -> str | None:
+    @classmethod
+    def _are_own(cls, value: Any) -> bool:
+        """Whether `value` is an object that has one of the arguments, or wraps one that has."""
+        for _ in range(_MOST_WRAPPINGS):
+            if not isinstance(value, dict) or cls._has_own(value):
+                return isinstance(value, dict)
+            value = _wrapped(value)
+        return False
+
+    @classmethod
+    def _has_own(cls, given: dict[str, Any]) -> bool:
+        return any(own_name(name, cls.model_fields) for name in given)
+
+    @classmethod
+    def _is_named(cls, text: str) -> bool:
+        """Whether an object in `text` that can't be read begins with one of the arguments."""
+        begun = OBJECT.search(text)
+        return begun is not None and own_name(begun["name"], cls.model_fields) is not None
+
+
+def given_to_other(text: str, known: Collection[str], notes: list[str]) -> dict[str, Any]:
+    """Return the arguments in `text` for a tool that others wrote and that knows the arguments `known`.
+
+    Raises:
+        ArgumentError: they can't be read.
+    """
+    given = read_object(text, notes)
+    inside = None if any(name in known for name in given) else _wrapped(given)
+    return inside if isinstance(inside, dict) and any(name in known for name in inside) else given
+
+
+def as_number(value: Any) -> float | None:
+    """Return the number that `value` is or spells."""
+    return float(value) if _NUMBER.fullmatch(str(value)) else None
+
+
+def own_name(name: str, known: Collection[str], untold: Collection[str] = ()) -> str | None:
     """Return which of the `known` arguments a name means: its own in another case, or one that is like it."""
     plain = _CAPITAL.sub(r"_\1", name).lower().replace("-", "_").replace(" ", "_")
-    if plain in known:
+    if plain in known or plain in untold:
         return plain
     return next((own for own in known if plain in OTHER_NAMES.get(own, ())), None)
 
 
-def _without_wrapper(given: dict[str, Any], known: Any) -> dict[str, Any]:
-    """Return the arguments inside an object such as {"name": …, "arguments": {…}}."""
-    if any(own_name(name, known) for name in given if name not in {*_WRAPPERS, "name"}):
-        return given
-    for wrapper in _WRAPPERS:
-        inside = given.get(wrapper)
-        if isinstance(inside, str):
-            try:
-                inside = json.loads(inside, strict=False)
-            except (ValueError, RecursionError):
-                continue
-        if isinstance(inside, dict):
-            return inside
-    return given
-
-
-def _string(text: str) -> str | None:
-    try:
-        value = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, str) else None
+def _wrapped(given: dict[str, Any]) -> Any:
+    """Return the arguments that an object without any of its own wraps, None where it wraps none."""
+    name = next((name for name in _WRAPPERS if given.get(name) is not None), None)
+    inside = given[name] if name else next((value for value in given.values() if isinstance(value, dict)), None)
+    if isinstance(inside, str) and inside.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ArgumentError):
+            return read_value(inside, [])
+    return inside
 
 
 def _problem(detail: Any) -> str:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
 import shlex
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from gptoss_acp.tools.apply_patch import apply_patch_in
-from gptoss_acp.tools.arguments import Arguments
+from gptoss_acp.tools.arguments import Arguments, as_number
 from gptoss_acp.tools.call import Call, Result
+from gptoss_acp.tools.command_words import as_words, runs_script
 from gptoss_acp.tools.patch.in_command import patch_in
+from gptoss_acp.tools.patch.wrapping import BEGIN
 
-DEFAULT_TIMEOUT_MS = 120_000
-LONGEST_TIMEOUT_MS = 3_600_000
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SHELL = ("bash", "-lc")
-_RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
-_OPERATORS = {"|", "||", "&&", ">", ">>", "<", "2>", "2>>", "2>&1", "&>", "2>/dev/null", ">/dev/null"}
-_NEEDS_QUOTES = re.compile(r"[\s'\"()]")
-
+DEFAULT_TIMEOUT_MS = 120_000
+LONGEST_TIMEOUT_MS = 3_600_000
 LEAST_TIMEOUT_MS = 1_000
 """A smaller number is meant in seconds, as gpt-oss gives it now and then."""
+
+_IN_SECONDS = ("timeout_seconds", "timeout_secs", "timeout_sec", "timeout_s", "max_seconds", "seconds")
 
 
 class Exec(Arguments):
@@ -35,19 +31,21 @@ class Exec(Arguments):
     timeout: float = Field(DEFAULT_TIMEOUT_MS, description="Milliseconds.", gt=0)
 
     bare: ClassVar = "command"
+    listed: ClassVar = "command"
+    untold: ClassVar = ("args", *_IN_SECONDS)
 
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Take a line, and a list that holds one or only makes sense to a shell, for what a shell shall run."""
-        command = given.get("command")
-        if isinstance(command, str) and command.lstrip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                command = json.loads(command, strict=False)
-        if isinstance(command, str) and command.strip():
-            command = [*_SHELL, command]
-        elif isinstance(command, list) and command and all(isinstance(word, str) for word in command):
-            command = _for_a_shell(command)
-        return given | {"command": command} if "command" in given else given
+        """Take a line, and a list that only makes sense to a shell, for what a shell shall run; seconds for a time."""
+        meant = {name: value for name, value in given.items() if name not in cls.untold}
+        seconds = next((as_number(given[name]) for name in _IN_SECONDS if name in given), None)
+        if seconds is not None and "timeout" not in meant:
+            meant["timeout"] = max(seconds * 1000, LEAST_TIMEOUT_MS)
+        if (limit := as_number(meant.get("timeout"))) is not None and limit <= 0:
+            del meant["timeout"]
+        if "command" in given:
+            meant["command"] = _words(given["command"], given.get("args"))
+        return meant
 
     @property
     def seconds(self) -> float:
@@ -80,26 +78,18 @@ async def _carry_out(command: list[str], workdir: str, seconds: float, call: Cal
     return Result(text, raw, failed=finished.code != 0)
 
 
-def _for_a_shell(command: list[str]) -> list[str]:
-    if len(command) == 1 and " " in command[0].strip():
-        return [*_SHELL, command[0]]
-    if not _OPERATORS.intersection(command[1:]):
-        return command
-    script = _is_shell(command)
-    words = command[2:] if script else command
-    line = " ".join(
-        word if word in _OPERATORS or not _NEEDS_QUOTES.search(word) else shlex.quote(word) for word in words
-    )
-    return [*command[:2], line] if script else [*_SHELL, line]
-
-
-def _is_shell(command: list[str]) -> bool:
-    return len(command) > 2 and command[0] in {"bash", "sh", "zsh"} and bool(_RUNS_SCRIPT.fullmatch(command[1]))
+def _words(command: Any, arguments: Any) -> Any:
+    """Return what is meant by a command and, given beside it, its arguments."""
+    if arguments and isinstance(arguments, list) and isinstance(command, str | list):
+        command = [*([command] if isinstance(command, str) else command), *arguments]
+    if isinstance(command, list) and str(next(iter(command), "")).lstrip().startswith(BEGIN):
+        command = "\n".join(map(str, command))
+    return as_words(command)
 
 
 def _line(command: list[str]) -> str:
     """Return a command as a person would type it; the script of a shell of the system's stands for itself."""
-    if len(command) == 3 and _is_shell(command):
+    if len(command) == 3 and runs_script(command):
         return command[2]
     return shlex.join(command)
 

@@ -17,7 +17,9 @@ SECOND_CALL = "(only the first of the objects was carried out; call again for th
 _STRING_OR_SIGN = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)|[{}\[\]]|,(?=[ \t\r\n]{0,1000}[}\]])', re.DOTALL)
 """A string, perhaps without its end; a bracket; a comma with nothing behind it."""
 
-_OBJECT = re.compile(r'\{\s*+"(?P<name>[^"\\]{0,100})"')
+OBJECT = re.compile(r'\{\s*+"(?P<name>[^"\\]{0,100})"')
+"""How an object begins that is not empty."""
+
 _BEFORE = "\ufeff \t\r\n"
 _PROSE = re.compile(r"[\w\n ,.:;!'`-]{0,500}+(?=\{)")
 _CLOSING = "]} \t\r\n"
@@ -86,7 +88,7 @@ def read_text(text: str, names: Sequence[str], notes: list[str]) -> str:
     Raises:
         ArgumentError: it is in an object that can't be read.
     """
-    inside = _inside_fence(text) or text
+    inside = without_fence(text)
     begun = inside.lstrip(_BEFORE).startswith(("{", "[", '"'))
     prose = None if begun else _PROSE.match(inside)
     if not begun and prose is None:
@@ -95,7 +97,7 @@ def read_text(text: str, names: Sequence[str], notes: list[str]) -> str:
     try:
         value = read_value(inside[prose.end() :] if prose else inside, noted)
     except ArgumentError as error:
-        first = _OBJECT.match(inside.lstrip(f"{_BEFORE}["))
+        first = OBJECT.match(inside.lstrip(f"{_BEFORE}["))
         if first and first["name"] in names:
             raise ArgumentError(f"{error} The {names[0]} may also be sent as it is, without JSON.") from None
         return inside
@@ -151,7 +153,7 @@ def _read(text: str, notes: list[str]) -> Any:
     except json.JSONDecodeError as error:
         problem = error
     blank = len(text) - len(text.lstrip())
-    first = _OBJECT.search(text)
+    first = OBJECT.search(text)
     if text.startswith(("{", "[", '"'), blank):
         start = blank
     elif first:
@@ -164,7 +166,7 @@ def _read(text: str, notes: list[str]) -> Any:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict | list):
-            if _OBJECT.search(candidate, end):
+            if OBJECT.search(candidate, end):
                 notes.append(SECOND_CALL)
             return _checked(value)
     raise ArgumentError(_explained(problem, text))
@@ -237,6 +239,11 @@ def _inside_fence(text: str) -> str | None:
     language = re.match(r"\w*", inside)
     inside = inside[language.end() if language else 0 :].lstrip(" \t")
     return inside.removeprefix("\n").rstrip()
+
+
+def without_fence(text: str) -> str:
+    """Return what a code fence around all of `text` holds, else `text`."""
+    return _inside_fence(text) or text
 
 
 def _blank(text: str) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.tools.arguments import Arguments
+from gptoss_acp.tools.arguments import Arguments, as_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from gptoss_acp.workspace.window import Window
 
 MOST_LINES = 2000
-_LINE_BEHIND = re.compile(r":(?P<start>\d{1,9})(-(?P<end>\d{1,9}))?(:\d{1,9})?\Z")
-_NUMBER = re.compile(r"\d{1,9}")
+_LINES_BEHIND = re.compile(r"(?::|#L)(?P<lines>\d{1,9}(?:(?:-L?|:)\d{1,9})?)\Z")
+_LINES = re.compile(r"L?(?P<start>\d{1,9})\s?(?:(?:-|:|,|to)\s?L?(?P<end>\d{1,9}))?")
 _ROOM_FOR_NOTE = 200
+
+
+_COUNTS = ("limit", "count", "num_lines", "line_count", "max_lines", "n_lines")
+_RANGES = ("lines", "line_range", "view_range", "range")
 
 
 class OpenFile(Arguments):
@@ -28,22 +32,35 @@ class OpenFile(Arguments):
     line_numbers: bool = True
 
     bare: ClassVar = "path"
-    untold: ClassVar = ("limit", "lines", "line_range", "view_range")
+    untold: ClassVar = (*_COUNTS, *_RANGES)
 
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take `a.py:12`, a range, and a number of lines, for the lines that they mean."""
         meant = {name: value for name, value in given.items() if name not in cls.untold}
+        lines = next((given[name] for name in _RANGES if name in given), None)
         path = meant.get("path")
-        if isinstance(path, str) and "line_start" not in meant and (match := _LINE_BEHIND.search(path)):
-            meant |= {"path": path[: match.start()], "line_start": match["start"], "line_end": match["end"]}
-        lines = next((given[name] for name in cls.untold[1:] if name in given), None)
-        if isinstance(lines, list) and len(lines) == 2:
-            meant |= {"line_start": lines[0], "line_end": lines[1]}
-        limit = given.get("limit")
-        if "line_end" not in meant and _NUMBER.fullmatch(str(limit)):
-            meant["line_end"] = max(1, int(str(meant.get("line_start") or 1))) + int(str(limit)) - 1
+        if isinstance(path, str) and (match := _LINES_BEHIND.search(path)):
+            meant["path"] = path[: match.start()]
+            lines = lines or match["lines"]
+        if "line_start" not in meant and "line_end" not in meant:
+            meant |= _range(lines)
+        count = next((count for name in _COUNTS if (count := as_number(given.get(name)))), None)
+        if "line_end" not in meant and count and count > 0:
+            meant["line_end"] = int(max(1, as_number(meant.get("line_start")) or 1) + count) - 1
         return meant
+
+
+def _range(lines: Any) -> dict[str, Any]:
+    """Return the first and the last line of a range: [3, 9], "3-9", or where it starts."""
+    if isinstance(lines, list) and len(lines) == 2:
+        return {"line_start": lines[0], "line_end": lines[1]}
+    match = _LINES.fullmatch(str(lines).strip())
+    return (
+        {name: value for name, value in (("line_start", match["start"]), ("line_end", match["end"])) if value}
+        if match
+        else {}
+    )
 
 
 async def open_file(arguments: OpenFile, call: Call) -> str:

@@ -16,9 +16,9 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.text import LONGEST_RESULT, clip
 from gptoss_acp.tool_names import PYTHON, ToolNames
-from gptoss_acp.tools.arguments import text_names
+from gptoss_acp.tools.arguments import given_to_other, text_names
 from gptoss_acp.tools.call import Call, Result
-from gptoss_acp.tools.lenient_json import ArgumentError, read_object, read_text
+from gptoss_acp.tools.lenient_json import ArgumentError, read_text
 from gptoss_acp.tools.registry import CODING_TOOLS, PYTHON_TOOL, Tool, instead_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _read(tool: Tool, text: str, call: Call) -> Any:
         call.started({"input": told})
         return told
     if tool.arguments is None:
-        given = read_object(text, call.notes)
+        given = given_to_other(text, tool.description.parameters.get("properties", {}), call.notes)
         call.started(given)
         return given
     given = tool.arguments.given(text, call.notes)

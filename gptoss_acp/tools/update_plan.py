@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -28,6 +28,8 @@ _STATUSES = {
 class UpdatePlan(Arguments):
     explanation: str | None = None
     plan: list[Step]
+
+    listed: ClassVar = "plan"
 
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:

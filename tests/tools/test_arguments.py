@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.tools.arguments import OTHER_NAMES, Arguments
+from gptoss_acp.tools.arguments import OTHER_NAMES, Arguments, given_to_other
 from gptoss_acp.tools.commands import Exec
 from gptoss_acp.tools.lenient_json import ArgumentError
 from gptoss_acp.tools.open_file import OpenFile
@@ -40,16 +40,21 @@ MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
     (Exec, "ls -la", {"command": LS}),
     (Exec, "echo ${HOME}", {"command": ["bash", "-lc", "echo ${HOME}"]}),
     (Exec, "curl -d '{\"a\": 1}' x", {"command": ["bash", "-lc", "curl -d '{\"a\": 1}' x"]}),
-    (Exec, '{"command": ["ls", "*.py", "|", "wc", "-l"]}', {"command": ["bash", "-lc", "ls *.py | wc -l"]}),
-    (Exec, '{"command": ["cd", "a b", "&&", "make"]}', {"command": ["bash", "-lc", "cd 'a b' && make"]}),
-    (Exec, '{"command": ["echo", "a", ">", "f"]}', {"command": ["bash", "-lc", "echo a > f"]}),
-    (Exec, '{"command": ["bash", "-lc", "ls", "|", "wc"]}', {"command": ["bash", "-lc", "ls | wc"]}),
-    (Exec, '{"command": ["git", "commit", "-m", "a && b"]}', {"command": ["git", "commit", "-m", "a && b"]}),
-    (
-        Exec,
-        '{"command": ["find", ".", "-exec", "ls", "{}", ";"]}',
-        {"command": ["find", ".", "-exec", "ls", "{}", ";"]},
-    ),
+    (Exec, '["ls", "-la"]', {"command": ["ls", "-la"]}),
+    (Exec, "{\"command\": \"['ls', '-la']\"}", {"command": ["ls", "-la"]}),
+    (Exec, "```bash\nls -la\n```", {"command": LS}),
+    (Exec, '{"input": "ls -la"}', {"command": LS}),
+    (Exec, '{"args": ["ls", "-la"]}', {"command": ["ls", "-la"]}),
+    (Exec, '{"command": "ls", "args": ["-la"]}', {"command": ["ls", "-la"]}),
+    (Exec, '{"command": ["head", "-n", 5, "f"]}', {"command": ["head", "-n", "5", "f"]}),
+    (Exec, '{"command": ["ls", "|", "wc"]}', {"command": ["bash", "-lc", "ls | wc"]}),
+    (Exec, 'I run {it}: {"command": ["ls", "-la"]', {"command": ["ls", "-la"]}),
+    (Exec, '{"container.exec": {"command": ["x"]}}', {"command": ["x"]}),
+    (Exec, '{"function": {"name": "x", "arguments": "{\\"command\\": [\\"x\\"]}"}}', {"command": ["x"]}),
+    (Exec, '[{"name": "x", "parameters": {"command": ["x"]}}]', {"command": ["x"]}),
+    (Exec, '{"command": ["x"], "timeout_seconds": 1200}', {"command": ["x"], "timeout": 1_200_000}),
+    (Exec, '{"command": ["x"], "timeout_s": "30"}', {"command": ["x"], "timeout": 30_000}),
+    (Exec, '{"command": ["x"], "timeout": 0}', {"command": ["x"]}),
     (Exec, '{"command": ["x"], "timeout": "5000"}', {"command": ["x"], "timeout": 5000}),
     (Exec, '{"command": ["x"], "timeout_ms": 5000}', {"command": ["x"], "timeout": 5000}),
     (Exec, '{"command": ["x"], "timeoutMs": 5000}', {"command": ["x"], "timeout": 5000}),
@@ -66,6 +71,13 @@ MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
     (OpenFile, '{"path": "a", "limit": 10}', {"path": "a", "line_end": 10}),
     (OpenFile, '{"path": "a.py:12"}', {"path": "a.py", "line_start": 12}),
     (OpenFile, "a.py:12-20", {"path": "a.py", "line_start": 12, "line_end": 20}),
+    (OpenFile, '{"path": "a", "offset": 0, "limit": 10}', {"path": "a", "line_start": 0, "line_end": 10}),
+    (OpenFile, '{"path": "a", "offset": 5.0, "limit": 2}', {"path": "a", "line_start": 5, "line_end": 6}),
+    (OpenFile, '{"path": "a", "limit": 0}', {"path": "a"}),
+    (OpenFile, '{"path": "a", "lines": "3-9"}', {"path": "a", "line_start": 3, "line_end": 9}),
+    (OpenFile, '{"path": "a.py:1", "line_start": 3, "line_end": 9}', {"path": "a.py", "line_start": 3, "line_end": 9}),
+    (OpenFile, "a.py#L12-L20", {"path": "a.py", "line_start": 12, "line_end": 20}),
+    (OpenFile, "```\nsrc/a.py\n```", {"path": "src/a.py"}),
     (OpenFile, '{"path": "a", "view_range": [3, 4]}', {"path": "a", "line_start": 3, "line_end": 4}),
     (OpenFile, '{"path": "a", "line_numbers": "false"}', {"path": "a", "line_numbers": False}),
     (OpenFile, '{"file": "b", "path": "a"}', {"path": "a"}),
@@ -76,6 +88,8 @@ MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
     (Search, '{"pattern": "x"}', {"path": "", "query": "x"}),
     (Search, '{"regex": "x", "include": "*.py"}', {"path": "", "query": "x", "glob": "*.py"}),
     (Search, '{"query": "x", "path": "src", "max_results": "5"}', {"path": "src", "query": "x", "max_results": 5}),
+    (Search, '{"query": 404}', {"path": "", "query": "404"}),
+    (Search, "404", {"path": "", "query": "404"}),
     (Search, "def main", {"path": "", "query": "def main"}),
     (
         UpdatePlan,
@@ -88,6 +102,9 @@ MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
             ]
         },
     ),
+    (UpdatePlan, '["a", {"step": "b"}]', {"plan": [{"step": step, "status": "pending"} for step in "ab"]}),
+    (UpdatePlan, '[{"step": "a"}]', {"plan": [{"step": "a", "status": "pending"}]}),
+    (UpdatePlan, '[{"plan": ["a"]}]', {"plan": [{"step": "a", "status": "pending"}]}),
     (UpdatePlan, '{"plan": "[{\\"step\\": \\"a\\"}]"}', {"plan": [{"step": "a", "status": "pending"}]}),
 ]
 
@@ -128,6 +145,20 @@ def test_an_unknown_argument_is_left_out_and_said(model: type[Arguments]) -> Non
     assert note.startswith("(ignored: colour, force; the arguments are ")
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('{"name": "x", "arguments": {"a": 1}}', {"a": 1}),
+        ('{"input": "{\\"a\\": 1}"}', {"a": 1}),
+        ('{"input": {"c": 1}}', {"input": {"c": 1}}),
+        ('{"a": 1, "input": {"b": 1}}', {"a": 1, "input": {"b": 1}}),
+    ],
+)
+def test_a_tool_of_others_is_given_what_is_wrapped_too(text: str, meant: dict[str, Any]) -> None:
+    assert given_to_other(text, {"a": {}, "b": {}}, []) == meant
+
+
 async def test_what_was_left_out_stands_in_the_last_line_of_the_result(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("text\n")
     result = await Desk(tmp_path).call("open_file", '{"path": "a", "encoding": "utf-8"} {"path": "b"}')
@@ -143,7 +174,9 @@ WRONG_ARGUMENTS = {
     '{"path"': "the arguments are not valid JSON",
     "[]": "the arguments must be a JSON object",
     "{}": "path: Field required",
-    '{"path": 3}': "path: Input should be a valid string",
+    '{"path": ["a"]}': "path: Input should be a valid string",
+    '{"path": "a", "line_start": "x", "limit": 3}': "line_start: Input should be a valid integer",
+    'Open it: {"path": "a" "b"': "the arguments are not valid JSON",
     '{"path": "a", "line_start": "x"}': "line_start: Input should be a valid integer",
     '{"path": "a\\u0000b"}': "it holds a null character",
 }
@@ -158,12 +191,22 @@ async def test_wrong_arguments_are_explained_to_the_model(arguments: str, tmp_pa
 
 texts = st.text('{}[]",:\\ \n1a-;|') | st.text()
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    st.sampled_from(["5", "1-9", "a.py:3", "ls | wc", ["ls", "|", "wc"], "['ls']"])
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
 names = st.sampled_from(
-    [*OTHER_NAMES, *(other for others in OTHER_NAMES.values() for other in others), "limit", "lines"]
+    [
+        *OTHER_NAMES,
+        *(other for others in OTHER_NAMES.values() for other in others),
+        *(name for model in MODELS for name in model.untold),
+        *("name", "arguments", "input", "args"),
+    ]
 )
 
 
