@@ -21,7 +21,7 @@ OBJECT = re.compile(r'\{\s*+"(?P<name>[^"\\]{0,100})"')
 """How an object begins that is not empty."""
 
 _BEFORE = "\ufeff \t\r\n"
-_PROSE = re.compile(r"[\w\n ,.:;!'`-]{0,500}+(?=\{)")
+_PROSE = re.compile(r"\A[\w\n ,.:;!'`-]{0,500}+(?=\{)")
 _CLOSING = "]} \t\r\n"
 _KINDS = {list: "an array", str: "a string", bool: "a truth value", type(None): "null"}
 _MOST_WRAPPINGS = 3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PROGRAMS = {"apply_patch", "applypatch"}
 _SHELLS = {"bash", "sh", "zsh", "dash"}
 _AROUND = {"sudo", "env", "command", "exec", "nohup", "time", "timeout", "nice"}
-_OF_THOSE_AROUND = re.compile(r"-\S{0,100}|\d+[smh]?|\w+=.*", re.DOTALL)
+_OF_THOSE_AROUND = re.compile(r"\A(?:-\S{0,100}|\d+[smh]?|\w+=.*)", re.DOTALL)
 _RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
 
 _PROGRAM = r"(?:[\w.~/-]{0,200}/)?(?:apply_patch|applypatch)"
@@ -36,9 +36,9 @@ _BEFORE = re.compile(
     rf"\(?\s*+(?:cd[ \t]{{1,9}}{_FOLDER}[ \t]{{0,9}}(?:&&|;|\n)\s*+)?"
 )
 _OPENINGS = (
-    re.compile(rf"{_PROGRAM}[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n"),
+    re.compile(rf"\A{_PROGRAM}[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n"),
     re.compile(rf"cat[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\|[ \t]{{0,9}}{_PROGRAM}[ \t]{{0,9}}\n"),
-    re.compile(rf"{_PROGRAM}[ \t]{{1,9}}(?P<quote>['\"])(?:\$\(cat[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n)?"),
+    re.compile(rf"\A{_PROGRAM}[ \t]{{1,9}}(?P<quote>['\"])(?:\$\(cat[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n)?"),
     re.compile(r"(?P<piped>echo|printf)[ \t]{1,9}(?P<quote>['\"])"),
     re.compile(rf"(?={re.escape(BEGIN)})"),
 )
