@@ -7,7 +7,10 @@ as a whole.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from gptoss_acp.tools.patch.errors import PatchError
@@ -26,7 +29,8 @@ _PUNCTUATION = str.maketrans(
     | dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
 )
 _MOST_COMPARISONS = 2_000_000
-_COPIED_NUMBER = re.compile(r"L?\d{1,9}: ?")
+_COPIED_NUMBER = re.compile(r"\s{0,9}L?(?P<number>\d{1,9})(?:: ?|\t)")
+_MOST_ANCHORS = 100
 
 
 def _exactly(line: str) -> str:
@@ -56,7 +60,7 @@ def apply(hunks: Sequence[Hunk], text: str) -> str:
 
 
 class _File:
-    """A file's lines and their ends, and how far its hunks have come."""
+    """A file's lines and their ends as they were, what has become of them, and how far its hunks have come."""
 
     def __init__(self, text: str) -> None:
         pieces = re.findall(r"[^\n]*\n|[^\n]+", text)
@@ -64,112 +68,121 @@ class _File:
         self._lines = [piece.removesuffix(end) for piece, end in zip(pieces, self._ends, strict=True)]
         self._last_newline = not self._ends or self._ends[-1] != ""
         self._end = Counter(end for end in self._ends if end).most_common(1)[0][0] if any(self._ends) else "\n"
+        self._views = [_View(self._lines, tolerance) for tolerance in _TOLERANCES]
+        self._changed: list[tuple[str, str]] = []
         self._done = 0
-        self._added = 0
 
     def text(self) -> str:
-        ends = [end or self._end for end in self._ends]
-        if ends and not self._last_newline:
-            ends[-1] = ""
-        return "".join(line + end for line, end in zip(self._lines, ends, strict=True))
+        self._keep(len(self._lines))
+        pieces = [(line, end or self._end) for line, end in self._changed]
+        if pieces and not self._last_newline:
+            pieces[-1] = (pieces[-1][0], "")
+        return "".join(line + end for line, end in pieces)
 
     def change(self, hunk: Hunk) -> None:
-        anchor = self._find_anchors(hunk)
-        for lines in _readings(hunk.lines):
-            if fitted := self._fit(hunk, lines, anchor):
+        anchors = self._find_anchors(hunk)
+        for lines, number in _readings(hunk.lines, self._lines):
+            if fitted := self._fit(replace(hunk, line=number) if number else hunk, lines, anchors):
                 self._replace(*fitted)
                 return
-        self._fail(hunk, _old(hunk.lines), anchor)
+        self._fail(hunk, _old(hunk.lines), anchors[0] if anchors else None)
 
-    def _fit(self, hunk: Hunk, lines: Lines, anchor: int | None) -> tuple[Lines, int] | None:
+    def _fit(self, hunk: Hunk, lines: Lines, anchors: list[int]) -> tuple[Lines, int] | None:
         """Return the lines with as many blank ones at their end as the file has, and where they fit."""
         only_blank_context = all(sign == "+" or (sign, line) == ("", "") for sign, line in lines)
         if only_blank_context and not hunk.at_end:
             lines = _without_blank_end(lines)
-        found = self._place(hunk, _old(lines), anchor)
+        found = self._place(hunk, _old(lines), anchors)
         while found is None and lines and lines[-1] in {("", ""), (" ", "")}:
             # One at a time, for there may be more of them than the file has.
             lines = lines[:-1]
-            found = self._place(hunk, _old(lines), anchor)
+            found = self._place(hunk, _old(lines), anchors)
         return None if found is None else (lines, found)
 
-    def _find_anchors(self, hunk: Hunk) -> int | None:
-        """Return the index of the line that the last anchor names."""
-        index = None
+    def _find_anchors(self, hunk: Hunk) -> list[int]:
+        """Return the index of the line that the last anchor names; of each such line, where it is the only anchor."""
+        found: list[int] = []
         start = self._done
         for anchor in hunk.anchors:
-            index = self._find_anchor(anchor, start)
-            if index is None:
+            found = self._lines_of(anchor, start)
+            if not found:
                 where = f"after line {start}" if start else "in the file"
                 raise PatchError(f"hunk {_name(hunk)}: no line `{anchor}`, as its @@ says, is {where}")
-            start = index + 1
-        return index
+            start = found[0] + 1
+        return found if len(hunk.anchors) == 1 else found[:1]
 
-    def _find_anchor(self, anchor: str, start: int) -> int | None:
+    def _lines_of(self, anchor: str, start: int) -> list[int]:
         for tolerance in (_exactly, _plainly):
             wanted = tolerance(anchor)
-            for index in range(start, len(self._lines)):
-                if tolerance(self._lines[index]).strip() == wanted:
-                    return index
-        return None
+            rest = enumerate(self._lines[start:], start)
+            if found := [index for index, line in rest if tolerance(line).strip() == wanted]:
+                return found
+        return []
 
-    def _place(self, hunk: Hunk, old: Sequence[str], anchor: int | None) -> int | None:
+    def _place(self, hunk: Hunk, old: Sequence[str], anchors: list[int]) -> int | None:
         """Return the index at which `old` stands, below the anchor or from its line on.
 
         Raises:
             PatchError: it stands at several, and nothing says which is meant.
         """
-        start = self._done if anchor is None else anchor + 1
         if not old:
-            return len(self._lines) if anchor is None or hunk.at_end else start
+            return self._place_to_insert(hunk, anchors)
         if hunk.at_end:
-            start = max(self._done, len(self._lines) - len(old))
-        places = self._places(old, start)
-        if not places and anchor is not None and not hunk.at_end:
-            places = self._places(old, anchor)
+            at_end = max(self._done, len(self._lines) - len(old))
+            return self._find(old, at_end)
+        first = self._find(old, anchors[0] if anchors else self._done)
+        if first is None:
+            return None
         if hunk.line is not None:
-            wanted = hunk.line - 1 + self._added
-            return min(places, key=lambda place: abs(place - wanted), default=None)
-        if len(places) > 1 and anchor is None and not hunk.at_end:
-            numbers = " and ".join(str(place + 1) for place in places[:2])
-            more = f" and {len(places) - 2} more" if len(places) > 2 else ""
-            raise PatchError(
-                f"hunk {_name(hunk)} fits in several places, at lines {numbers}{more}; "
-                "add more of the lines around it, or name one above it behind @@"
-            )
-        return places[0] if places else None
+            return self._nearest_to(hunk.line - 1, old, first)
+        if anchors:
+            others = (self._find(old, anchor) for anchor in anchors[1:_MOST_ANCHORS] if anchor > first)
+            _refuse_several(hunk, first, next(filter(None, others), None))
+        else:
+            _refuse_several(hunk, first, self._find(old, first + 1, alike=first))
+        return first
 
-    def _find(self, old: Sequence[str], start: int) -> int | None:
-        return next(iter(self._places(old, start)), None)
+    def _place_to_insert(self, hunk: Hunk, anchors: list[int]) -> int:
+        if hunk.line is not None:  # behind that line, as a unified diff without context says
+            return min(max(hunk.line, self._done), len(self._lines))
+        if hunk.at_end or not anchors:
+            return len(self._lines)
+        _refuse_several(hunk, anchors[0] + 1, anchors[1] + 1 if anchors[1:] else None)
+        return anchors[0] + 1
 
-    def _places(self, old: Sequence[str], start: int) -> list[int]:
-        """Return every index from `start` on at which `old` stands, by the strictest comparison that finds any."""
-        for tolerance in _TOLERANCES:
-            wanted = [tolerance(line) for line in old]
-            lines = [tolerance(line) for line in self._lines[start:]]
-            places = [
-                start + index
-                for index in range(len(lines) - len(wanted) + 1)
-                if lines[index] == wanted[0] and lines[index : index + len(wanted)] == wanted
-            ]
-            if places:
-                return places
-        return []
+    def _find(self, old: Sequence[str], start: int, alike: int | None = None) -> int | None:
+        """Return the first index from `start` on at which `old` stands, by the strictest comparison that finds any.
+
+        With `alike`, by that by which it also stands there.
+        """
+        for view in self._views:
+            if alike is None or view.find(old, alike) == alike:
+                found = view.find(old, start)
+                if found is not None or alike is not None:
+                    return found
+        return None
+
+    def _nearest_to(self, wanted: int, old: Sequence[str], first: int) -> int:
+        """Return the index next to `wanted` at which `old` stands as it does at the `first`."""
+        view = next(view for view in self._views if view.find(old, first) == first)
+        before, behind = view.find_last(old, wanted), view.find(old, max(wanted, first))
+        places = [place for place in (before, behind) if place is not None and place >= first]
+        return min(places, key=lambda place: abs(place - wanted))
 
     def _replace(self, lines: Lines, at: int) -> None:
-        before = len(self._lines)
+        self._keep(at)
         # Context is taken from the file, which it may match only with tolerance.
         for sign, line in lines:
             if sign == "+":
-                self._lines.insert(at, line)
-                self._ends.insert(at, self._end)
-                at += 1
+                self._changed.append((line, self._end))
             elif sign == "-":
-                del self._lines[at], self._ends[at]
+                self._done += 1
             else:
-                at += 1
-        self._done = at
-        self._added += len(self._lines) - before
+                self._keep(self._done + 1)
+
+    def _keep(self, until: int) -> None:
+        self._changed += zip(self._lines[self._done : until], self._ends[self._done : until], strict=True)
+        self._done = until
 
     def _fail(self, hunk: Hunk, old: Sequence[str], anchor: int | None) -> NoReturn:
         problem = f"hunk {_name(hunk)} does not apply"
@@ -214,14 +227,66 @@ class _File:
         return best
 
 
-def _readings(lines: Lines) -> Iterator[Lines]:
-    """Yield the lines as they are, then with the blanks that their context has lost, then without copied numbers."""
-    yield lines
+class _View:
+    """Lines as one tolerance sees them, in one text, so that finding several in it takes linear time."""
+
+    def __init__(self, lines: Sequence[str], tolerance: Callable[[str], str]) -> None:
+        self._tolerance = tolerance
+        self._given = lines
+
+    def find(self, old: Sequence[str], start: int) -> int | None:
+        """Return the first index from `start` on at which `old` stands."""
+        if start >= len(self._given):
+            return None
+        return self._index(self._text.find(self._wanted(old), self._offsets[start]))
+
+    def find_last(self, old: Sequence[str], until: int) -> int | None:
+        """Return the last index up to `until` at which `old` stands."""
+        wanted = self._wanted(old)
+        offset = self._offsets[min(until, len(self._offsets) - 1)]
+        return self._index(self._text.rfind(wanted, 0, offset + len(wanted)))
+
+    def _wanted(self, old: Sequence[str]) -> str:
+        return "".join(f"\n{self._tolerance(line)}" for line in old) + "\n"
+
+    def _index(self, offset: int) -> int | None:
+        return None if offset < 0 else bisect_left(self._offsets, offset)
+
+    @cached_property
+    def _text(self) -> str:
+        return "".join(f"\n{self._tolerance(line)}" for line in self._given) + "\n"
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        """Where each line's text begins, with the line break before it."""
+        return [match.start() for match in re.finditer("\n", self._text)][:-1]
+
+
+def _refuse_several(hunk: Hunk, first: int, second: int | None) -> None:
+    if second is not None:
+        raise PatchError(
+            f"hunk {_name(hunk)} fits in several places, at lines {first + 1} and {second + 1}; "
+            "add more of the lines around it, or name one above it behind @@"
+        )
+
+
+def _readings(lines: Lines, file: Sequence[str]) -> Iterator[tuple[Lines, int | None]]:
+    """Yield the lines as they are, then with the blanks that their context has lost, then without copied numbers.
+
+    All of the context may have lost its blank, or only what the file does not have otherwise.
+
+    The number of the first line comes with the last.
+    """
+    yield lines, None
     if any(sign in {"", " "} for sign, _ in lines):
-        yield [(sign, f" {line}" if sign == " " and line else line) for sign, line in lines]
-    old = [line for sign, line in lines if sign != "+" and line.strip()]
-    if old and all(map(_COPIED_NUMBER.match, old)):
-        yield [(sign, _COPIED_NUMBER.sub("", line, count=1)) for sign, line in lines]
+        yield [(sign, f" {line}" if sign == " " and line else line) for sign, line in lines], None
+        known = set(file)
+        yield [(sign, f" {line}" if sign == " " and line not in known else line) for sign, line in lines], None
+    numbers = [_COPIED_NUMBER.match(line) for line in _old(lines) if line.strip()]
+    if numbers and (first := numbers[0]) and all(numbers):
+        blank = next(index for index, line in enumerate(_old(lines)) if line.strip())
+        plain: Lines = [(sign, _COPIED_NUMBER.sub("", line, count=1)) for sign, line in lines]
+        yield plain, max(1, int(first["number"]) - blank)
 
 
 def _without_blank_end(lines: Lines) -> Lines:

@@ -53,16 +53,40 @@ APPLIED = {
         "@@\ndef f():\n    x = 1\n-    y = 2\n+    y = 3\n",
         "def f():\n    x = 1\n    y = 3\n",
     ),
+    "takes context of which some has lost its blank": (
+        "def f():\n    x = 1\n    y = 2\n",
+        "@@\n def f():\n    x = 1\n-    y = 2\n+    y = 3\n",
+        "def f():\n    x = 1\n    y = 3\n",
+    ),
     "takes copied line numbers": (ABC, "@@\n L1: a\n-L2: b\n+L2: B\n L3: c\n", "a\nB\nc\n"),
+    "takes a copied number for the place": ("x\ny\nx\ny\nx\n", "@@\n-L3: x\n+X\n", "x\ny\nX\ny\nx\n"),
+    "takes numbers that cat has copied": (ABC, "@@\n      1\ta\n-     2\tb\n+B\n", "a\nB\nc\n"),
+    "takes a line number without context": (ABC, "@@ -1,0 +2 @@\n+x\n@@ -3,0 +5 @@\n+y\n", "a\nx\nb\nc\ny\n"),
+    "takes a line number before all": (ABC, "@@ -0,0 +1 @@\n+x\n", "x\na\nb\nc\n"),
+    "takes line numbers of the file as it was": (
+        "x\n" * 9,
+        "@@ -1,2 +0,0 @@\n-x\n-x\n@@ -8 +6 @@\n-x\n+y\n",
+        "x\n" * 5 + "y\nx\n",
+    ),
     "takes copied numbers without L": (ABC, "@@\n 1: a\n-2: b\n+B\n", "a\nB\nc\n"),
     "keeps what only looks like a number": ("1: a\n2: b\n", "@@\n-2: b\n+3: c\n", "1: a\n3: c\n"),
     "reads an anchor between signs": (TWICE, "@@ def g(): @@\n-    x = 1\n+    x = 2\n", TWICE[:-2] + "2\n"),
     "takes two hunks far apart": ("a\n" + "-\n" * 50 + "z\n", "@@\n-a\n+A\n@@\n-z\n+Z\n", "A\n" + "-\n" * 50 + "Z\n"),
     "finds the anchor first": (TWICE, "@@ def g():\n-    x = 1\n+    x = 2\n", TWICE[:-2] + "2\n"),
     "finds an anchor whatever its indent": (
-        NESTED,
+        NESTED.replace("f(", "g(", 1),
         "@@ def f(self):\n-        return 1\n+        return 2\n",
-        NESTED.replace("1", "2", 1),
+        NESTED[:-2].replace("f(", "g(", 1) + "2\n",
+    ),
+    "finds what two like anchors have below them": (
+        "# x\n# x\na\n",
+        "@@ # x\n-a\n+b\n",
+        "# x\n# x\nb\n",
+    ),
+    "takes the first of like anchors below another": (
+        "class A:\n" + NESTED,
+        "@@ class A:\n@@ def f(self):\n-        return 1\n+        return 2\n",
+        "class A:\n" + NESTED.replace("1", "2", 1),
     ),
     "finds anchors one below the other": (
         NESTED,
@@ -143,7 +167,7 @@ REFUSED = {
     "a file that is empty": ("", "@@\n-a\n", "no line of it is in the file"),
     "an indent that differs": ("  a\n", "@@\n-a\n+b\n", "does not apply"),
     "a missing anchor": (ABC, "@@ def f():\n-a\n", "no line `def f():`, as its @@ says, is in the file"),
-    "an anchor above the last hunk": (ABC, "@@\n-b\n@@ a\n-c\n", "no line `a`, as its @@ says, is after line 1"),
+    "an anchor above the last hunk": (ABC, "@@\n-b\n@@ a\n-c\n", "no line `a`, as its @@ says, is after line 2"),
     "hunks in the wrong order": (
         ABC,
         "@@\n-c\n+C\n@@\n-a\n+A\n",
@@ -160,7 +184,18 @@ REFUSED = {
         "@@\n-x\n+X\n",
         "hunk 1 (line 3 of the patch) fits in several places, at lines 1 and 3",
     ),
-    "a hunk that fits in many": ("x\n" * 5, "@@\n-x\n+X\n", "at lines 1 and 2 and 3 more"),
+    "a hunk that fits in many": ("x\n" * 5, "@@\n-x\n+X\n", "at lines 1 and 2; add more"),
+    "a hunk whose @@ is in two places": (
+        NESTED,
+        "@@ def f(self):\n-        return 1\n+        return 2\n",
+        "fits in several places, at lines 3 and 7; add more of the lines around it, or name one above it",
+    ),
+    "a hunk that repeats its @@, which is in two places": (
+        NESTED,
+        "@@ def f(self):\n     def f(self):\n-        return 1\n+        return 2\n",
+        "fits in several places, at lines 2 and 6",
+    ),
+    "lines to insert behind an @@ that is in two places": (NESTED, "@@ def f(self):\n+x\n", "at lines 3 and 7"),
     "lines that are there, but not together": (ABC, "@@\n-a\n-c\n", "line 2 of the file is `b`, not `c`"),
     "an update without hunks": (ABC, "", "nothing is said about how to change f"),
 }
@@ -182,6 +217,17 @@ def test_a_huge_file_is_refused_quickly_not_compared_line_by_line_and_for_the_tr
         update("@@\n" + "-line\n" * 99 + "-nowhere\n", huge)
     with pytest.raises(PatchError, match="its lines are not together in the file"):
         update("@@\n" + "-line\n" * 99 + "-last\n" * 2, huge + "last\n")
+
+
+@pytest.mark.parametrize("old", ["-line\n" * 20_000, "-line\n" * 20_000 + " x\n", " line\n" + "\n" * 2_000])
+def test_thousands_of_like_lines_are_compared_at_once(old: str) -> None:
+    with pytest.raises(PatchError):
+        update(f"@@\n{old}+y\n", "line\n" * 200_000)
+
+
+def test_hundreds_of_hunks_are_made_at_once() -> None:
+    edits = "".join(f"@@\n-{number}\n+x\n" for number in range(0, 100_000, 100))
+    assert update(edits, "".join(f"{number}\n" for number in range(100_000))).count("x\n") == 1_000
 
 
 # Random edits: the patch that difflib would write gives the edited file.
