@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptoss_acp.tools.patch import hunks
 from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.in_command import patch_in_text
 from gptoss_acp.tools.patch.parse import Operation, parse
 from gptoss_acp.workspace.files import Change
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 async def apply_patch(text: str, call: Call) -> str:
     """Add, change, move or delete files."""
-    return await apply_patch_in("", text, call)
+    command = patch_in_text(text)
+    return await apply_patch_in(command.folder if command else "", command.text if command else text, call)
 
 
 async def apply_patch_in(folder: str, text: str, call: Call) -> str:
@@ -26,12 +29,15 @@ async def apply_patch_in(folder: str, text: str, call: Call) -> str:
     operations = [_in_folder(operation, folder) for operation in parse(text)]
     call.describe(_title(operations), kind=_kind(operations))
     editing = _Editing(call)
-    for operation in operations:
-        await editing.apply(operation)
+    operations = [await editing.apply(operation) for operation in operations]
+    call.describe(_title(operations), kind=_kind(operations))
     await call.edit(editing.changes())
     marks = {"add": "A", "update": "M", "delete": "D"}
     lines = [f"{marks[operation.kind]} {operation.move_to or operation.path}" for operation in operations]
     return "\n".join(["Success. Updated the following files:", *lines])
+
+
+_SIDE = re.compile(r"^(\./)?[ab]/")
 
 
 class _Editing:
@@ -43,27 +49,29 @@ class _Editing:
         self._after: dict[Path, str | None] = {}
         self._moved_from: dict[Path, Path] = {}
 
-    async def apply(self, operation: Operation) -> None:
-        """Work out one operation on top of those before it."""
+    async def apply(self, operation: Operation) -> Operation:
+        """Work out one operation on top of those before it, and return it with the names that it means."""
+        operation = await self._with_names_meant(operation)
         if (operation.kind == "delete" or operation.move_to) and (target := self._call.link_target(operation.path)):
             raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with container.exec")
-        path = await self._load_as_meant(operation)
+        path = await self._load(operation.path)
         before = self._after[path]
         if operation.kind == "add":
             if before is not None:
                 raise PatchError(f"{operation.path} already exists; change it with *** Update File")
             self._after[path] = operation.content
-            return
-        if before is None:
-            raise PatchError(f"no such file: {operation.path}")
-        if operation.kind == "delete":
+        elif before is None:
+            plain = _SIDE.sub("", operation.path)
+            raise PatchError(f"no such file: {operation.path}" + (f", nor {plain}" if plain != operation.path else ""))
+        elif operation.kind == "delete":
             self._after[path] = None
-            return
-        try:
-            after = await asyncio.to_thread(hunks.apply, operation.hunks, before)
-        except PatchError as error:
-            raise PatchError(f"{operation.path}: {error}") from None
-        await self._put(operation, path, after)
+        else:
+            try:
+                after = await asyncio.to_thread(hunks.apply, operation.hunks, before)
+            except PatchError as error:
+                raise PatchError(f"{operation.path}: {error}") from None
+            await self._put(operation, path, after)
+        return operation
 
     def changes(self) -> list[Change]:
         """Return what is to change, new files before those that go."""
@@ -83,14 +91,14 @@ class _Editing:
             self._moved_from[target] = path
         self._after[target] = after
 
-    async def _load_as_meant(self, operation: Operation) -> Path:
-        """Load an operation's file; one that is to be there may have git's `a/` or `b/` before its name."""
-        path = await self._load(operation.path)
-        if self._after[path] is None and operation.kind != "add" and operation.path.startswith(("a/", "b/")):
-            plain = await self._load(operation.path[2:])
-            if self._after[plain] is not None:
-                return plain
-        return path
+    async def _with_names_meant(self, operation: Operation) -> Operation:
+        """Leave out git's `a/` or `b/` before the name of a file that is to be there, where only the rest is."""
+        plain = _SIDE.sub("", operation.path)
+        if operation.kind == "add" or plain == operation.path:
+            return operation
+        if self._after[await self._load(operation.path)] is not None or self._after[await self._load(plain)] is None:
+            return operation
+        return replace(operation, path=plain, move_to=operation.move_to and _SIDE.sub("", operation.move_to))
 
     async def _load(self, path: str) -> Path:
         real, text = await self._call.read_to_edit(path)

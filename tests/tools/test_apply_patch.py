@@ -48,7 +48,38 @@ async def test_a_patch_changes_several_files_at_once_and_shows_each(tmp_path: Pa
     assert shown[str(tmp_path / "gone.txt")]["newText"] == ""
 
 
+async def test_names_with_git_s_sides_mean_the_files_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("f", "b/g", "h", "i"):
+        (tmp_path / name).write_text("a\n")
+    result = await Desk(tmp_path).patch(
+        *("*** Update File: a/f", "-a", "+x"),
+        *("*** Update File: b/g", "-a", "+y"),
+        *("*** Update File: a/h", "*** Move to: b/j", "-a", "+z"),
+        *("*** Delete File: ./a/i", "*** Add File: a/new", "+n"),
+        *("*** Update File: a/new", "-n", "+m"),
+    )
+    assert result == "Success. Updated the following files:\nM f\nM b/g\nM j\nD i\nA a/new\nM a/new"
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"f": "x\n", "b/g": "y\n", "j": "z\n", "a/new": "m\n"}
+
+
+async def test_a_symlink_behind_git_s_side_is_not_followed_to_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("a\n")
+    (tmp_path / "link").symlink_to("f")
+    assert "link is a symlink to f" in await Desk(tmp_path).patch("*** Delete File: a/link")
+    assert (tmp_path / "f").exists()
+
+
+async def test_absolute_names_in_the_folder_are_its_files(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("a\n")
+    result = await Desk(tmp_path).patch(f"*** Update File: {tmp_path}/f", "-a", "+b")
+    assert result.startswith("Success.")
+    assert (tmp_path / "f").read_text() == "b\n"
+
+
 ALL_OR_NOTHING = {
+    "a missing file with git's side": (["*** Update File: a/nope", "-x", "+y"], "no such file: a/nope, nor nope"),
     "a hunk that does not fit": (["*** Update File: a.txt", "-nope", "+x"], "a.txt: hunk 1"),
     "a file that is missing": (["*** Update File: nope", "-x", "+y"], "no such file: nope"),
     "a file that is already there": (["*** Add File: a.txt", "+x"], "a.txt already exists"),

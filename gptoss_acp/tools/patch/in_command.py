@@ -43,6 +43,7 @@ _OPENINGS = (
     re.compile(rf"(?={re.escape(BEGIN)})"),
 )
 _LAST_LINE = re.compile(rf"^{re.escape(END)}(?: \*\*\*)?", re.MULTILINE)
+_CHANGES_FOLDER = re.compile(r"(?:^|[;&|(])[ \t]{0,9}cd[ \t][^\n]{1,1000}(?:&&|;|\n)", re.MULTILINE)
 _EXPANDED = re.compile(r"[$`*?{]")
 
 HOW = "apply_patch is no program; call repo_browser.apply_patch with the patch alone as its argument"
@@ -75,6 +76,18 @@ def patch_in(command: Sequence[str], folder: str) -> CommandPatch | None:
     patch = _alone(script, folder)
     if patch is None:
         raise ToolError(AND_THE_REST if BEGIN in script else HOW)
+    return patch
+
+
+def patch_in_text(text: str) -> CommandPatch | None:
+    """Return the patch that `text` is as a command, None where it is no command.
+
+    Raises:
+        ToolError: it is one that does more, or in a folder that only a shell would know.
+    """
+    patch = _alone(text, "")
+    if patch is None and _CHANGES_FOLDER.search(text.partition(BEGIN)[0]):
+        raise ToolError(AND_THE_REST)
     return patch
 
 

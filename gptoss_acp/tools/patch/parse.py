@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
+from gptoss_acp.tools.patch import unified
 from gptoss_acp.tools.patch.errors import PatchError
 from gptoss_acp.tools.patch.wrapping import BEGIN, END, HEADER, unwrapped
 
@@ -74,7 +75,7 @@ class _Reader:
         while self._at < len(self._lines) - 1:
             line = self._next()
             if header := HEADER.fullmatch(line.strip()):
-                operations.append(self._operation(header[1], header[2].strip()))
+                operations.append(self._operation(header["kind"], header["path"].strip()))
             elif line.strip() and not line.startswith((BEGIN, END)):
                 self._fail("a file's header is expected, such as *** Update File: path")
         return operations
@@ -90,16 +91,18 @@ class _Reader:
 
     def _content(self) -> str:
         """Read an added file: every line behind a +, or all of them without."""
+        if self._peek().startswith("@@"):
+            self._next()
         first = self._at
         added = []
         while not self._at_boundary():
             added.append(self._next())
-        while added and not added[-1].strip():
+        while added and added[-1].strip() in {"", _END_OF_FILE}:
             added.pop()
         signed = [line.startswith("+") or not line.strip() for line in added]
         if any(line.startswith("+") for line in added) and not all(signed):
             self._at = first + signed.index(False) + 1
-            self._fail("every line of an added file begins with +")
+            self._fail("either every line of an added file begins with +, or none does")
         return "".join(f"{line.removeprefix('+') if all(signed) else line}\n" for line in added)
 
     def _update(self, path: str) -> Operation:
@@ -108,6 +111,8 @@ class _Reader:
             operation.move_to = self._next().strip().removeprefix(_MOVE).strip()
             if not operation.move_to:
                 self._fail(f"{_MOVE} names no file")
+        if unified.is_header(self._lines[self._at : self._at + 3]):
+            self._at += 2
         while not self._at_boundary():
             if self._peek().strip() or self._is_context():
                 operation.hunks.append(self._hunk(len(operation.hunks) + 1))

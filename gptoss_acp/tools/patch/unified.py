@@ -6,6 +6,7 @@ Knows the lines of both formats. Knows nothing about files.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gptoss_acp.tools.patch.errors import PatchError
@@ -13,11 +14,10 @@ from gptoss_acp.tools.patch.errors import PatchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+NO_LINE_BREAK = "\\ No newline at end of file"
 _NOTHING = "/dev/null"
 _GIT = re.compile(r"diff --git (.+)")
-_BETWEEN = re.compile(
-    r"(index |old mode|new mode|new file|deleted file|similarity|dissimilarity|copy |Binary |\\ No new)"
-)
+_BETWEEN = re.compile(r"(index |old mode|new mode|new file|deleted file|similarity|dissimilarity|copy |Binary )")
 
 
 def is_diff(lines: Sequence[str]) -> bool:
@@ -41,15 +41,23 @@ def _sections(lines: Sequence[str]) -> Iterator[list[str]]:
     """Yield the part of each file."""
     section: list[str] = []
     for index, line in enumerate(lines):
-        has_header = any(one.startswith("+++ ") for one in section)
-        starts_file = line.startswith("--- ") and lines[index + 1 : index + 2] and lines[index + 1].startswith("+++ ")
-        if _GIT.match(line) or (starts_file and (has_header or not section)):
-            if section:
-                yield section
+        # What a hunk removes and adds may look the same, but no hunk begins behind it.
+        starts_file = is_header(lines[index : index + 3]) and (not section or _has_header(section))
+        if section and (_GIT.match(line) or starts_file):
+            yield section
             section = []
         section.append(line)
     if section:
         yield section
+
+
+def is_header(lines: Sequence[str]) -> bool:
+    """Whether `lines` begin with a file's two names, and then a hunk."""
+    return len(lines) > 2 and all(map(str.startswith, lines, ("--- ", "+++ ", "@@")))
+
+
+def _has_header(section: Sequence[str]) -> bool:
+    return not _GIT.match(section[0]) or any(line.startswith("@@") for line in section)
 
 
 def _operation(section: list[str]) -> Iterator[str]:
@@ -69,10 +77,9 @@ def _operation(section: list[str]) -> Iterator[str]:
 
 def _names(section: list[str]) -> tuple[str, str, int]:
     """Return a file's names before and after, and at which line its hunks begin."""
-    named = {line[:4]: (_name(line[4:]), index) for index, line in enumerate(section) if line[:4] in {"--- ", "+++ "}}
-    if "+++ " in named and "--- " in named:
-        (old, _), (new, last) = named["--- "], named["+++ "]
-        return *_without_sides(old, new), last + 1
+    for index, (first, second) in enumerate(pairwise(section)):
+        if first.startswith("--- ") and second.startswith("+++ "):
+            return *_without_sides(_name(first[4:]), _name(second[4:])), index + 2
     renamed = {line[:9]: line.split(" ", 2)[2] for line in section if line.startswith(("rename from ", "rename to "))}
     if len(renamed) == 2:
         return renamed["rename fr"], renamed["rename to"], len(section)

@@ -12,7 +12,7 @@ from gptoss_acp.tools.patch.errors import PatchError
 
 BEGIN = "*** Begin Patch"
 END = "*** End Patch"
-HEADER = re.compile(r"\*\*\* (Add|Delete|Update) File:(.*)")
+HEADER = re.compile(r"\*\*\* (?P<kind>Add|Delete|Update) File:(?P<path>.*?)(?: \*\*\*)?")
 
 HEREDOC = r"<<-?[ \t]{0,9}(?P<mark>['\"]?)(?P<word>\w+)(?P=mark)"
 
@@ -28,15 +28,33 @@ def unwrapped(text: str) -> list[str]:
     Raises:
         PatchError: there is no patch in it.
     """
-    text = text.removeprefix("\ufeff")
-    if "\n" not in text.strip() and "\\n" in text:
-        text = _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[0]), text)
-    lines = [line.removesuffix("\r") for line in text.strip("\r\n").split("\n")]
+    text = _with_line_breaks(text.removeprefix("\ufeff"))
+    lines = _unindented([line.removesuffix("\r") for line in text.strip("\r\n").split("\n")])
     begin = _begin(lines)
     inside = _without_end(lines[begin + 1 :], lines[: begin + 1])
     if unified.is_diff(inside):
         inside = unified.as_patch(inside)
-    return [BEGIN, *inside, END]
+    return [BEGIN, *(line for line in inside if not line.startswith(unified.NO_LINE_BREAK)), END]
+
+
+def _with_line_breaks(text: str) -> str:
+    """Return a text whose patch is one line, with the line breaks that it has as escapes."""
+    before, begin, patch = text.partition(BEGIN)
+    if not begin:
+        before, patch = "", text
+    if "\\n" not in patch or "\n" in patch.strip():
+        return text
+    return before + begin + _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[0]), patch)
+
+
+def _unindented(lines: list[str]) -> list[str]:
+    """Leave out the blanks that stand before every line of a patch."""
+    begin = next((index for index, line in enumerate(lines) if line.strip().startswith(BEGIN)), len(lines))
+    indent = "".join(lines[begin : begin + 1]).partition("*")[0]
+    inside = [line for line in lines[begin:] if line.strip()]
+    if not indent or not all(line.startswith(indent) or line.strip() == "```" for line in inside):
+        return lines
+    return lines[:begin] + [line.removeprefix(indent) for line in lines[begin:]]
 
 
 def _begin(lines: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -140,12 +141,21 @@ async def test_a_refused_one_runs_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_names_with_git_s_sides_mean_the_files_that_are_there(tmp_path: Path) -> None:
-    (tmp_path / "f").write_text("a\n")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b/g").write_text("a\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"cd sub && {HEREDOC}",
+        json.dumps({"cmd": ["bash", "-lc", f"cd sub && {HEREDOC}"]}),
+        json.dumps({"input": f"cd sub\n{PATCH}"}),
+    ],
+)
+async def test_a_command_given_to_the_tool_of_patches_counts_its_folder(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
     desk = Desk(tmp_path)
-    result = await desk.patch("*** Update File: a/f", "-a", "+x", "*** Update File: b/g", "-a", "+y")
-    assert result.startswith("Success.")
-    assert (tmp_path / "f").read_text() == "x\n"
-    assert (tmp_path / "b/g").read_text() == "y\n"
+    assert await desk.call("apply_patch", text) == "Success. Updated the following files:\nA sub/b"
+
+
+async def test_a_command_given_to_the_tool_of_patches_is_refused_where_its_folder_is_unknown(tmp_path: Path) -> None:
+    result = await Desk(tmp_path).call("apply_patch", f"cd $X && make && {HEREDOC}")
+    assert result.startswith("Error: apply_patch is no program")
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gptoss_acp.tools.patch import hunks
 from gptoss_acp.tools.patch.errors import PatchError
@@ -14,7 +18,7 @@ MALFORMED = {
     "*** Update File: f": "nothing is said about how to change f",
     "*** Begin Patch": "the patch is empty",
     "*** Begin Patch\n*** End Patch": "the patch is empty",
-    "*** Begin Patch\n*** Add File: f\n+x\ny\n*** End Patch": "line 4 of the patch: every line of an added file begins with +",
+    "*** Begin Patch\n*** Add File: f\n+x\ny\n*** End Patch": "line 4 of the patch: either every line of an added file begins with +, or none does; it is `y`",
     "*** Begin Patch\n*** Add File: \n+x\n*** End Patch": "line 2 of the patch: the header names no file",
     "*** Begin Patch\n*** Delete File: f\n-x\n*** End Patch": "a file's header is expected",
     "*** Begin Patch\n*** Rename File: f\n*** End Patch": "a file's header is expected",
@@ -84,6 +88,13 @@ WRAPPED = {
     "a unified diff without sides": UNIFIED.replace("a/f", "f\t2026-01-01").replace("b/f", "f"),
     "a unified diff in a patch": f"*** Begin Patch\n{UNIFIED}*** End Patch",
     "a unified diff in a fence": f"```diff\n{UNIFIED}```",
+    "line breaks escaped, and words before": "Here:\n" + SMALL.replace("\n", "\\n"),
+    "an indent": "Here:\n\n" + "".join(f"    {line}\n" for line in SMALL.split("\n")),
+    "an indent in a fence": "```\n" + "".join(f"  {line}\n" for line in SMALL.split("\n")) + "```",
+    "stars behind every header": SMALL.replace("Patch", "Patch ***").replace(": f", ": f ***"),
+    "a diff's names below the header": SMALL.replace(": f", ": f\n--- a/f\n+++ b/f\n@@ -1 +1 @@"),
+    "a file without a last line break": SMALL.replace("-a", "-a\n\\ No newline at end of file"),
+    "a unified diff behind words": f"I change f:\n\n{UNIFIED}",
     "two patches": f"{SMALL}\n*** Begin Patch\n*** End Patch",
 }
 
@@ -108,9 +119,34 @@ def test_a_unified_diff_adds_deletes_and_renames() -> None:
     assert (moved.path, moved.move_to, moved.hunks) == ("o", "p", [])
 
 
+def test_a_unified_diff_of_lines_that_look_like_its_own() -> None:
+    diff = "--- a/q.sql\n+++ b/q.sql\n@@ -1,3 +1,3 @@\n--- old\n+++ new\n x\n--- b\n"
+    (changed,) = parse(diff)
+    assert (changed.path, changed.move_to) == ("q.sql", None)
+    assert hunks.apply(changed.hunks, "-- old\nx\n-- b\n") == "++ new\nx\n"
+    first, second = parse(f"{diff}--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n")
+    assert (first.path, second.path, len(first.hunks), len(second.hunks)) == ("q.sql", "f", 1, 1)
+
+
+LINES = st.lists(st.sampled_from(["a", "b", "-- c", "++ d", "", " e", "+", "-", "@@ x", "*** f"]), max_size=12)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(LINES, LINES, st.integers(0, 3), st.booleans())
+def test_a_unified_diff_does_what_it_says(before: list[str], after: list[str], context: int, git: bool) -> None:  # noqa: FBT001
+    diff = list(difflib.unified_diff(before, after, "a/f", "b/f", n=context, lineterm=""))
+    if not diff:
+        return
+    (operation,) = parse("\n".join((["diff --git a/f b/f", "index 1..2"] if git else []) + diff) + "\n")
+    changed = hunks.apply(operation.hunks, "".join(f"{line}\n" for line in before))
+    assert changed == "".join(f"{line}\n" for line in after)
+
+
 def test_an_added_file_may_come_without_signs() -> None:
     (added,) = parse("*** Begin Patch\n*** Add File: f\n# Title\n\n- a\n- b\n\n*** End Patch")
     assert added.content == "# Title\n\n- a\n- b\n"
+    (marked,) = parse("*** Begin Patch\n*** Add File: f\n@@ -0,0 +1 @@\n+a\n*** End of File\n*** End Patch")
+    assert marked.content == "a\n"
     (signed,) = parse("*** Begin Patch\n*** Add File: f\n+a\n\n+b\n*** End Patch")
     assert signed.content == "a\n\nb\n"
 
