@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -131,6 +132,33 @@ values = st.recursive(
 def test_valid_json_is_read_as_json(value: dict[str, object]) -> None:
     assert read_object(json.dumps(value), []) == value
     assert read_object(json.dumps(value, ensure_ascii=False, indent=1), []) == value
+
+
+WRAPPED: list[Callable[[str], str]] = [
+    lambda text: text[:-1],
+    lambda text: text + "}",
+    lambda text: text + "]}\n",
+    lambda text: f"[{text}]",
+    lambda text: f"[{text}",
+    lambda text: f"```json\n{text}\n```",
+    lambda text: f"I read it. {text}",
+    lambda text: f"{text}\nThat is it.",
+    json.dumps,
+]
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(
+    st.dictionaries(st.text("ab_", min_size=1), values | st.text('{}[]",:\\ `\n'), min_size=1, max_size=3),
+    st.sampled_from(WRAPPED),
+    st.sampled_from([None, 1]),
+)
+def test_what_is_around_an_object_does_not_change_it(
+    value: dict[str, object], wrap: Callable[[str], str], indent: int | None
+) -> None:
+    notes: list[str] = []
+    assert read_object(wrap(json.dumps(value, indent=indent)), notes) == value
+    assert notes == []
 
 
 @settings(max_examples=200, deadline=None, database=None)

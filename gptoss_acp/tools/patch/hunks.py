@@ -143,8 +143,8 @@ class _File:
         return first
 
     def _place_to_insert(self, hunk: Hunk, anchors: list[int]) -> int:
-        if hunk.line is not None:  # behind that line, as a unified diff without context says
-            return min(max(hunk.line, self._done), len(self._lines))
+        if hunk.line is not None:
+            return min(max(hunk.line - 1, self._done), len(self._lines))
         if hunk.at_end or not anchors:
             return len(self._lines)
         _refuse_several(hunk, anchors[0] + 1, anchors[1] + 1 if anchors[1:] else None)

@@ -27,9 +27,9 @@ _SIGNS: dict[str, Sign] = {" ": " ", "-": "-", "+": "+"}
 class Hunk:
     """One change: lines that stay, go and come.
 
-    `anchors` are the texts behind `@@`, each to be found below the one before it, `line` is the number of the first
-    line, as a unified diff gives it. `at_end`: the hunk ends where the file ends. `number` counts a file's hunks from
-    1, `patch_line` is where in the patch it stands.
+    `anchors` are the texts behind `@@`, each to be found below the one before it; `line` is the number of the first
+    line, where `@@` gives one. `at_end`: the hunk ends where the file ends. `number` counts a file's hunks from 1,
+    `patch_line` is where in the patch it stands.
     """
 
     number: int
@@ -127,7 +127,7 @@ class _Reader:
         while self._peek().startswith("@@"):
             anchor = self._next()[2:].strip()
             if numbers := _LINE_NUMBERS.fullmatch(anchor):
-                hunk.line = int(numbers[1])
+                hunk.line = int(numbers[1]) + (numbers[2] == ",0")  # no line: it is behind that one
             elif anchor := anchor.removesuffix("@@").rstrip():
                 hunk.anchors.append(anchor)
         while not self._at_boundary() and not self._peek().startswith("@@"):

@@ -74,6 +74,6 @@ def _without_end(lines: list[str], before: list[str]) -> list[str]:
         if lines[index].startswith(END) or (index == len(lines) - 1 and lines[index].strip() == END):
             return lines[:index]
     ends = {"", "```", *(word for line in before for _, word in re.findall(HEREDOC, line))}
-    while lines and lines[-1].strip() in ends:
+    while lines and lines[-1].strip() in ends and lines[-1] != " ":
         lines = lines[:-1]
     return lines

@@ -135,6 +135,26 @@ async def test_it_is_carried_out_as_a_patch_with_the_edit_s_own_question_and_rea
     assert (tmp_path / "sub/b").read_text() == "if a > b:\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEREDOC,
+        PATCH,
+        json.dumps({"command": PATCH}),
+        json.dumps({"command": [PATCH]}),
+        json.dumps({"command": PATCH.split("\n")}),
+        json.dumps({"command": HEREDOC}),
+        json.dumps({"cmd": ["apply_patch", PATCH]}),
+        json.dumps({"command": "apply_patch", "args": [PATCH]}),
+        json.dumps(["apply_patch", PATCH]),
+        json.dumps({"patch": PATCH}),
+    ],
+)
+async def test_however_a_command_that_is_a_patch_is_written_it_reaches_no_shell(text: str, tmp_path: Path) -> None:
+    assert await Desk(tmp_path).call("exec", text) == "Success. Updated the following files:\nA b"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 async def test_a_refused_one_runs_nothing(tmp_path: Path) -> None:
     result = await Desk(tmp_path).call("exec", command=["bash", "-lc", f"touch x; {HEREDOC}"])
     assert result.startswith("Error: apply_patch is no program")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.patch import hunks
 from gptoss_acp.tools.patch.errors import PatchError
+from gptoss_acp.tools.patch.in_command import patch_in, patch_in_text
 from gptoss_acp.tools.patch.parse import parse
 
 MALFORMED = {
@@ -128,16 +131,16 @@ def test_a_unified_diff_of_lines_that_look_like_its_own() -> None:
     assert (first.path, second.path, len(first.hunks), len(second.hunks)) == ("q.sql", "f", 1, 1)
 
 
-LINES = st.lists(st.sampled_from(["a", "b", "-- c", "++ d", "", " e", "+", "-", "@@ x", "*** f"]), max_size=12)
+LINES = st.lists(st.sampled_from(["a", "b", "-- c", "+ d", "", " e", "+", "-", "@@ x", "*** f"]), max_size=12)
 
 
 @settings(max_examples=300, deadline=None, database=None)
-@given(LINES, LINES, st.integers(0, 3), st.booleans())
-def test_a_unified_diff_does_what_it_says(before: list[str], after: list[str], context: int, git: bool) -> None:  # noqa: FBT001
+@given(LINES, LINES, st.integers(0, 3), st.sampled_from(["", "diff --git a/f b/f\nindex 1..2\n"]))
+def test_a_unified_diff_does_what_it_says(before: list[str], after: list[str], context: int, head: str) -> None:
     diff = list(difflib.unified_diff(before, after, "a/f", "b/f", n=context, lineterm=""))
     if not diff:
         return
-    (operation,) = parse("\n".join((["diff --git a/f b/f", "index 1..2"] if git else []) + diff) + "\n")
+    (operation,) = parse(head + "\n".join(diff) + "\n")
     changed = hunks.apply(operation.hunks, "".join(f"{line}\n" for line in before))
     assert changed == "".join(f"{line}\n" for line in after)
 
@@ -154,3 +157,47 @@ def test_an_added_file_may_come_without_signs() -> None:
 def test_a_pure_move_needs_no_hunks() -> None:
     (moved,) = parse("*** Begin Patch\n*** Update File: a b.txt\n*** Move to: c d.txt\n*** End Patch")
     assert (moved.path, moved.move_to, moved.hunks) == ("a b.txt", "c d.txt", [])
+
+
+WRITTEN = st.lists(
+    st.sampled_from(
+        [
+            *("*** Begin Patch", "*** End Patch", "*** Add File: f", "*** Update File: f", "*** Delete File: f"),
+            *("*** Move to: g", "*** End of File", "@@", "@@ x", "@@ -1,2 +1 @@", "--- a/f", "+++ b/f", "/dev/null"),
+            *("diff --git a/f b/f", "rename from f", "rename to g", "\\ No newline at end of file", "```", "EOF"),
+            *(
+                "apply_patch <<'EOF'",
+                "cd x &&",
+                "L1: x",
+                "2: y",
+                " x",
+                "-x",
+                "+x",
+                "x",
+                "",
+                " ",
+                "-",
+                "+",
+                "\\n",
+                "    ",
+            ),
+        ]
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(
+    WRITTEN, st.sampled_from(["\n", "\\n", "\r\n", "\n  "]), st.lists(st.sampled_from(["x", "y", "", " x"]), max_size=6)
+)
+def test_whatever_is_written_a_patch_is_read_or_refused(lines: list[str], end: str, file: list[str]) -> None:
+    text = end.join(lines)
+    with suppress(ToolError):
+        patch_in(["bash", "-lc", text], "")
+    with suppress(ToolError):
+        patch_in_text(text)
+    with suppress(PatchError):
+        for operation in parse(text):
+            assert operation.path
+            hunks.apply(operation.hunks, "\n".join(file))
