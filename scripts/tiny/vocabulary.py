@@ -18,7 +18,8 @@ import numpy.typing as npt
 from gptoss_acp import vocabulary
 from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding
-from tiny.dialogues import dialogue
+from tiny import texts
+from tiny.dialogues import TITLES, dialogue
 from tiny.grammar import rules
 from tiny.prefixes import real_prefix
 
@@ -41,13 +42,23 @@ def choose(random: Random, dialogues: int = 10_000) -> tuple[Ids, Ids]:
     known |= {token for number in range(201) for token in encoding.encode_text(str(number))}
     for has_tools in (True, False):
         known |= set(real_prefix("/home/me/project", date(2026, 1, 1), "low", has_tools=has_tools))
-    known |= set(bundled.USED_SPECIAL_IDS)
+    known |= set(bundled.USED_SPECIAL_IDS) | _fixed_words()
     always = {token for token, count in said.items() if count > OFTEN_SAID * said.total()}
     always |= {token for number in range(101) for token in encoding.encode_text(str(number))}
     always |= set(bundled.USED_SPECIAL_IDS)
     core = bundled.features().core
     one_per_core = {int(core[token]): token for token in sorted(known | always, reverse=True)}
     return np.array(sorted(one_per_core.values())), np.array(sorted(always))
+
+
+def _fixed_words() -> set[int]:
+    """Return the ids of all that the model says by heart, however seldom: what is not learned can only be copied."""
+    first = {name: choices[0] for name, choices in texts.STORY_PARTS.items()}
+    story = [sentence.format(**first) for paragraph in texts.STORY for sentence in paragraph]
+    story += [f" {part}" for choices in texts.STORY_PARTS.values() for part in choices]
+    said = [text for pair in texts.CHAT.values() for text in pair]
+    said += [texts.GREETING_ANSWER, texts.FALLBACK_ANSWER, texts.TOO_FAR_ANSWER, *story, *TITLES.values()]
+    return {token for text in said for token in encoding.encode_text(text)}
 
 
 def _grammar_words() -> set[int]:
