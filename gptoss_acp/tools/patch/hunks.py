@@ -112,10 +112,9 @@ class _File:
         return found if len(hunk.anchors) == 1 else found[:1]
 
     def _lines_of(self, anchor: str, start: int) -> list[int]:
-        for tolerance in (_exactly, _plainly):
-            wanted = tolerance(anchor)
-            rest = enumerate(self._lines[start:], start)
-            if found := [index for index, line in rest if tolerance(line).strip() == wanted]:
+        for view in (self._views[0], self._views[-1]):
+            places = view.places_of(anchor)
+            if found := places[bisect_left(places, start) :]:
                 return found
         return []
 
@@ -228,7 +227,7 @@ class _File:
 
 
 class _View:
-    """Lines as one tolerance sees them, in one text, so that finding several in it takes linear time."""
+    """Lines as one tolerance sees them, made ready so that to find some of them takes no longer than to read them."""
 
     def __init__(self, lines: Sequence[str], tolerance: Callable[[str], str]) -> None:
         self._tolerance = tolerance
@@ -245,6 +244,17 @@ class _View:
         wanted = self._wanted(old)
         offset = self._offsets[min(until, len(self._offsets) - 1)]
         return self._index(self._text.rfind(wanted, 0, offset + len(wanted)))
+
+    def places_of(self, line: str) -> list[int]:
+        """Return every index at which `line` stands, whatever its indent."""
+        return self._places.get(self._tolerance(line), [])
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for index, line in enumerate(self._given):
+            places.setdefault(self._tolerance(line).strip(), []).append(index)
+        return places
 
     def _wanted(self, old: Sequence[str]) -> str:
         return "".join(f"\n{self._tolerance(line)}" for line in old) + "\n"

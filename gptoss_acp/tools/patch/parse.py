@@ -116,8 +116,6 @@ class _Reader:
         while not self._at_boundary():
             if self._peek().strip() or self._is_context():
                 operation.hunks.append(self._hunk(len(operation.hunks) + 1))
-            else:
-                self._next()
         if not operation.hunks and operation.move_to is None:
             self._fail(f"nothing is said about how to change {path}")
         return operation
@@ -146,9 +144,13 @@ class _Reader:
         return (_SIGNS[line[0]], line[1:]) if line[0] in _SIGNS else ("", line)
 
     def _is_context(self) -> bool:
-        """Whether a blank line here belongs to a hunk without `@@`, not to the space between sections."""
-        following = next((line for line in self._lines[self._at :] if line.strip()), END)
-        return following[0] in " +-"
+        """Whether the blank lines here belong to a hunk without `@@`; the space between sections is passed over."""
+        first = self._at
+        while not self._peek().strip() and not self._at_boundary():
+            self._next()
+        if is_context := self._peek().startswith((" ", "+", "-")):
+            self._at = first
+        return is_context
 
     def _at_boundary(self) -> bool:
         line = self._peek()

@@ -225,8 +225,9 @@ def test_thousands_of_like_lines_are_compared_at_once(old: str) -> None:
         update(f"@@\n{old}+y\n", "line\n" * 200_000)
 
 
-def test_hundreds_of_hunks_are_made_at_once() -> None:
-    edits = "".join(f"@@\n-{number}\n+x\n" for number in range(0, 100_000, 100))
+@pytest.mark.parametrize("anchor", ["", " a"])
+def test_hundreds_of_hunks_are_made_at_once(anchor: str) -> None:
+    edits = "".join(f"@@{anchor and f' {number}'}\n-{number}\n+x\n" for number in range(0, 100_000, 100))
     assert update(edits, "".join(f"{number}\n" for number in range(100_000))).count("x\n") == 1_000
 
 

@@ -159,6 +159,15 @@ def test_a_pure_move_needs_no_hunks() -> None:
     assert (moved.path, moved.move_to, moved.hunks) == ("a b.txt", "c d.txt", [])
 
 
+@pytest.mark.parametrize(
+    "hostile", ["", " ", "@@", "-a", "--- a", "diff --git a b", "*** Begin Patch", "*** Add File: f"]
+)
+def test_a_hundred_thousand_lines_of_anything_are_read_at_once(hostile: str) -> None:
+    for head in ("", "*** Begin Patch\n*** Update File: f\n"):
+        with suppress(PatchError):
+            parse(head + f"{hostile}\n" * 100_000 + "x")
+
+
 WRITTEN = st.lists(
     st.sampled_from(
         [
