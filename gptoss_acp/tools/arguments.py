@@ -33,7 +33,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "step": ("content", "description", "title", "task", "text", "name"),
     "status": ("state",),
 }
-"""By which names gpt-oss gives an argument besides its own; of two that are given, the earlier counts."""
+"""By which names gpt-oss gives an argument besides its own, which counts where both are given."""
 
 _WRAPPERS = ("arguments", "args", "input", "parameters", "params", "kwargs")
 _KEPT = ("type", "description", "properties", "items", "enum", "required", "default")
@@ -109,14 +109,17 @@ class Arguments(BaseModel):
 
     @classmethod
     def _named(cls, given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-        own = {name: own_name(name, cls.model_fields, cls.untold) for name in given}
-        unknown = [name[:60] for name in given if own[name] is None and given[name] is not None]
-        if unknown:
+        named: dict[str, Any] = {}
+        ignored = []
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in sorted(given, key=lambda name: name not in cls.model_fields):
+            own = own_name(name, cls.model_fields, cls.untold)
+            if own is None or named.setdefault(own, given[name]) != given[name]:
+                ignored.append(name[:60])
+        if ignored:
             known = ", ".join(cls.told_schema()["properties"])
-            notes.append(f"(ignored: {', '.join(unknown[:5])}; the arguments are {known})")
-        # What goes by its own name comes last, and so counts.
-        order = sorted(given, key=lambda name: name in cls.model_fields)
-        return {own[name] or "": given[name] for name in order if own[name] and given[name] is not None}
+            notes.append(f"(ignored: {', '.join(ignored[:5])}; the arguments are {known})")
+        return named
 
     @classmethod
     def _unwrapped(cls, value: Any, notes: list[str]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ MEANT: list[tuple[type[Arguments], str, dict[str, Any]]] = [
     (OpenFile, "```\nsrc/a.py\n```", {"path": "src/a.py"}),
     (OpenFile, '{"path": "a", "view_range": [3, 4]}', {"path": "a", "line_start": 3, "line_end": 4}),
     (OpenFile, '{"path": "a", "line_numbers": "false"}', {"path": "a", "line_numbers": False}),
-    (OpenFile, '{"file": "b", "path": "a"}', {"path": "a"}),
+    (OpenFile, '{"file": "a", "path": "a"}', {"path": "a"}),
     (PrintTree, "{}", {"path": "", "depth": 1}),
     (PrintTree, "src", {"path": "src", "depth": 1}),
     (PrintTree, '{"directory": "src", "max_depth": "3"}', {"path": "src", "depth": 3}),
@@ -133,6 +133,12 @@ def test_every_other_name_gives_its_argument(model: type[Arguments], own: str, o
     value = VALUES.get(own, 7 if own in NUMBERS else "true" if own == "line_numbers" else "a")
     given = model.given(json.dumps({other: value}), [])
     assert given == {own: value}
+
+
+def test_of_two_names_for_an_argument_its_own_counts_and_the_other_is_said() -> None:
+    arguments, (note,) = read(OpenFile, '{"file": "b", "path": "a"}')
+    assert arguments == {"path": "a"}
+    assert note.startswith("(ignored: file; ")
 
 
 @pytest.mark.parametrize("model", MODELS)
