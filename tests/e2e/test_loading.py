@@ -1,13 +1,11 @@
-"""Waiting for a model that loads slowly: a real load, held where it reads a file that is a pipe."""
+"""Waiting for a model that loads slowly: a real load, held where it begins."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +17,66 @@ from tests.support.waiting import settled
 
 pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
 
-HELD = "generation_config.json"
-"""A file that every load reads, and nothing else does."""
+HELD = """
+import sys, time
+from pathlib import Path
+from gptoss_acp.engine import weights
+
+folder = Path(sys.argv.pop(1))
+load = weights.load
+
+def held(checkpoint, between):
+    with (folder / "loads").open("a") as loads:
+        loads.write("x")
+    while not (folder / "go on").exists():
+        between()
+        time.sleep(0.01)
+    return load(checkpoint, between)
+
+weights.load = held
+from gptoss_acp.cli.main import main
+main()
+"""
+"""The program, whose loads stand still where they begin until a file is there."""
 
 SECONDS = 120
 
 
 @dataclass
 class SlowCheckpoint:
-    """A checkpoint whose load stands still until `go_on` is set; `loads` counts how often it was read."""
+    """A checkpoint whose load stands still unless `go_on`."""
 
     folder: Path
-    go_on: threading.Event = field(default_factory=threading.Event)
-    loads: int = 0
+    control: Path
 
-    def feed(self) -> None:
-        while True:
-            with suppress(BrokenPipeError), (self.folder / HELD).open("w") as pipe:  # opens once there is a reader
-                self.loads += 1
-                self.go_on.wait()
-                self.renew()
-                pipe.write("{}")
+    @property
+    def command(self) -> Sequence[str]:
+        return (sys.executable, "-c", HELD, str(self.control))
 
-    def renew(self) -> None:
-        # A new pipe for each load: the old one may still have its reader.
-        os.mkfifo(self.folder / "new")
-        (self.folder / "new").replace(self.folder / HELD)
+    @property
+    def loads(self) -> int:
+        """How often it was begun to be read."""
+        return len((self.control / "loads").read_text())
+
+    def go_on(self) -> None:
+        (self.control / "go on").touch()
+
+    def hold(self) -> None:
+        (self.control / "go on").unlink()
 
 
 @pytest.fixture
 def slow(checkpoint: Path, tmp_path: Path) -> Iterator[SlowCheckpoint]:
-    slow = SlowCheckpoint(tmp_path / "gpt-oss-small")
+    slow = SlowCheckpoint(tmp_path / "gpt-oss-small", tmp_path / "control")
+    slow.control.mkdir()
     shutil.copytree(checkpoint, slow.folder)
-    slow.renew()
-    threading.Thread(target=slow.feed, daemon=True).start()
     yield slow
-    slow.go_on.set()
+    slow.go_on()
 
 
 @pytest.fixture
 def agent(spawn: Spawner, slow: SlowCheckpoint) -> AgentProcess:
-    agent = spawn("--model", str(slow.folder), "--max-tokens", "3", "--disk-gb", "0")
+    agent = spawn("--model", str(slow.folder), "--max-tokens", "3", "--disk-gb", "0", command=slow.command)
     agent.initialize()
     return agent
 
@@ -86,7 +103,7 @@ def test_a_prompt_that_waits_for_the_model_shows_so_until_it_is_loaded(
     session = agent.new_session()
     prompt = agent.prompt(session, "Hello")
     agent.read_until(lambda: len(shown(agent, session)) >= 3, SECONDS)
-    slow.go_on.set()
+    slow.go_on()
     assert agent.result(prompt, SECONDS)["stopReason"] == "max_tokens"
     first, *progress, last = shown(agent, session)
     assert (first["title"], first["kind"], first["status"]) == ("Loading gpt-oss-small", "other", "in_progress")
@@ -98,7 +115,7 @@ def test_a_prompt_that_waits_for_the_model_shows_so_until_it_is_loaded(
 
 
 def test_nothing_is_shown_once_the_model_is_loaded(agent: AgentProcess, slow: SlowCheckpoint) -> None:
-    slow.go_on.set()
+    slow.go_on()
     assert agent.result(agent.ask("authenticate", {"methodId": "prepare-model"}), SECONDS) == {}
     session = agent.new_session()
     assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
@@ -115,7 +132,7 @@ def test_cancel_ends_the_waiting_and_the_next_prompt_waits_for_the_same_load(
     assert agent.result(prompt)["stopReason"] == "cancelled"
     assert [update["status"] for update in shown(agent, session) if "status" in update] == ["in_progress", "failed"]
     again = agent.prompt(session, "Hello")
-    slow.go_on.set()
+    slow.go_on()
     assert agent.result(again, SECONDS)["stopReason"] == "max_tokens"
     loads = slow.loads
     assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
@@ -128,7 +145,7 @@ def test_a_load_that_fails_says_why_and_the_next_prompt_loads_again(agent: Agent
     agent.read_until(lambda: bool(shown(agent, session)), SECONDS)
     shard = slow.folder / "model-00002-of-00005.safetensors"
     away = shard.rename(slow.folder / "away")
-    slow.go_on.set()
+    slow.go_on()
     error = agent.answer(prompt, SECONDS)["error"]
     assert error["code"] == -32603
     last = shown(agent, session)[-1]
@@ -139,16 +156,26 @@ def test_a_load_that_fails_says_why_and_the_next_prompt_loads_again(agent: Agent
 
 
 async def test_an_idle_model_that_was_unloaded_shows_that_it_loads_again(spawn: Spawner, slow: SlowCheckpoint) -> None:
-    slow.go_on.set()
-    agent = spawn("--model", str(slow.folder), "--max-tokens", "3", "--disk-gb", "0", "--idle-minutes", "0.02")
+    slow.go_on()
+    agent = spawn(
+        "--model",
+        str(slow.folder),
+        "--max-tokens",
+        "3",
+        "--disk-gb",
+        "0",
+        "--idle-minutes",
+        "0.02",
+        command=slow.command,
+    )
     session = agent.open()
     assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
     before = len(shown(agent, session))
-    slow.go_on.clear()
+    slow.hold()
     log = next((agent.home / "state").rglob("gptoss-acp.log"))
     await settled(lambda: "unloading the idle model" in log.read_text("utf-8"), SECONDS)
     prompt = agent.prompt(session, "Hello")
     agent.read_until(lambda: len(shown(agent, session)) > before, SECONDS)
-    slow.go_on.set()
+    slow.go_on()
     assert agent.result(prompt, SECONDS)["stopReason"] == "max_tokens"
     assert shown(agent, session)[-1]["status"] == "completed"
