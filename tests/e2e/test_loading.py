@@ -21,6 +21,7 @@ HELD = """
 import sys, time
 from pathlib import Path
 from gptoss_acp.engine import weights
+from gptoss_acp.engine.residency import NOTHING_READ
 
 folder = Path(sys.argv.pop(1))
 load = weights.load
@@ -29,7 +30,7 @@ def held(checkpoint, between):
     with (folder / "loads").open("a") as loads:
         loads.write("x")
     while not (folder / "go on").exists():
-        between()
+        between(NOTHING_READ)
         time.sleep(0.01)
     return load(checkpoint, between)
 
