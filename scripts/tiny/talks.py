@@ -64,7 +64,7 @@ def count_turn(random: Random, longest: int = 100) -> Turn:
         first, last = 1, min(longest, usual if random.random() < 0.5 else random.randint(2, longest))
     elif rule == "count from":
         first = random.randint(2, 80)
-        last = first + random.randint(1, min(30, longest))
+        last = min(first + random.randint(1, min(30, longest)), 100)
     else:
         first, last = random.randint(3, min(30, longest)), 1
     asked = fill(phrase(random, rule), {"N": str(last), "M": str(first)}).text
