@@ -19,7 +19,7 @@ DEVICES = 2
 ROWS = {88: 22, 160: 12, 448: 4}
 """Longest dialogue of a bucket, and how many rows of it one device takes."""
 
-PREFIXES = SHORT_PREFIX, REAL_PREFIX, LONG_PREFIX, NO_PREFIX = 256, 1024, 2048, 0
+PREFIXES = SHORT_PREFIX, REAL_PREFIX, LONG_PREFIX, NO_PREFIX = 256, 1152, 2048, 0
 ALONE = (0.0, 0.0, 0.0, 1.0)
 BEHIND_PREFIXES = (0.4, 0.46, 0.04, 0.1)
 """How often each of `PREFIXES` stands before a batch. Alone, a step takes half the time, and copying comes sooner."""
