@@ -340,11 +340,7 @@ def test_arguments_of_completed_calls_satisfy_their_schema(headers: HeaderGramma
 
 def test_bundled_model_says_the_same_with_and_without_the_grammar() -> None:
     loader = pytest.importorskip("gptoss_acp.engine.weights")
-    parameters = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
-    described = [
-        ToolDescription("read_file", "Read a text file.", parameters),
-        ToolDescription("list_dir", "List.", parameters),
-    ]
+    described = tools.descriptions()
     prefix = [*render.system("low", date(2026, 1, 1), described), *render.developer("Be brief.", described)]
     prompts = [[*prefix, *render.user("Read README.md"), *ASSISTANT_START]]
     model = loader.load(None).model
