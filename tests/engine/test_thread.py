@@ -15,6 +15,7 @@ from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.messages import Load, Resume, Unload
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.engine.weights import LoadedModel
+from gptoss_acp.harmony import render
 from tests.support.engines import Engines, end
 from tests.support.waiting import settled
 
@@ -123,7 +124,8 @@ async def test_a_load_holds_up_neither_the_other_model_nor_its_cancel(
     monkeypatch.setattr(Generation, "LOW_WATER", 4)
     engine = new_engine()
     await engine.load()
-    speaking = engine.generate(PROMPT, Sampling(temperature=0, max_tokens=2000))
+    count = [*render.user("Count to 100"), *render.ASSISTANT_START]
+    speaking = engine.generate(count, Sampling(temperature=0, max_tokens=2000))
     await anext(speaking)
     monkeypatch.setattr(weights, "load", slowly)
     loading = asyncio.create_task(engine.other(str(checkpoint)).load())
