@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 EXEC = "container.exec"
+PRINT_TREE = "repo_browser.print_tree"
+SEARCH = "repo_browser.search"
+OPEN_FILE = "repo_browser.open_file"
 APPLY_PATCH = "repo_browser.apply_patch"
 PYTHON = "python"
 """Not told, but gpt-oss was trained on it; its code is a command like others."""
 
 _OTHER_NAMES = {
     EXEC: ("shell", "bash", "sh", "exec_command", "run_command", "local_shell"),
-    "repo_browser.print_tree": ("list_dir", "list_files", "list_directory", "ls", "tree", "find"),
-    "repo_browser.search": ("grep", "rg"),
-    "repo_browser.open_file": ("read_file", "open", "cat", "view_file"),
+    PRINT_TREE: ("list_dir", "list_files", "list_directory", "ls", "tree", "find"),
+    SEARCH: ("grep", "rg"),
+    OPEN_FILE: ("read_file", "open", "cat", "view_file"),
     APPLY_PATCH: ("applypatch",),
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, PYTHON, SEARCH
 from gptoss_acp.tools import apply_patch, commands, open_file, print_tree, search, update_plan
 
 if TYPE_CHECKING:
@@ -57,28 +58,24 @@ def _tool(
 
 
 CODING_TOOLS = (
-    _tool("container.exec", commands.run, commands.Exec, "execute", "Run a command"),
-    _tool("repo_browser.print_tree", print_tree.print_tree, print_tree.PrintTree, "read", "List a folder"),
-    _tool("repo_browser.search", search.search, search.Search, "search", "Search"),
-    _tool("repo_browser.open_file", open_file.open_file, open_file.OpenFile, "read", "Read a file"),
-    _tool("repo_browser.apply_patch", apply_patch.apply_patch, "patch", "edit", "Edit files"),
+    _tool(EXEC, commands.run, commands.Exec, "execute", "Run a command"),
+    _tool(PRINT_TREE, print_tree.print_tree, print_tree.PrintTree, "read", "List a folder"),
+    _tool(SEARCH, search.search, search.Search, "search", "Search"),
+    _tool(OPEN_FILE, open_file.open_file, open_file.OpenFile, "read", "Read a file"),
+    _tool(APPLY_PATCH, apply_patch.apply_patch, "patch", "edit", "Edit files"),
     _tool("functions.update_plan", update_plan.update_plan, update_plan.UpdatePlan, "think", "Update the plan"),
 )
 """In the order in which the model is told of them."""
 
-PYTHON_TOOL = _tool("python", commands.python, "code", "execute", "Run Python code")
+PYTHON_TOOL = _tool(PYTHON, commands.python, "code", "execute", "Run Python code")
 """The model is not told of it, but calls it."""
 
 _INSTEAD = (
-    (
-        re.compile(r"write|create|edit|replace|insert|delete|remove|move|rename"),
-        "change files",
-        "repo_browser.apply_patch",
-    ),
-    (re.compile(r"search|grep|glob|find"), "search files", "repo_browser.search"),
-    (re.compile(r"list|dir|tree"), "list folders", "repo_browser.print_tree"),
-    (re.compile(r"read|open|view|file"), "read files", "repo_browser.open_file"),
-    (re.compile(r"run|exec|command|terminal|shell"), "run programs", "container.exec"),
+    (re.compile(r"write|create|edit|replace|insert|delete|remove|move|rename"), "change files", APPLY_PATCH),
+    (re.compile(r"search|grep|glob|find"), "search files", SEARCH),
+    (re.compile(r"list|dir|tree"), "list folders", PRINT_TREE),
+    (re.compile(r"read|open|view|file"), "read files", OPEN_FILE),
+    (re.compile(r"run|exec|command|terminal|shell"), "run programs", EXEC),
 )
 _WEB = re.compile(r"web|http|url|fetch|(?<!repo_)browser")
 
@@ -88,9 +85,10 @@ def instead_of(written: str, recipients: Collection[str]) -> str:
     if not recipients:
         return "No tools are available."
     name = written.lower()
-    if not _WEB.search(name):
-        for pattern, purpose, recipient in _INSTEAD:
-            if recipient in recipients and pattern.search(name):
-                return f"To {purpose}, call {recipient}."
-    nothing = "Nothing here reaches the web. " if _WEB.search(name) else ""
-    return f"{nothing}The tools are: {', '.join(recipients)}."
+    told = f"The tools are: {', '.join(recipients)}."
+    if _WEB.search(name):
+        return f"Nothing here reaches the web. {told}"
+    for pattern, purpose, recipient in _INSTEAD:
+        if recipient in recipients and pattern.search(name):
+            return f"To {purpose}, call {recipient}."
+    return told

@@ -11,9 +11,10 @@ from random import Random
 from gptoss_acp import vocabulary
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import render
+from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny import requests
 from tiny.grammar import Tokens, encode
-from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH, Action
+from tiny.requests import Action
 from tiny.talks import TALKS, chat_turn, compact_turn, count_turn, echo_turn, name_turns, unknown_turn
 from tiny.tool_turns import TOOLS, chain_turn, init_turn, tool_turn
 from tiny.turns import Answer, Call, Result, Turn

@@ -14,10 +14,10 @@ from random import Random
 from typing import Any
 
 from gptoss_acp.harmony import encoding, render
+from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny import dialogues, talks, tool_turns
 from tiny.dialogues import Dialogue, outline
 from tiny.grammar import Tokens
-from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny.turns import Answer, Call, Result, Turn
 
 SEED = 99_000_001

@@ -10,13 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny import words
 from tiny.grammar import Filled, NotCopyableError, Tokens, change, encode, expand, fill, phrase
-
-EXEC = "container.exec"
-PRINT_TREE, SEARCH, OPEN_FILE, APPLY_PATCH = (
-    f"repo_browser.{name}" for name in ("print_tree", "search", "open_file", "apply_patch")
-)
 
 _LINE_BREAK = encode("\\n")
 """In JSON. Encoded alone, like what is copied before and behind it."""

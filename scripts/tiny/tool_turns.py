@@ -11,9 +11,10 @@ from random import Random
 
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import encoding
+from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny import requests, words
 from tiny.grammar import NotCopyableError, clip, encode, fill, phrase
-from tiny.requests import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, SEARCH, Action
+from tiny.requests import Action
 from tiny.turns import Answer, Call, Result, Turn
 
 TOOLS = (OPEN_FILE, PRINT_TREE, SEARCH, EXEC, APPLY_PATCH)
