@@ -19,9 +19,9 @@ from openai_harmony import HarmonyError, Message, Role, StreamableParser
 from gptoss_acp import vocabulary
 from gptoss_acp.engine import bundled
 from gptoss_acp.harmony import encoding, render
+from gptoss_acp.tool_names import EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 from tiny import decoding, heldout, prefixes
 from tiny.heldout import CONVERSATIONS, Case
-from tiny.requests import EXEC, OPEN_FILE, PRINT_TREE, SEARCH
 
 LONGEST_CALL, LONGEST_ANSWER = 200, 700
 ROWS = 48
