@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.tools.lenient_json import OBJECT, ArgumentError, as_object, read_object, read_value, without_fence
+from gptoss_acp.tools.lenient_json import (
+    MOST_WRAPPINGS,
+    OBJECT,
+    ArgumentError,
+    as_object,
+    begins_as_json,
+    read_object,
+    read_value,
+    without_fence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,7 +46,6 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 
 _WRAPPERS = ("arguments", "args", "input", "parameters", "params", "kwargs")
 _KEPT = ("type", "description", "properties", "items", "enum", "required", "default")
-_MOST_WRAPPINGS = 3
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -68,7 +76,7 @@ class Arguments(BaseModel):
             ArgumentError: they can't be read.
         """
         text = without_fence(text)
-        is_json = text.lstrip(" \t\r\n\ufeff").startswith(("{", "[", '"'))
+        is_json = begins_as_json(text)
         noted: list[str] = []
         try:
             value = read_value(text, noted)
@@ -124,7 +132,7 @@ class Arguments(BaseModel):
     @classmethod
     def _unwrapped(cls, value: Any, notes: list[str]) -> dict[str, Any]:
         """Return the object of arguments in `value`, such as {"name": …, "arguments": {…}} or [{…}]."""
-        for _ in range(_MOST_WRAPPINGS):
+        for _ in range(MOST_WRAPPINGS):
             if isinstance(value, str) and cls.bare:
                 return {cls.bare: value}
             if isinstance(value, list) and cls.listed and not any(map(cls._are_own, value)):
@@ -139,7 +147,7 @@ class Arguments(BaseModel):
     @classmethod
     def _are_own(cls, value: Any) -> bool:
         """Whether `value` is an object that has one of the arguments, or wraps one that has."""
-        for _ in range(_MOST_WRAPPINGS):
+        for _ in range(MOST_WRAPPINGS):
             if not isinstance(value, dict) or cls._has_own(value):
                 return isinstance(value, dict)
             value = _wrapped(value)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _SHELL = ("bash", "-lc")
 _SHELLS = {"bash", "sh", "zsh"}
-_RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
+RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
+"""The options behind which a shell takes a script."""
+
 _JOINS = {"|", "|&", "||", "&&"}
 _REDIRECTS = re.compile(r"\d?(?:>{1,2}|<)[\w./-]{0,4000}|\d?>&\d|&>{1,2}[\w./-]{0,4000}")
 _NEEDS_QUOTES = re.compile(r"[\s'\"()|;&<>`\\#!]")
@@ -58,7 +60,7 @@ def as_words(command: Any) -> Any:
 
 def runs_script(words: Sequence[str]) -> bool:
     """Whether `words` give one of the system's shells a script to run."""
-    return len(words) > 2 and words[0] in _SHELLS and bool(_RUNS_SCRIPT.fullmatch(words[1]))
+    return len(words) > 2 and words[0] in _SHELLS and bool(RUNS_SCRIPT.fullmatch(words[1]))
 
 
 def _of_line(line: str) -> Any:

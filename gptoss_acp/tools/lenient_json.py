@@ -24,7 +24,8 @@ _BEFORE = "\ufeff \t\r\n"
 _PROSE = re.compile(r"\A[\w\n ,.:;!'`-]{0,500}+(?=\{)")
 _CLOSING = "]} \t\r\n"
 _KINDS = {list: "an array", str: "a string", bool: "a truth value", type(None): "null"}
-_MOST_WRAPPINGS = 3
+MOST_WRAPPINGS = 3
+"""How often arguments may be wrapped in something else."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -36,6 +37,11 @@ _DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
 
 class ArgumentError(ValueError):
     """The arguments can't be read; the message tells the model where and why."""
+
+
+def begins_as_json(text: str) -> bool:
+    """Whether `text` begins as a value does that could hold arguments."""
+    return text.lstrip(_BEFORE).startswith(("{", "[", '"'))
 
 
 def read_object(text: str, notes: list[str]) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def read_value(text: str, notes: list[str]) -> Any:
     """
     text = _without_wrapping(text)
     value = _read(text, notes) if text.strip() else {}
-    for _ in range(_MOST_WRAPPINGS):
+    for _ in range(MOST_WRAPPINGS):
         if not (isinstance(value, str) and value.lstrip().startswith("{")):
             break
         try:
@@ -89,7 +95,7 @@ def read_text(text: str, names: Sequence[str], notes: list[str]) -> str:
         ArgumentError: it is in an object that can't be read.
     """
     inside = without_fence(text)
-    begun = inside.lstrip(_BEFORE).startswith(("{", "[", '"'))
+    begun = begins_as_json(inside)
     prose = None if begun else _PROSE.match(inside)
     if not begun and prose is None:
         return inside
@@ -112,7 +118,7 @@ def read_text(text: str, names: Sequence[str], notes: list[str]) -> str:
 
 def _text_of(value: Any, names: Sequence[str], notes: list[str], depth: int = 0) -> str | None:
     """Return the text that is meant by `value`, however deep it is wrapped."""
-    if depth > _MOST_WRAPPINGS:
+    if depth > MOST_WRAPPINGS:
         return None
     match value:
         case str():
@@ -152,11 +158,9 @@ def _read(text: str, notes: list[str]) -> Any:
         return _decode(text)
     except json.JSONDecodeError as error:
         problem = error
-    blank = len(text) - len(text.lstrip())
-    first = OBJECT.search(text)
-    if text.startswith(("{", "[", '"'), blank):
-        start = blank
-    elif first:
+    if begins_as_json(text):
+        start = len(text) - len(text.lstrip(_BEFORE))
+    elif first := OBJECT.search(text):
         start = first.start()
     else:
         raise ArgumentError(_explained(problem, text))
@@ -174,7 +178,7 @@ def _read(text: str, notes: list[str]) -> Any:
 
 def _decode(text: str) -> Any:
     try:
-        return _checked(json.loads(text, strict=False, parse_constant=_refuse_constant))
+        return _checked(_DECODER.decode(text))
     except json.JSONDecodeError:
         raise
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.tools.command_words import RUNS_SCRIPT
 from gptoss_acp.tools.patch.wrapping import BEGIN, END, HEREDOC
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _PROGRAMS = {"apply_patch", "applypatch"}
 _SHELLS = {"bash", "sh", "zsh", "dash"}
 _AROUND = {"sudo", "env", "command", "exec", "nohup", "time", "timeout", "nice"}
 _OF_THOSE_AROUND = re.compile(r"\A(?:-\S{0,100}|\d+[smh]?|\w+=.*)", re.DOTALL)
-_RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
 
 _PROGRAM = r"(?:[\w.~/-]{0,200}/)?(?:apply_patch|applypatch)"
 _STARTS_COMMAND = (
@@ -97,7 +97,7 @@ def _script(words: Sequence[str]) -> str | None:
         return "\n".join(words)
     if not words or os.path.basename(words[0]) not in _SHELLS:  # noqa: PTH119
         return None
-    options = [index for index, word in enumerate(words[1:-1], 1) if _RUNS_SCRIPT.fullmatch(word)]
+    options = [index for index, word in enumerate(words[1:-1], 1) if RUNS_SCRIPT.fullmatch(word)]
     return words[options[0] + 1] if options else None
 
 
