@@ -44,8 +44,8 @@ LONGEST_SLICE = 2_000
 the square of a run of one character, and panics on a very long one."""
 
 _SLICE_END = re.compile(r"(?<=[A-Za-z0-9])(?= [A-Za-z])|(?<=\n)(?=[A-Za-z0-9])")
-"""Where no token crosses: o200k's pattern lets none begin with a letter's end, nor end behind a line break's (tiktoken,
-`o200k_base`)."""
+"""Where no token crosses: before the blank of a word that stands behind another, and where a line begins with a word
+(o200k_base's pattern, in tiktoken)."""
 
 
 def encode_text(text: str) -> list[int]:

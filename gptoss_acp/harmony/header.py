@@ -94,14 +94,17 @@ def speaks_its_own_call(tokens: Sequence[int], speaker: str, tools: ToolNames) -
 
 def is_begun(tokens: Sequence[int]) -> bool:
     """Whether what follows `<|start|>assistant` is a part of a header: a channel, a recipient, or a channel's name."""
-    text = _text(tokens)
-    rest = text.removeprefix(f"{_START}assistant").replace(_CONSTRAIN, "").strip()
-    return _CHANNEL in text or bool(_RECIPIENT.search(text)) or not rest or rest.lower() in CHANNELS
+    rest = _behind_name(tokens)
+    return _CHANNEL in rest or bool(_RECIPIENT.search(rest)) or not rest or rest.lower() in CHANNELS
 
 
 def says_anything(tokens: Sequence[int]) -> bool:
     """Whether there is more in a header than the assistant's name."""
-    return bool(_text(tokens).replace(f"{_START}assistant", "").strip(f"{_CHANNEL}{_CONSTRAIN} \n"))
+    return bool(_behind_name(tokens).strip(f"{_CHANNEL} \n"))
+
+
+def _behind_name(tokens: Sequence[int]) -> str:
+    return _text(tokens).replace(f"{_START}assistant", "").replace(_CONSTRAIN, "").strip()
 
 
 def closest_channel(text: str) -> Channel | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 class OneObject:
     """Whether a text may still be one JSON object, told as it comes, by its first key, its strings and its brackets.
 
-    Only so much is held back of a preamble that begins with a brace as may be a call.
+    `begun`: more than blanks have come. Only so much is held back of a preamble that begins with a brace as may be a
+    call.
     """
 
     def __init__(self) -> None:
         self.possible = True
         self._depth = 0
-        self._begun = False
+        self.begun = False
         self._in_string = False
         self._escaped = False
         self._awaited = "{"
@@ -27,11 +28,6 @@ class OneObject:
                 break
             self._take(character)
         return self.possible
-
-    @property
-    def begun(self) -> bool:
-        """Whether more than blanks have come."""
-        return self._begun
 
     def _take(self, character: str) -> None:
         if self._in_string:
@@ -47,8 +43,8 @@ class OneObject:
             self._awaited = ":" if self._awaited == '"}' else ""
 
     def _take_outside(self, character: str) -> None:
-        ended = self._begun and self._depth == 0
-        self._begun = True
+        ended = self.begun and self._depth == 0
+        self.begun = True
         if ended or (self._awaited and character not in self._awaited):
             self.possible = False
         elif character == '"':

@@ -93,10 +93,11 @@ def assistant_start(channel: str, recipient: str | None, content_type: str | Non
     openai-harmony would put the recipient before the channel: from a history so rendered the model learns to drift.
     """
     to = f" to={recipient}" if recipient else ""
-    plain, constrained = (f" {CODE}", []) if content_type == CODE else ("", encoding.encode_text(content_type or ""))
-    tokens = [*ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text(f"{channel}{to}{plain}")]
-    if constrained:
-        tokens += [*encoding.encode_text(" "), vocabulary.CONSTRAIN, *constrained]
+    tokens = [*ASSISTANT_START, vocabulary.CHANNEL, *encoding.encode_text(f"{channel}{to}")]
+    if content_type == CODE:
+        tokens += encoding.encode_text(f" {CODE}")
+    elif content_type:
+        tokens += [*encoding.encode_text(" "), vocabulary.CONSTRAIN, *encoding.encode_text(content_type)]
     return [*tokens, vocabulary.MESSAGE]
 
 
