@@ -17,6 +17,9 @@ from gptoss_acp.workspace.files import Change
 if TYPE_CHECKING:
     from gptoss_acp.tools.call import Call
 
+_SIDE = re.compile(r"^(\./)?[ab]/")
+"""What git puts before a file's name."""
+
 
 async def apply_patch(text: str, call: Call) -> str:
     """Add, change, move or delete files."""
@@ -35,9 +38,6 @@ async def apply_patch_in(folder: str, text: str, call: Call) -> str:
     marks = {"add": "A", "update": "M", "delete": "D"}
     lines = [f"{marks[operation.kind]} {operation.move_to or operation.path}" for operation in operations]
     return "\n".join(["Success. Updated the following files:", *lines])
-
-
-_SIDE = re.compile(r"^(\./)?[ab]/")
 
 
 class _Editing:

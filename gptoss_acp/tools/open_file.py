@@ -20,7 +20,6 @@ _LINES_BEHIND = re.compile(r"(?::|#L)(?P<lines>\d{1,9}(?:(?:-L?|:)\d{1,9})?)\Z")
 _LINES = re.compile(r"L?(?P<start>\d{1,9})\s?(?:(?:-|:|,|to)\s?L?(?P<end>\d{1,9}))?")
 _ROOM_FOR_NOTE = 200
 
-
 _COUNTS = ("limit", "count", "num_lines", "line_count", "max_lines", "n_lines")
 _RANGES = ("lines", "line_range", "view_range", "range")
 

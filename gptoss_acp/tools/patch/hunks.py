@@ -191,9 +191,10 @@ class _File:
         if start and self._find(old, 0) is not None:
             raise PatchError(f"{problem}: its lines stand before line {start + 1}; hunks go from top to bottom")
         known = {_plainly(line) for line in self._lines}
-        strange = [line for line in old if line.strip() and _plainly(line) not in known]
-        if len(strange) == len([line for line in old if line.strip()]):
-            raise PatchError(f"{problem}: no line of it is in the file, such as `{_shown(old)}`")
+        told = [line for line in old if line.strip()]
+        strange = [line for line in told if _plainly(line) not in known]
+        if len(strange) == len(told):
+            raise PatchError(f"{problem}: no line of it is in the file, such as `{''.join(told[:1])[:200]}`")
         nearest = self._nearest(old, start)
         if nearest is None:
             reason = f"`{strange[0][:200]}` is not in the file" if strange else "its lines are not together in the file"
@@ -283,9 +284,8 @@ def _refuse_several(hunk: Hunk, first: int, second: int | None) -> None:
 def _readings(lines: Lines, file: Sequence[str]) -> Iterator[tuple[Lines, int | None]]:
     """Yield the lines as they are, then with the blanks that their context has lost, then without copied numbers.
 
-    All of the context may have lost its blank, or only what the file does not have otherwise.
-
-    The number of the first line comes with the last.
+    All of the context may have lost its blank, or only what the file does not have otherwise. The number of the first
+    line comes with the last.
     """
     yield lines, None
     if any(sign in {"", " "} for sign, _ in lines):
@@ -313,7 +313,3 @@ def _old(lines: Sequence[tuple[str, str]]) -> list[str]:
 
 def _name(hunk: Hunk) -> str:
     return f"{hunk.number} (line {hunk.patch_line} of the patch)"
-
-
-def _shown(old: Sequence[str]) -> str:
-    return next((line for line in old if line.strip()), "")[:200]
