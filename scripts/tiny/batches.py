@@ -1,4 +1,4 @@
-"""Endless batches of fresh dialogues, two devices' worth at a time.
+"""Endless batches of fresh dialogues, in parts that devices take side by side.
 
 Knows lengths, padding and slots. Knows nothing about the network.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
+import jax
 import numpy as np
 
 from tiny.dialogues import Dialogue, dialogue, past_turns
@@ -15,9 +17,8 @@ from tiny.model import Batch
 from tiny.prefixes import prefix
 from tiny.vocabulary import Vocabulary
 
-DEVICES = 2
 ROWS = {88: 22, 160: 12, 448: 4}
-"""Longest dialogue of a bucket, and how many rows of it one device takes."""
+"""Longest dialogue of a bucket, and how many rows of it one part takes."""
 
 PREFIXES = SHORT_PREFIX, REAL_PREFIX, LONG_PREFIX, NO_PREFIX = 256, 1152, 2048, 0
 ALONE = (0.0, 0.0, 0.0, 1.0)
@@ -25,6 +26,8 @@ BEHIND_PREFIXES = (0.4, 0.46, 0.04, 0.1)
 """How often each of `PREFIXES` stands before a batch. Alone, a step takes half the time, and copying comes sooner."""
 
 INPUT_SLOTS, OUTPUT_SLOTS, RANDOM_CORES = 1792, 2304, 3328
+SHARE_SAID = 0.72
+"""How many of a part's tokens are learned, at most."""
 PADDING = 199_999
 
 
@@ -45,24 +48,54 @@ def prefixes(random: Random, longest: int) -> list[int]:
         return ids
 
 
-def batches(seed: int, vocabulary: Vocabulary, avoided: frozenset[str], shares: tuple[float, ...]) -> Iterator[Batch]:
+def shapes(parts: int) -> Iterator[Any]:
+    """Yield each kind of batch, as a `Batch` of shapes and dtypes."""
+
+    def numbers(*shape: int, dtype: type = np.int32) -> Any:
+        return jax.ShapeDtypeStruct((parts, *shape), dtype)
+
+    for time, rows in ROWS.items():
+        said = round(rows * time * SHARE_SAID)
+        for longest in PREFIXES:
+            if longest == LONG_PREFIX and time != min(ROWS):
+                continue
+            yield Batch(
+                prefix=numbers(longest),
+                prefix_length=numbers(),
+                rows=numbers(rows, time),
+                learned_places=numbers(said),
+                targets=numbers(said),
+                target_weight=numbers(said, dtype=np.float32),
+                input_core=numbers(INPUT_SLOTS),
+                input_prefix=numbers(INPUT_SLOTS),
+                input_form=numbers(INPUT_SLOTS),
+                output_core=numbers(OUTPUT_SLOTS),
+                output_prefix=numbers(OUTPUT_SLOTS),
+                output_form=numbers(OUTPUT_SLOTS),
+                correction=numbers(OUTPUT_SLOTS, dtype=np.float32),
+            )
+
+
+def batches(
+    seed: int, vocabulary: Vocabulary, avoided: frozenset[str], shares: tuple[float, ...], parts: int
+) -> Iterator[Batch]:
     """Yield batches behind prefixes of the sizes `PREFIXES`, as often as `shares` says."""
     random, generator = Random(seed), np.random.default_rng(seed)
     pools: dict[int, list[Dialogue]] = {time: [] for time in ROWS}
     while True:
-        time = _fill(random, pools, avoided)
-        rows = [pools[time].pop() for _ in range(ROWS[time] * DEVICES)]
+        time = _fill(random, pools, avoided, parts)
+        rows = [pools[time].pop() for _ in range(ROWS[time] * parts)]
         longest = random.choices(PREFIXES, shares)[0]
         if longest == LONG_PREFIX and time != min(ROWS):
             longest = REAL_PREFIX
-        parts = []
-        for device in range(DEVICES):
+        made = []
+        for part in range(parts):
             before = prefixes(random, longest) if longest else []
-            parts.append(_batch(generator, vocabulary, before, longest, rows[device::DEVICES], time))
-        yield Batch(*(np.stack(arrays) for arrays in zip(*parts, strict=True)))
+            made.append(_batch(generator, vocabulary, before, longest, rows[part::parts], time))
+        yield Batch(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
 
 
-def _fill(random: Random, pools: dict[int, list[Dialogue]], avoided: frozenset[str]) -> int:
+def _fill(random: Random, pools: dict[int, list[Dialogue]], avoided: frozenset[str], parts: int) -> int:
     """Make dialogues until one bucket has enough of them, and return which."""
     while True:
         made = dialogue(random, avoided)
@@ -70,7 +103,7 @@ def _fill(random: Random, pools: dict[int, list[Dialogue]], avoided: frozenset[s
         if time is None:
             continue
         pools[time].append(made)
-        if len(pools[time]) >= ROWS[time] * DEVICES:
+        if len(pools[time]) >= ROWS[time] * parts:
             return time
 
 
@@ -88,7 +121,7 @@ def _batch(
         tokens[row, : len(made.ids)] = made.ids
         learned[row, : len(made.ids)] = made.learned
     places = np.flatnonzero(learned[:, 1:])
-    count = round(tokens[:, 1:].size * 0.72)
+    count = round(tokens[:, 1:].size * SHARE_SAID)
     if len(places) > count:
         places = np.sort(generator.choice(places, count, replace=False))
     targets = tokens[:, 1:].reshape(-1)[places]

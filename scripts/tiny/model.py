@@ -210,7 +210,7 @@ def _prepare_copying(params: Params) -> None:
 
 
 class Batch(NamedTuple):
-    """One device's part of a step. Tokens are places in `input_core` and so on, targets in `output_core`."""
+    """One part of a step. Tokens are places in `input_core` and so on, targets in `output_core`."""
 
     prefix: jax.Array  # (prefix bucket), padded on the left
     prefix_length: jax.Array  # ()

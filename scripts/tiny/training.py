@@ -1,13 +1,16 @@
-"""The training loop: Optax's Muon and AdamW on two CPU devices, a schedule by the clock, checkpoints.
+"""The training loop: Optax's Muon and AdamW on two CPU devices or one GPU, a schedule by the clock, checkpoints.
 
 Knows rates, time and files. Knows nothing about dialogues.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,16 @@ import optax.contrib
 
 from gptoss_acp.engine import bundled
 from tiny import model
-from tiny.batches import ALONE, BEHIND_PREFIXES, DEVICES, RANDOM_CORES, batches
+from tiny.batches import ALONE, BEHIND_PREFIXES, RANDOM_CORES, batches, shapes
+from tiny.makers import batches_of_many
 from tiny.model import Batch, Params
 from tiny.vocabulary import Vocabulary
 
 MATRIX_RATE, OTHER_RATE = 0.02, 3e-3
 WEIGHT_DECAY = 0.02
 WARM_UP_STEPS = 100
+PARTS = {"cpu": 2, "gpu": 16}
+"""How many parts a batch has: a CPU's devices take one each, a GPU takes all at once."""
 SHARE_ALONE = 0.3
 """How much of a run goes to dialogues without a prefix, at its begin."""
 
@@ -149,7 +155,27 @@ def _step(
     return params, optimizer, jnp.append(jax.lax.pmean(figures, "device"), optax.tree.norm(gradients))
 
 
-_parallel_step = jax.pmap(_step, axis_name="device", in_axes=(0, 0, 0, None, None), donate_argnums=(0, 1))
+_REPLICATED = jax.default_backend() == "cpu"
+if _REPLICATED:
+    _PARALLEL_STEP = jax.pmap(_step, axis_name="device", in_axes=(0, 0, 0, None, None), donate_argnums=(0, 1))
+else:
+    _together = jax.vmap(_step, axis_name="device", in_axes=(None, None, 0, None, None), out_axes=None)
+    _PARALLEL_STEP = jax.jit(_together, donate_argnums=(0, 1))
+
+
+def _compiled(*arguments: Any, parts: int) -> dict[tuple[tuple[int, ...], ...], Any]:
+    """Return the step for each kind of batch by its shape; they compile side by side."""
+
+    def compile_for(batch: Any) -> Any:
+        params, optimizer, key, rate = arguments
+        return _shape(batch), _PARALLEL_STEP.lower(params, optimizer, batch, key, rate).compile()
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return dict(threads.map(compile_for, shapes(parts)))
+
+
+def _shape(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    return batch.prefix.shape, batch.rows.shape
 
 
 def train(
@@ -160,52 +186,80 @@ def train(
     avoided: frozenset[str],
     checkpoint: Path,
     start: float = 1.0,
+    makers: int = 0,
 ) -> State:
-    """Train for a time, the rate falling from `start` to zero along a cosine; compiling does not count."""
-    alone = batches(seed + state.step, state.vocabulary, avoided, ALONE)
-    behind = batches(seed + state.step + 1, state.vocabulary, avoided, BEHIND_PREFIXES)
-    params, optimizer = jax.tree.map(lambda value: jnp.stack([value] * DEVICES), (state.params, state.optimizer))
+    """Train for a time, the rate falling from `start` to zero along a cosine; compiling does not count.
+
+    Batches are made by as many processes as `makers` says, beside the steps; without any, between them.
+    """
+    parts = PARTS[jax.default_backend()]
+    params, optimizer = state.params, state.optimizer
+    if _REPLICATED:
+        params, optimizer = jax.tree.map(lambda value: jnp.stack([value] * parts), (params, optimizer))
     key = jax.random.PRNGKey(seed + state.step)
-    begun, compiling, reported, saved = time.monotonic(), 0.0, 0.0, 0.0
-    shapes: set[tuple[tuple[int, ...], ...]] = set()
-    recent: list[jax.Array] = []
-    tokens = said = 0
-    step = state.step
-    while (done := (time.monotonic() - begun - compiling) / (60 * minutes)) < 1:
-        # Made while the last step still runs.
-        batch = next(alone if done < SHARE_ALONE else behind)
-        factor = start * _falling(done) * _warmed_up(step - state.step + 1)
-        key, subkey = jax.random.split(key)
-        shape = (batch.prefix.shape, batch.rows.shape)
-        before = time.monotonic()
-        step += 1
-        params, optimizer, figures = _parallel_step(params, optimizer, batch, subkey, factor)
-        if shape not in shapes:
-            shapes.add(shape)
-            compiling += time.monotonic() - before
-        if recent:
-            recent[-1].block_until_ready()
-        recent.append(figures)
-        tokens += batch.rows.size
-        said += int(batch.target_weight.sum())
-        elapsed = time.monotonic() - begun
-        if elapsed - reported > 30:
-            reported = elapsed
-            entropy, right, copied, uneven, size = np.mean([np.asarray(figures)[0] for figures in recent], 0)
-            recent = []
-            print(
-                f"{elapsed / 60:5.1f} min  step {step}  {tokens / 1e6:.2f} M tokens ({said / 1e6:.2f} M to say)  "
-                f"loss {entropy:.4f}  right {right:.4f}  copied {copied:.4f}  experts {uneven:.3f}  "
-                f"gradient {size:.2f}  rate {factor:.3f}  compiling {compiling:.0f} s",
-                flush=True,
-            )
-        if elapsed - saved > 300:
-            saved = elapsed
-            save(_gathered(params, optimizer, step, state.vocabulary), checkpoint)
+    with contextlib.ExitStack() as stack:
+        alone, behind = (
+            stack.enter_context(batches_of_many(makers, from_seed, state.vocabulary, avoided, shares, parts))
+            if makers
+            else batches(from_seed, state.vocabulary, avoided, shares, parts)
+            for from_seed, shares in ((seed + state.step, ALONE), (seed + state.step + 1, BEHIND_PREFIXES))
+        )
+        steps = _compiled(params, optimizer, key, jnp.float32(0), parts=parts)
+        progress = _Progress()
+        saved = 0.0
+        step = state.step
+        while (done := progress.elapsed() / (60 * minutes)) < 1:
+            # Made while the last step still runs.
+            batch = next(alone if done < SHARE_ALONE else behind)
+            factor = start * _falling(done) * _warmed_up(step - state.step + 1)
+            key, subkey = jax.random.split(key)
+            step += 1
+            params, optimizer, figures = steps[_shape(batch)](params, optimizer, batch, subkey, factor)
+            progress.note(step, batch, figures, float(factor))
+            if progress.elapsed() - saved > 300:
+                saved = progress.elapsed()
+                save(_gathered(params, optimizer, step, state.vocabulary), checkpoint)
     return _gathered(params, optimizer, step, state.vocabulary)
 
 
+class _Progress:
+    """Waits for each step but the last, and prints the means of what they tell twice a minute."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._reported = 0.0
+        self._tokens = self._said = 0
+        self._recent: list[jax.Array] = []
+
+    def elapsed(self) -> float:
+        """Return the seconds since the first step."""
+        return time.monotonic() - self._begun
+
+    def note(self, step: int, batch: Batch, figures: jax.Array, rate: float) -> None:
+        if self._recent:
+            self._recent[-1].block_until_ready()
+        self._recent.append(figures)
+        self._tokens += batch.rows.size
+        self._said += int(batch.target_weight.sum())
+        elapsed = self.elapsed()
+        if elapsed - self._reported < 30:
+            return
+        self._reported = elapsed
+        entropy, right, copied, uneven, size = np.mean([_of_one(figures) for figures in self._recent], 0)
+        self._recent = []
+        print(
+            f"{elapsed / 60:5.1f} min  step {step}  {self._tokens / 1e6:.2f} M tokens ({self._said / 1e6:.2f} M said)  "
+            f"loss {entropy:.4f}  right {right:.4f}  copied {copied:.4f}  experts {uneven:.3f}  "
+            f"gradient {size:.2f}  rate {rate:.3f}",
+            flush=True,
+        )
+
+
 def _gathered(params: Params, optimizer: optax.OptState, step: int, vocabulary: Vocabulary) -> State:
-    """Return the state of the first device, as all have it."""
-    params, optimizer = jax.tree.map(lambda value: value[0], (params, optimizer))
+    params, optimizer = jax.tree.map(_of_one, (params, optimizer))
     return State(params, optimizer, step, vocabulary)
+
+
+def _of_one(value: jax.Array) -> Any:
+    """Return what the first device has, as all have it."""
+    return value[0] if _REPLICATED else value
