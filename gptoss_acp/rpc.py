@@ -346,14 +346,15 @@ class Connection:
             self._changed.notify()
 
     def _write(self) -> None:
+        behind = False
         try:
             while True:
                 with self._changed:
                     while not self._unsent:
                         self._changed.wait()
-                waited = self._wait_writable()
-                item, size = self._next(join=waited)
-                self._write_line(_encode(item) if isinstance(item, _Text) else item)
+                behind = self._wait_writable() or behind
+                item, size = self._next(join=behind)
+                behind = self._write_line(_encode(item) if isinstance(item, _Text) else item)
                 self._sent(size)
         except OSError as error:
             log.info("the peer is gone: %s", error)
@@ -384,15 +385,18 @@ class Connection:
                 item = _Text(item.key, item.text + following.text, item.method, item.frame)
             return item, size
 
-    def _write_line(self, line: bytes) -> None:
+    def _write_line(self, line: bytes) -> bool:
+        """Return whether the peer had to be waited for before all was written."""
         if self._trace:
             self._trace("->", line)
         rest = memoryview(line + b"\n")
+        waited = False
         while rest:
-            try:
-                rest = rest[os.write(self._write_fd, rest) :]
-            except BlockingIOError:
-                select.select([], [self._write_fd], [])
+            # As much as never blocks where anything can be written (POSIX, write, on pipes).
+            waited = self._wait_writable() or waited
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(self._write_fd, rest[: select.PIPE_BUF]) :]
+        return waited
 
     def _wait_sent(self, seconds: float) -> None:
         with self._changed:
