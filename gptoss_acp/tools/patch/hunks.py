@@ -29,7 +29,7 @@ _PUNCTUATION = str.maketrans(
     | dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
 )
 _MOST_COMPARISONS = 2_000_000
-_COPIED_NUMBER = re.compile(r"\s{0,9}L?(?P<number>\d{1,9})(?:: ?|\t)")
+_COPIED_NUMBER = re.compile(r"\A\s{0,9}L?(?P<number>\d{1,9})(?:: ?|\t)")
 _MOST_ANCHORS = 100
 
 

@@ -32,7 +32,7 @@ _CALLS = re.compile(rf"{_STARTS_COMMAND}(?:{_PROGRAM}(?=[\s<;|&'\")`]|$)|{re.esc
 
 _FOLDER = r"(?:'(?P<single>[^'\n]*+)'|\"(?P<double>[^\"\n]*+)\"|(?P<bare>[^\s;&|'\"]++))"
 _BEFORE = re.compile(
-    r"\s*+(?:set[ \t]{1,9}[-+]\w{1,9}(?:[ \t]{1,9}pipefail)?[ \t]{0,9}(?:;|\n|&&)\s*+)?"
+    r"\A\s*+(?:set[ \t]{1,9}[-+]\w{1,9}(?:[ \t]{1,9}pipefail)?[ \t]{0,9}(?:;|\n|&&)\s*+)?"
     rf"\(?\s*+(?:cd[ \t]{{1,9}}{_FOLDER}[ \t]{{0,9}}(?:&&|;|\n)\s*+)?"
 )
 _OPENINGS = (
