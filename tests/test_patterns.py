@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -75,7 +75,13 @@ def test_no_text_keeps_a_pattern_busy(name: str) -> None:
         for before in BEFORE:
             text = before + piece * (LENGTH // len(piece))
             for use in (pattern.match, pattern.fullmatch, pattern.search, lambda text: pattern.sub("", text)):
-                began = time.thread_time()
-                use(text)
-                took = time.thread_time() - began
+                took = processor_time(use, text)
+                if took > LONGEST:  # what else runs on the machine costs this time and not the next
+                    took = min(took, *(processor_time(use, text) for _ in range(4)))
                 assert took < LONGEST, f"{took:.2f} s for {before!r} and {kind}"
+
+
+def processor_time(use: Callable[[str], object], text: str) -> float:
+    began = time.thread_time()
+    use(text)
+    return time.thread_time() - began

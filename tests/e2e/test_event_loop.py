@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, tool_call
 
-LONGEST_STEP = 0.02
+LONGEST_STEP = 0.05
 """Seconds of processor time; what a step waits for others who hold the interpreter is not its own doing."""
 
 WATCHED = f"""

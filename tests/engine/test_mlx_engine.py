@@ -72,7 +72,7 @@ def solo_story(alone: Callable[[str, Sampling], list[int]]) -> list[int]:
 
 
 def seeded(seed: int) -> Sampling:
-    return Sampling(temperature=5, top_p=0.999, seed=seed, max_tokens=TOKENS)
+    return Sampling(temperature=2, seed=seed, max_tokens=TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def sampling(alone: Callable[[str, Sampling], list[int]]) -> Sampling:
     depends on how sums are rounded, and so on how many sequences are computed at once.
     """
     greedy = alone(STORY, GREEDY)
-    samplings = (seeded(seed) for seed in range(20))
+    samplings = (seeded(seed) for seed in range(100))
     return next(one for one in samplings if 0 < different(alone(STORY, one), greedy) < 3)
 
 
@@ -160,7 +160,7 @@ async def test_seeded_sampling_is_repeatable_and_deaf_to_its_neighbours(
 
 
 async def test_another_seed_gives_other_tokens(engine: MlxEngine, solo_seeded: list[int]) -> None:
-    others = [await generated(engine, STORY, seeded(seed)) for seed in range(20, 25)]
+    others = [await generated(engine, STORY, seeded(seed)) for seed in range(100, 105)]
     assert [other for other in others if other != solo_seeded]
 
 

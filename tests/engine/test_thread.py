@@ -65,7 +65,8 @@ async def test_a_thread_begins_once_and_ends_when_it_is_closed_and_begins_again(
 async def test_closing_ends_what_runs_and_what_waits(new_engine: Engines, checkpoint: Path) -> None:
     engine = new_engine()
     await engine.load()
-    running = engine.generate(PROMPT, Sampling(temperature=0, max_tokens=1000))
+    # So hot that it does not come to an end by itself.
+    running = engine.generate(PROMPT, Sampling(temperature=50, seed=1, max_tokens=100_000))
     await anext(running)
     engine.close()
     waiting = engine._thread.load(Load("small", checkpoint))
