@@ -37,6 +37,7 @@ def prompt(text: str) -> list[int]:
 
 COUNT = "Count to 20"
 STORY = "Tell me a story"
+ODD = "colourless green ideas"
 LONG = "word " * 8000
 
 
@@ -72,28 +73,23 @@ def solo_story(alone: Callable[[str, Sampling], list[int]]) -> list[int]:
 
 
 def seeded(seed: int) -> Sampling:
-    return Sampling(temperature=2, seed=seed, max_tokens=TOKENS)
+    return Sampling(temperature=1, top_p=0.9, seed=seed, max_tokens=TOKENS)
 
 
 @pytest.fixture(scope="module")
 def sampling(alone: Callable[[str, Sampling], list[int]]) -> Sampling:
-    """A sampling that takes another token than the likeliest, but once or twice only.
+    """A sampling that goes another way than the likeliest, where the model is of two minds and sure ever after.
 
-    After many such tokens the model is lost: hundreds of thousands of ids are equally likely, and which is drawn then
-    depends on how sums are rounded, and so on how many sequences are computed at once.
+    Where it is lost, hundreds of thousands of ids are equally likely, and which is drawn then depends on how sums are
+    rounded, and so on how many sequences are computed at once.
     """
-    greedy = alone(STORY, GREEDY)
-    samplings = (seeded(seed) for seed in range(100))
-    return next(one for one in samplings if 0 < different(alone(STORY, one), greedy) < 3)
+    greedy = alone(ODD, GREEDY)
+    return next(one for one in map(seeded, range(50)) if alone(ODD, one) != greedy)
 
 
 @pytest.fixture
 def solo_seeded(alone: Callable[[str, Sampling], list[int]], sampling: Sampling) -> list[int]:
-    return alone(STORY, sampling)
-
-
-def different(tokens: list[int], others: list[int]) -> int:
-    return sum(token != other for token, other in zip(tokens, others, strict=False))
+    return alone(ODD, sampling)
 
 
 async def generated(engine: MlxEngine, text: str, sampling: Sampling) -> list[int]:
@@ -152,15 +148,14 @@ async def test_cancelling_one_leaves_the_others_tokens_as_they_were(engine: MlxE
 
 
 async def test_seeded_sampling_is_repeatable_and_deaf_to_its_neighbours(
-    engine: MlxEngine, sampling: Sampling, solo_seeded: list[int], solo_story: list[int], solo_count: list[int]
+    engine: MlxEngine, sampling: Sampling, solo_seeded: list[int], solo_count: list[int]
 ) -> None:
-    again, count = await asyncio.gather(generated(engine, STORY, sampling), generated(engine, COUNT, GREEDY))
+    again, count = await asyncio.gather(generated(engine, ODD, sampling), generated(engine, COUNT, GREEDY))
     assert (again, count) == (solo_seeded, solo_count)
-    assert solo_seeded != solo_story
 
 
 async def test_another_seed_gives_other_tokens(engine: MlxEngine, solo_seeded: list[int]) -> None:
-    others = [await generated(engine, STORY, seeded(seed)) for seed in range(100, 105)]
+    others = [await generated(engine, ODD, seeded(seed)) for seed in range(50, 60)]
     assert [other for other in others if other != solo_seeded]
 
 
