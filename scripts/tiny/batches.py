@@ -57,7 +57,7 @@ def shapes(parts: int) -> Iterator[Any]:
     for time, rows in ROWS.items():
         said = round(rows * time * SHARE_SAID)
         for longest in PREFIXES:
-            if longest == LONG_PREFIX and time != min(ROWS):
+            if _too_much(time, longest):
                 continue
             yield Batch(
                 prefix=numbers(longest),
@@ -86,13 +86,18 @@ def batches(
         time = _fill(random, pools, avoided, parts)
         rows = [pools[time].pop() for _ in range(ROWS[time] * parts)]
         longest = random.choices(PREFIXES, shares)[0]
-        if longest == LONG_PREFIX and time != min(ROWS):
+        if _too_much(time, longest):
             longest = REAL_PREFIX
         made = []
         for part in range(parts):
             before = prefixes(random, longest) if longest else []
             made.append(_batch(generator, vocabulary, before, longest, rows[part::parts], time))
         yield Batch(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
+
+
+def _too_much(time: int, longest: int) -> bool:
+    """Whether rows of so many tokens behind a prefix of so many take more memory than there is."""
+    return longest == LONG_PREFIX and time != min(ROWS)
 
 
 def _fill(random: Random, pools: dict[int, list[Dialogue]], avoided: frozenset[str], parts: int) -> int:

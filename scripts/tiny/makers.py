@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
+from queue import Empty
 
 from tiny.batches import batches
 from tiny.model import Batch
@@ -16,6 +17,9 @@ from tiny.vocabulary import Vocabulary
 
 AHEAD = 4
 """Batches that wait for each process's next."""
+
+PATIENCE_SECONDS = 5.0
+"""For a batch, before the processes are looked at."""
 
 
 @contextlib.contextmanager
@@ -32,8 +36,17 @@ def batches_of_many(
     ]
     for maker in makers:
         maker.start()
+
+    def made() -> Iterator[Batch]:
+        while True:
+            try:
+                yield queue.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                if any(maker.exitcode is not None for maker in makers):
+                    raise RuntimeError("a process that makes batches has ended") from None
+
     try:
-        yield iter(queue.get, None)
+        yield made()
     finally:
         for maker in makers:
             maker.kill()
