@@ -28,6 +28,9 @@ BLANK: /[ \n\t\r]{1,64}/
 _MOST_IN_ANY_ORDER = 5
 """Properties of a tool that may come in any order, each of which is a grammar of its own: 120 of five."""
 
+_PUT_TOGETHER = {"allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "$ref"}
+"""What a schema shares the naming of its properties with (JSON Schema, 10.2)."""
+
 
 @cache
 def tokenizer() -> LLTokenizer:
@@ -43,7 +46,8 @@ def matcher(schema: str, *, or_patch: bool = False) -> LLMatcher | None:
     """Return a fresh matcher of JSON that satisfies `schema` (itself JSON), or None where llguidance cannot follow it.
 
     Blanks may stand around the JSON, and its properties in any order while they are few; llguidance by itself holds to
-    the order of the schema. What the schema does not name is not allowed, inside neither. With `or_patch`, a bare patch
+    the order of the schema. What the schema does not name is not allowed, nor inside, unless it is put together from
+    others (`anyOf`, `if` and such), of which each names only some. With `or_patch`, a bare patch
     may stand for it. The first call for a schema compiles it: about a millisecond, for a very large schema a hundred.
     """
     compiled = _compile(schema, or_patch=or_patch)
@@ -65,7 +69,7 @@ def _closed(schema: Any) -> Any:
     """Return `schema` without room for properties that it does not name, wherever it names some."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or not schema.keys().isdisjoint(_PUT_TOGETHER):
         return schema
     closed = {name: _closed(value) for name, value in schema.items() if name != "properties"}
     if not isinstance(properties := schema.get("properties"), dict):

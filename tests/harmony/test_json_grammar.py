@@ -71,6 +71,29 @@ def test_what_the_schema_does_not_name_is_refused_inside_too_unless_it_says_othe
     assert accepted('{"c": 1}', '{"type": "object"}')
 
 
+PUT_TOGETHER = {
+    "if": (
+        '{"kind": "file", "path": "p"}',
+        {
+            "properties": {"kind": {"type": "string"}},
+            "if": {"properties": {"kind": {"const": "file"}}},
+            "then": {"properties": {"path": {"type": "string"}}},
+        },
+    ),
+    "anyOf inside": (
+        '{"t": {"a": "1", "b": "2"}}',
+        {"properties": {"t": {"properties": {"a": {}}, "anyOf": [{"properties": {"b": {"type": "string"}}}]}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUT_TOGETHER)
+def test_a_schema_that_is_put_together_allows_what_its_parts_name(name: str) -> None:
+    text, schema = PUT_TOGETHER[name]
+    compiled = json_grammar.matcher(json.dumps({"type": "object", **schema}))
+    assert compiled is None or accepted(text, json.dumps({"type": "object", **schema}))
+
+
 def test_properties_that_are_called_like_words_of_a_schema_are_properties() -> None:
     assert accepted('{"properties": 1}', of_properties("properties", "additionalProperties"))
 
