@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SHELL = ("bash", "-lc")
-_SHELLS = {"bash", "sh", "zsh"}
+SHELLS = {"bash", "sh", "zsh", "dash"}
 RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
 """The options behind which a shell takes a script."""
 
@@ -60,7 +60,7 @@ def as_words(command: Any) -> Any:
 
 def runs_script(words: Sequence[str]) -> bool:
     """Whether `words` give one of the system's shells a script to run."""
-    return len(words) > 2 and words[0] in _SHELLS and bool(RUNS_SCRIPT.fullmatch(words[1]))
+    return len(words) > 2 and words[0] in SHELLS and bool(RUNS_SCRIPT.fullmatch(words[1]))
 
 
 def _of_line(line: str) -> Any:
@@ -83,6 +83,8 @@ def _of_list(words: list[str]) -> Any:
     if not _is_line(words[0]):
         return [*_SHELL, _joined(words)] if _signs(words) else words
     all_lines = all(map(_is_line, words))
+    if not all_lines and _signs(words):
+        return [*_SHELL, _joined(words, script=True)]
     return [*_SHELL, "\n".join(words) if all_lines else " ".join([words[0], *map(_quoted, words[1:])])]
 
 

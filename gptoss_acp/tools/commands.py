@@ -22,6 +22,9 @@ LONGEST_TIMEOUT_MS = 3_600_000
 LEAST_TIMEOUT_MS = 1_000
 """A smaller number is meant in seconds, as gpt-oss gives it now and then."""
 
+_WORDS = ("args", "arguments", "argv")
+"""How the words behind a program are called beside it."""
+
 _IN_SECONDS = ("timeout_seconds", "timeout_secs", "timeout_sec", "timeout_s", "max_seconds", "seconds")
 
 
@@ -32,7 +35,7 @@ class Exec(Arguments):
 
     bare: ClassVar = "command"
     listed: ClassVar = "command"
-    untold: ClassVar = ("args", *_IN_SECONDS)
+    untold: ClassVar = (*_WORDS, *_IN_SECONDS)
 
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +47,8 @@ class Exec(Arguments):
         if (limit := as_number(meant.get("timeout"))) is not None and limit <= 0:
             del meant["timeout"]
         if "command" in given:
-            meant["command"] = _words(given["command"], given.get("args"))
+            arguments = next((given[name] for name in _WORDS if given.get(name)), None)
+            meant["command"] = _words(given["command"], arguments)
         return meant
 
     @property
@@ -80,8 +84,12 @@ async def _carry_out(command: list[str], workdir: str, seconds: float, call: Cal
 
 def _words(command: Any, arguments: Any) -> Any:
     """Return what is meant by a command and, given beside it, its arguments."""
-    if arguments and isinstance(arguments, list) and isinstance(command, str | list):
-        command = [*([command] if isinstance(command, str) else command), *arguments]
+    if arguments and isinstance(command, str | list):
+        words = [command] if isinstance(command, str) else command
+        if isinstance(arguments, list):
+            command = [*words, *arguments]
+        else:
+            command = f"{shlex.join(map(str, words)) if len(words) > 1 else words[0]} {arguments}"
     if isinstance(command, list) and str(next(iter(command), "")).lstrip().startswith(BEGIN):
         command = "\n".join(map(str, command))
     return as_words(command)

@@ -234,13 +234,17 @@ def _without_wrapping(text: str) -> str:
     return _blank(text[:start]) + text[start:end] + _blank(text[end:])
 
 
+_LANGUAGE = re.compile(r"\A\w{0,30}[ \t]{0,9}(?=[\n{\[\"])")
+"""Behind a fence on one line with the code, a word is the language only if something else than code follows."""
+
+
 def _inside_fence(text: str) -> str | None:
     """Return what a code fence around all of `text` holds, None where there is none."""
     stripped = text.strip()
     if len(stripped) < len("``````") or not (stripped.startswith("```") and stripped.endswith("```")):
         return None
     inside = stripped[3:-3]
-    language = re.match(r"\w*", inside)
+    language = _LANGUAGE.match(inside)
     inside = inside[language.end() if language else 0 :].lstrip(" \t")
     return inside.removeprefix("\n").rstrip()
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from gptoss_acp.workspace.window import Window
 
 MOST_LINES = 2000
-_LINES_BEHIND = re.compile(r"(?::|#L)(?P<lines>\d{1,9}(?:(?:-L?|:)\d{1,9})?)\Z")
+_LINES_BEHIND = re.compile(r"(?::|#L)(?P<lines>\d{1,9}(?:-L?\d{1,9})?)(?::\d{1,9})?\Z")
+"""What stands behind a path: a line, or several; as compilers write it, a column behind the line."""
+
 _LINES = re.compile(r"L?(?P<start>\d{1,9})\s?(?:(?:-|:|,|to)\s?L?(?P<end>\d{1,9}))?")
 _ROOM_FOR_NOTE = 200
 

@@ -98,8 +98,8 @@ class _Found:
             )
             return
         unreadable = [complaint for complaint in complaints if _UNREADABLE in complaint]
-        if len(unreadable) < len(complaints):
-            raise ToolError(f"ripgrep can't search for that: {complaints[0].removeprefix('rg: ')[:500]}")
+        if refused := [complaint for complaint in complaints if complaint not in unreadable]:
+            raise ToolError(f"ripgrep can't search for that: {refused[0].removeprefix('rg: ')[:500]}")
         if unreadable:
             self._notes.append(f"({len(unreadable):,} could not be read, such as {unreadable[0].removeprefix('rg: ')})")
 

@@ -35,6 +35,8 @@ FOR_A_SHELL: list[tuple[list[str], str]] = [
     (["test", "-f", "x", "&&", "ls"], "test -f x && ls"),
     (["python -m pytest", "-q", "a b"], "python -m pytest -q 'a b'"),
     (["ls -la", "pwd -P"], "ls -la\npwd -P"),
+    (["git log", "|", "head"], "git log | head"),
+    (["cd src", "&&", "ls"], "cd src && ls"),
 ]
 
 

@@ -22,6 +22,7 @@ from gptoss_acp.tools.lenient_json import SECOND_CALL, ArgumentError, read_objec
         ('```json\n{"path": "a.py"}\n```', {"path": "a.py"}),
         ('```\n{"path": "a.py"}\n```\n', {"path": "a.py"}),
         ('```json {"path": "a.py"}```', {"path": "a.py"}),
+        ('```{"path": "a.py"}```', {"path": "a.py"}),
         ('\ufeff{"path": "a.py"}', {"path": "a.py"}),
         ('{"path": "a.py",}', {"path": "a.py"}),
         ('{"command": ["ls", "-l", ], }', {"command": ["ls", "-l"]}),

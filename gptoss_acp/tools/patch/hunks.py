@@ -183,6 +183,14 @@ class _File:
         self._changed += zip(self._lines[self._done : until], self._ends[self._done : until], strict=True)
         self._done = until
 
+    def _part_of_a_line(self, told: Sequence[str]) -> str:
+        """Say of lines that are not there what comes nearest: one that they are a part of."""
+        for part in told:
+            for number, line in enumerate(self._lines, 1):
+                if part.strip() in line:
+                    return f"but line {number} is `{line[:200]}`; a patch gives whole lines"
+        return f"such as `{''.join(told[:1])[:200]}`"
+
     def _fail(self, hunk: Hunk, old: Sequence[str], anchor: int | None) -> NoReturn:
         problem = f"hunk {_name(hunk)} does not apply"
         start = self._done if anchor is None else anchor
@@ -194,7 +202,7 @@ class _File:
         told = [line for line in old if line.strip()]
         strange = [line for line in told if _plainly(line) not in known]
         if len(strange) == len(told):
-            raise PatchError(f"{problem}: no line of it is in the file, such as `{''.join(told[:1])[:200]}`")
+            raise PatchError(f"{problem}: no line of it is in the file, {self._part_of_a_line(told)}")
         nearest = self._nearest(old, start)
         if nearest is None:
             reason = f"`{strange[0][:200]}` is not in the file" if strange else "its lines are not together in the file"

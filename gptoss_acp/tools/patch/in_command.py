@@ -12,14 +12,13 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.tools.command_words import RUNS_SCRIPT
+from gptoss_acp.tools.command_words import RUNS_SCRIPT, SHELLS
 from gptoss_acp.tools.patch.wrapping import BEGIN, END, HEREDOC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _PROGRAMS = {"apply_patch", "applypatch"}
-_SHELLS = {"bash", "sh", "zsh", "dash"}
 _AROUND = {"sudo", "env", "command", "exec", "nohup", "time", "timeout", "nice"}
 _OF_THOSE_AROUND = re.compile(r"\A(?:-\S{0,100}|\d+[smh]?|\w+=.*)", re.DOTALL)
 
@@ -39,7 +38,9 @@ _OPENINGS = (
     re.compile(rf"\A{_PROGRAM}[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n"),
     re.compile(rf"cat[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\|[ \t]{{0,9}}{_PROGRAM}[ \t]{{0,9}}\n"),
     re.compile(rf"\A{_PROGRAM}[ \t]{{1,9}}(?P<quote>['\"])(?:\$\(cat[ \t]{{0,9}}{HEREDOC}[ \t]{{0,9}}\n)?"),
-    re.compile(r"(?P<piped>echo|printf)[ \t]{1,9}(?P<quote>['\"])"),
+    re.compile(
+        r"(?P<piped>echo|printf)[ \t]{1,9}(?:-[neE]{1,3}[ \t]{1,9}|['\"]%[sb](?:\\n)?['\"][ \t]{1,9})?(?P<quote>['\"])"
+    ),
     re.compile(rf"(?={re.escape(BEGIN)})"),
 )
 _LAST_LINE = re.compile(rf"^{re.escape(END)}(?: \*\*\*)?", re.MULTILINE)
@@ -95,7 +96,7 @@ def _script(words: Sequence[str]) -> str | None:
     """Return what a shell is given to run, or would be, were the lines of a patch no words."""
     if words and words[0].lstrip().startswith(BEGIN):
         return "\n".join(words)
-    if not words or os.path.basename(words[0]) not in _SHELLS:  # noqa: PTH119
+    if not words or os.path.basename(words[0]) not in SHELLS:  # noqa: PTH119
         return None
     options = [index for index, word in enumerate(words[1:-1], 1) if RUNS_SCRIPT.fullmatch(word)]
     return words[options[0] + 1] if options else None

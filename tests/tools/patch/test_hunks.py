@@ -164,6 +164,11 @@ REFUSED = {
     ),
     "a line that differs": (ABC, "@@\n a\n-B\n c\n", "line 2 of the file is `b`, not `B`"),
     "a file that ends too early": (ABC, "@@\n c\n-d\n", "goes on with `d` where the file ends, after line 3"),
+    "a part of a line": (
+        "colour: red\n",
+        "@@\n-red\n+blue\n",
+        "but line 1 is `colour: red`; a patch gives whole lines",
+    ),
     "a file that is empty": ("", "@@\n-a\n", "no line of it is in the file"),
     "an indent that differs": ("  a\n", "@@\n-a\n+b\n", "does not apply"),
     "a missing anchor": (ABC, "@@ def f():\n-a\n", "no line `def f():`, as its @@ says, is in the file"),

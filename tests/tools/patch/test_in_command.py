@@ -28,6 +28,7 @@ ALONE: dict[str, tuple[list[str], str]] = {
     "quoted": (["bash", "-lc", f"apply_patch '{PATCH}'"], ""),
     "in double quotes": (["bash", "-lc", f'apply_patch "{PATCH}"'], ""),
     "by a substitution": (["bash", "-lc", f"apply_patch \"$(cat <<'EOF'\n{PATCH}\nEOF\n)\""], ""),
+    "by printf with a format": (["bash", "-lc", f"printf '%s\\n' '{PATCH}' | apply_patch"], ""),
     "by echo": (["bash", "-lc", f"echo '{PATCH}' | apply_patch"], ""),
     "a script that is a patch": (["bash", "-lc", PATCH], ""),
     "with other options": (["bash", "-e", "-c", HEREDOC], ""),
