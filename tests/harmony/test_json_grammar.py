@@ -71,7 +71,7 @@ def test_what_the_schema_does_not_name_is_refused_inside_too_unless_it_says_othe
     assert accepted('{"c": 1}', '{"type": "object"}')
 
 
-PUT_TOGETHER = {
+PUT_TOGETHER: dict[str, tuple[str, dict[str, Any]]] = {
     "if": (
         '{"kind": "file", "path": "p"}',
         {
