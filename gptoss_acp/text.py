@@ -6,6 +6,7 @@ Knows sizes. Knows nothing about what the text says.
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import orjson
@@ -13,7 +14,18 @@ import orjson
 LONGEST_RESULT = 24_000
 """Characters of a tool's result; about 6,000 tokens."""
 
+LONGEST_PATH = 4_096
+"""Bytes of a path: Linux's PATH_MAX. What is longer can't be there, and takes long to look for."""
+
 _CUT = "\n… {} characters left out …\n"
+
+_SHAPELESS = frozenset(
+    [
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),  # a joiner, fillers, an empty Braille cell
+        *(*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)),  # variation selectors
+    ]
+)
+"""Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point, less classes C and Z)."""
 
 
 class HeadAndTail:
@@ -48,6 +60,47 @@ def clip_line(text: str, limit: int) -> str:
     """Return `text` in one line of at most `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    r"""Return `text` with what shows nothing, or not itself, as its code point: `\u{202E}`.
+
+    That is what Unicode has for control, format, private use and other separators than the blank (classes C and Z), and
+    fillers. Only `keep` stays as it is.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter in keep or _shows(letter) else f"\\u{{{ord(letter):X}}}" for letter in text)
+
+
+def visible_in(value: Any) -> Any:
+    """Return a JSON value whose strings are `visible`."""
+    match value:
+        case str():
+            return visible(value)
+        case list():
+            return [visible_in(item) for item in value]
+        case dict():
+            return {visible(str(key)): visible_in(item) for key, item in value.items()}
+    return value
+
+
+def _shows(letter: str) -> bool:
+    return letter == " " or (unicodedata.category(letter)[0] not in "CZ" and ord(letter) not in _SHAPELESS)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return `text` as a code block of Markdown that nothing in it can end (CommonMark, fenced code blocks)."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.removesuffix(chr(10))}\n{fence}"
+
+
+def code_span(text: str) -> str:
+    """Return a name as a code span of Markdown on one line, where it can't be taken for anything else."""
+    shown = visible(text, keep="").replace("`", r"\u{60}")
+    return f"`{shown}`"
 
 
 def as_sentence(problem: str) -> str:

@@ -59,11 +59,11 @@ def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 def _text(file: Path, bounds: Path) -> str:
     """Return what a file says, or nothing where it can't be read or is a symlink that leads out of `bounds`."""
-    real = Path(os.path.realpath(file))
-    if not real.is_relative_to(os.path.realpath(bounds)):
-        log.warning("%s is left out: it leads out of %s", file, bounds)
-        return ""
     try:
+        real = Path(os.path.realpath(file))
+        if not real.is_relative_to(os.path.realpath(bounds)):
+            log.warning("%s is left out: it leads out of %s", file, bounds)
+            return ""
         return files.read_text(real).removeprefix("\ufeff").strip()
     except FileNotFoundError:
         return ""

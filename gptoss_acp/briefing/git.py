@@ -12,6 +12,9 @@ from pathlib import Path
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import files
 
+LONGEST = 4096
+"""Bytes of a file of git's that says where something is: as long as a path may be."""
+
 _ON_BRANCH = re.compile(r"ref: refs/heads/([^\s.]\S{0,249})\n?")
 
 
@@ -45,4 +48,4 @@ def _head(git: Path) -> str:
 
 
 def _read(file: Path) -> str:
-    return files.read_text(Path(os.path.realpath(file)))
+    return files.read_small(Path(os.path.realpath(file)), LONGEST)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError
-from gptoss_acp.text import LONGEST_RESULT
+from gptoss_acp.text import LONGEST_RESULT, fenced
 from gptoss_acp.tools import print_tree
 from gptoss_acp.workspace import paths
 
@@ -158,7 +158,4 @@ def _joint(said: str, piece: str, *, both_text: bool) -> str:
 
 
 def _fenced(name: str, content: str) -> str:
-    fence = "```"
-    while fence in content:
-        fence += "`"
-    return f"\n\n{name}\n{fence}\n{content.removesuffix(chr(10))}\n{fence}"
+    return f"\n\n{name}\n{fenced(content)}"

@@ -65,7 +65,10 @@ class Editor:
         outcome = await self._field("outcome", dict, "session/request_permission", toolCall=tool_call, options=options)
         if outcome.get("outcome") == "cancelled":
             raise TurnCancelledError
-        return str(outcome.get("optionId"))
+        chosen = outcome.get("optionId")
+        if outcome.get("outcome") != "selected" or chosen not in [option["optionId"] for option in options]:
+            raise ToolError("the editor's answer to the question is none of those that were offered")
+        return str(chosen)
 
     async def read_text_file(self, path: Path) -> str:
         return str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))

@@ -46,7 +46,7 @@ class Face(Protocol):
 
         Raises:
             TurnCancelledError: the user cancelled the turn instead.
-            ToolError: nobody can be asked.
+            ToolError: nobody can be asked, or the answer is none of the options.
         """
         ...
 

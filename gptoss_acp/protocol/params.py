@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError, invalid_params
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
+from gptoss_acp.text import LONGEST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,8 @@ def mcp_servers(entries: Sequence[Any]) -> list[McpServer]:
 def absolute(field: str, path: str) -> Path:
     if not Path(path).is_absolute():
         raise invalid_params(field, "an absolute path is required")
+    if len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
+        raise invalid_params(field, f"the path is longer than {LONGEST_PATH:,} bytes")
     return Path(path)
 
 

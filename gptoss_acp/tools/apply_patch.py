@@ -30,11 +30,11 @@ async def apply_patch(text: str, call: Call) -> str:
 async def apply_patch_in(folder: str, text: str, call: Call) -> str:
     """Apply a patch whose paths are relative to `folder`."""
     operations = [_in_folder(operation, folder) for operation in parse(text)]
-    call.describe(_title(operations), kind=_kind(operations))
+    _describe(operations, call)
     editing = _Editing(call)
     operations = [await editing.apply(operation) for operation in operations]
-    call.describe(_title(operations), kind=_kind(operations))
-    await call.edit(editing.changes())
+    _describe(operations, call)
+    await call.edit(editing.changes(), _names(operations))
     marks = {"add": "A", "update": "M", "delete": "D"}
     lines = [f"{marks[operation.kind]} {operation.move_to or operation.path}" for operation in operations]
     return "\n".join(["Success. Updated the following files:", *lines])
@@ -52,9 +52,9 @@ class _Editing:
     async def apply(self, operation: Operation) -> Operation:
         """Work out one operation on top of those before it, and return it with the names that it means."""
         operation = await self._with_names_meant(operation)
-        if (operation.kind == "delete" or operation.move_to) and (target := self._call.link_target(operation.path)):
-            raise PatchError(f"{operation.path} is a symlink to {target}; delete or move it with container.exec")
         path = await self._load(operation.path)
+        if (operation.kind == "delete" or operation.move_to) and self._call.is_link(operation.path):
+            raise PatchError(f"{operation.path} is a symlink; delete or move it with container.exec")
         before = self._after[path]
         if operation.kind == "add":
             if before is not None:
@@ -112,12 +112,23 @@ def _in_folder(operation: Operation, folder: str) -> Operation:
     return replace(operation, path=str(Path(folder, operation.path)), move_to=move_to) if folder else operation
 
 
+def _describe(operations: list[Operation], call: Call) -> None:
+    """Show which files a patch is about, first those that others run or obey, which must be seen."""
+    protected = call.protected(_names(operations))
+    first = [operation for operation in operations if not protected.keys().isdisjoint(_names([operation]))]
+    ordered = first + [operation for operation in operations if operation not in first]
+    call.describe(_title(ordered), kind=_kind(operations), least=len(_title(first)) + 10 if first else 0)
+
+
+def _names(operations: list[Operation]) -> list[str]:
+    return [name for operation in operations for name in (operation.path, operation.move_to) if name]
+
+
 def _title(operations: list[Operation]) -> str:
     verbs = {"add": "Add", "update": "Edit", "delete": "Delete"}
-    names = [operation.path for operation in operations]
     first = operations[0]
     if len(operations) > 1:
-        return f"Edit {', '.join(names)}"
+        return f"Edit {', '.join(' → '.join(_names([operation])) for operation in operations)}"
     return f"Move {first.path} to {first.move_to}" if first.move_to else f"{verbs[first.kind]} {first.path}"
 
 

@@ -16,15 +16,16 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.shapes import (
     Content,
     Location,
-    PermissionOption,
     PlanEntry,
     ToolCallContent,
     ToolCallFields,
     ToolCallState,
     text_content,
 )
-from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size
+from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size, visible, visible_in
+from gptoss_acp.tools import question
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
+from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""
 
-_LONGEST_TITLE = 200
-_LONGEST_NAME = 1_000
 _LONGEST_FIELD = 12_000
 _LONGEST_STREAM = 8_000
 
@@ -80,7 +79,10 @@ class Call:
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None
+    _whole_title: str = ""
     _content: Sequence[ToolCallContent] = field(default_factory=list)
+    _question: Question = field(default_factory=Question)
+    _raw_is_whole: bool = True
     _running: bool = False
     _ended: bool = False
 
@@ -88,28 +90,35 @@ class Call:
 
     async def look(self, path: str) -> Path:
         """Return the resolved `path`, once it may be read."""
-        real = self.workspace.roots.resolve(path)
-        await self._permit(Read(real, self.workspace.roots.contain(real)))
+        roots = self.workspace.roots
+        real, inside = roots.resolve(path), roots.hold(path)
+        self._question = question.of_reading(roots.absolute(path), real)
+        await self._permit(Read(real, inside))
         return real
 
     async def read_to_edit(self, path: str) -> tuple[Path, str | None]:
         """Return the resolved `path` and its text, None where there is no such file, if it may be changed at all."""
-        real = self.workspace.roots.resolve(path)
-        verdict = self.permissions.judge(self._editing([real]))
+        roots = self.workspace.roots
+        real = roots.resolve(path)
+        verdict = self.permissions.judge(Edit(() if roots.hold(path) else (roots.shown(real),)))
         if isinstance(verdict, Refused):
             raise ToolError(verdict.reason)
         return real, await self.workspace.read_if_there(real)
 
-    def link_target(self, path: str) -> str | None:
-        """Return where `path` leads if it is itself a symlink, which an edit of it would not touch."""
-        roots = self.workspace.roots
-        return roots.shown(roots.resolve(path)) if roots.is_link(path) else None
+    def is_link(self, path: str) -> bool:
+        """Whether `path` is itself a symlink, which an edit of it would not touch."""
+        return self.workspace.roots.is_link(path)
 
-    async def edit(self, changes: Sequence[Change]) -> None:
-        """Show what would change, and make every change or none."""
-        self._content = await asyncio.to_thread(diffs.contents, changes)
+    def protected(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return those of the paths that would be written which are run or obeyed by others, and as what."""
+        return self.workspace.protected(paths)
+
+    async def edit(self, changes: Sequence[Change], written: Sequence[str] = ()) -> None:
+        """Show what would change, and make every change or none. `written` is how the model has named the files."""
+        shown = await asyncio.to_thread(diffs.shown, changes)
+        self._content, self._question = shown.contents, question.of_changes(shown)
         self.show(locations=await asyncio.to_thread(diffs.locations, changes), content=self._content)
-        await self._permit(self._editing([change.path for change in changes]))
+        await self._permit(self._editing([change.path for change in changes], written))
         # Noted while the files are there: what is deleted now may be wanted back as it was.
         changes = [
             replace(change, mode=files.mode_of(change.path)) if change.after is None else change for change in changes
@@ -117,6 +126,7 @@ class Call:
         if self.before_changes is not None:
             await self.before_changes(changes)
         self.changes += await self.workspace.commit(changes)
+        self.permissions.note_changed([change.path for change in changes])
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
         """Run a program, shown while it runs, for so many seconds at most.
@@ -125,10 +135,8 @@ class Call:
             ToolError: it may not be run, or can't be.
         """
         cwd = self.workspace.roots.resolve(workdir)
-        line = shlex.join(command)
-        if json_size(line) + 2 * line.count("`") > _LONGEST_FIELD - 100:
-            # Nobody shall allow what they can't see in full.
-            raise ToolError("the command is too long; write it to a file with apply_patch and run that")
+        if json_size(line := shlex.join(command)) + 2 * line.count("`") > _LONGEST_FIELD - 100:
+            raise ToolError(self._question.advice)
         await self._permit(Run(tuple(command), cwd))
         stream = _Stream(self, self.longest_output)
         code = None
@@ -141,32 +149,35 @@ class Call:
             stream.finish()
         return Finished(code, str(stream.kept))
 
-    async def use(self, tool: str, *, reads_only: bool) -> None:
-        """Return once the tool of an MCP server may be called."""
+    async def use(self, tool: str, arguments: Any, *, reads_only: bool) -> None:
+        """Return once the tool of an MCP server may be called with these arguments."""
+        self._question = question.of_use(arguments)
         await self._permit(Use(tool, reads_only))
 
-    def _editing(self, paths: Sequence[Path]) -> Edit:
+    def _editing(self, paths: Sequence[Path], written: Sequence[str]) -> Edit:
         roots = self.workspace.roots
-        return Edit(tuple(paths), tuple(path for path in paths if not roots.contain(path)))
+        places = self.protected([*written, *map(str, paths)]).values()
+        outside = tuple(roots.shown(path) for path in paths if not roots.contain(path))
+        return Edit(outside, tuple(dict.fromkeys(places)))
 
     # What the editor shows
 
-    def describe(self, title: str, *, kind: str | None = None, locations: Sequence[Location] = ()) -> None:
-        """Say what the call is about, now that it is known."""
-        self.title = clip_line(title, _LONGEST_TITLE)
+    def describe(
+        self, title: str, *, kind: str | None = None, locations: Sequence[Location] = (), least: int = 0
+    ) -> None:
+        """Say what the call is about, now that it is known; of a long title `least` characters are shown at least."""
+        self._whole_title = visible(title)
+        self.title = clip_line(self._whole_title, max(question.LONGEST_TITLE, min(least, _LONGEST_FIELD // 8)))
         self.kind = kind or self.kind
         fields: ToolCallFields = {"title": self.title, "kind": self.kind}
         self.show(**({**fields, "locations": locations} if locations else fields))
 
     def describe_command(self, line: str, workdir: str, language: str = "sh") -> None:
-        """Show a command in full, however long: the user decides on what they see."""
-        cwd = self.workspace.roots.shown(self.workspace.roots.resolve(workdir))
-        title = line if cwd == "." else f"{line} (in {cwd})"
-        self.describe(title)
-        if self.title != title:
-            fence = "`" * max(3, line.count("`") + 1)
-            self._content = [_text(f"{fence}{language}\n{line}\n{fence}")]
-            self.show(content=self._content)
+        """Show a command; the question about it shows all of it, and on other lines where and how it would run."""
+        self.describe(line)
+        self._whole_title = self.title  # the question says the rest
+        roots = self.workspace.roots
+        self._question = question.of_command(line, language, roots.shown(roots.resolve(workdir)))
 
     def location(self, real: Path, line: int | None = None) -> Location:
         return {"path": str(real)} if line is None else {"path": str(real), "line": line}
@@ -180,7 +191,9 @@ class Call:
 
     def started(self, arguments: Any) -> None:
         """Show the arguments, now that they are known."""
-        self.raw_input = fit(arguments, _LONGEST_FIELD)
+        whole = visible_in(arguments)
+        self.raw_input = fit(whole, _LONGEST_FIELD)
+        self._raw_is_whole = self.raw_input == whole
         self.show(rawInput=self.raw_input)
 
     def finished(self, result: Result) -> None:
@@ -219,24 +232,14 @@ class Call:
             self.show(status="in_progress")
 
     async def _ask(self, ask: Ask) -> None:
-        tool_call: ToolCallState = {
-            "toolCallId": self.identifier,
-            "title": self.title,
-            "kind": self.kind,
-            "status": "pending",
-            "rawInput": self.raw_input,
-        }
-        if self._content:
-            tool_call["content"] = self._content
-        options: list[PermissionOption] = [
-            {"optionId": "allow-once", "name": "Allow once", "kind": "allow_once"},
-            {"optionId": "allow-always", "name": clip_line(ask.always, _LONGEST_NAME), "kind": "allow_always"},
-            {"optionId": "reject-once", "name": "Reject", "kind": "reject_once"},
-        ]
-        chosen = await self.workspace.face.ask(tool_call, options)
-        if chosen == "allow-always":
+        fields: ToolCallState = {"toolCallId": self.identifier, "title": self.title, "kind": self.kind}
+        if self._raw_is_whole:
+            fields["rawInput"] = self.raw_input
+        state = self._question.state(fields, self._whole_title or self.title)
+        chosen = await self.workspace.face.ask(state, question.options(ask))
+        if chosen == question.ALWAYS:
             self.permissions.grant(ask)
-        elif chosen != "allow-once":
+        elif chosen == question.REJECT:
             raise ToolError("the user did not allow it")
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SHELL = ("bash", "-lc")
+LOGIN_SHELL = ["bash", "-lc"]
+"""What runs a line."""
+
 SHELLS = {"bash", "sh", "zsh", "dash"}
 RUNS_SCRIPT = re.compile(r"-\w{0,10}c")
 """The options behind which a shell takes a script."""
@@ -72,7 +74,7 @@ def _of_line(line: str) -> Any:
                 listed = read(line.strip())
                 if isinstance(listed, list) and listed and all(isinstance(word, str) for word in listed):
                     return as_words(listed)
-    return [*_SHELL, line] if line.strip() else line
+    return [*LOGIN_SHELL, line] if line.strip() else line
 
 
 def _of_list(words: list[str]) -> Any:
@@ -81,11 +83,11 @@ def _of_list(words: list[str]) -> Any:
     if runs_script(words):
         return [*words[:2], _joined(words[2:], script=True)] if _signs(words[2:]) else words
     if not _is_line(words[0]):
-        return [*_SHELL, _joined(words)] if _signs(words) else words
+        return [*LOGIN_SHELL, _joined(words)] if _signs(words) else words
     all_lines = all(map(_is_line, words))
     if not all_lines and _signs(words):
-        return [*_SHELL, _joined(words, script=True)]
-    return [*_SHELL, "\n".join(words) if all_lines else " ".join([words[0], *map(_quoted, words[1:])])]
+        return [*LOGIN_SHELL, _joined(words, script=True)]
+    return [*LOGIN_SHELL, "\n".join(words) if all_lines else " ".join([words[0], *map(_quoted, words[1:])])]
 
 
 def _is_line(word: str) -> bool:

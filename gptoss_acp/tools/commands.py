@@ -10,7 +10,7 @@ from pydantic import Field
 from gptoss_acp.tools.apply_patch import apply_patch_in
 from gptoss_acp.tools.arguments import Arguments, as_number
 from gptoss_acp.tools.call import Call, Result
-from gptoss_acp.tools.command_words import as_words, runs_script
+from gptoss_acp.tools.command_words import LOGIN_SHELL, as_words
 from gptoss_acp.tools.patch.in_command import patch_in
 from gptoss_acp.tools.patch.wrapping import BEGIN
 
@@ -96,8 +96,8 @@ def _words(command: Any, arguments: Any) -> Any:
 
 
 def _line(command: list[str]) -> str:
-    """Return a command as a person would type it; the script of a shell of the system's stands for itself."""
-    if len(command) == 3 and runs_script(command):
+    """Return a command as a person would type it; what a login shell runs, as nearly every command, for itself."""
+    if len(command) == 3 and command[:2] == LOGIN_SHELL:
         return command[2]
     return shlex.join(command)
 

@@ -5,10 +5,13 @@ Knows kinds of actions. Knows nothing about how they are done, nor how the user 
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from gptoss_acp.tools.read_only_programs import reads_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +30,9 @@ _CARRYING_ARGUMENTS = {
 }
 """First arguments with which well-known programs carry another program: `uv run`, `npm exec`, `git bisect`."""
 
+_NAME = re.compile(r"[\s=,:;'\"|&<>()@]+")
+"""What stands between the names in a script, an option or a list."""
+
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@%+,\-]+")
 
 
@@ -40,15 +46,28 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Write, move or delete files. `outside`: those of them that are not in the session's roots."""
+    """Write, move or delete files.
 
-    paths: tuple[Path, ...]
-    outside: tuple[Path, ...] = ()
+    `outside`: those that are not in the session's roots, as the model wrote them; `protected`: the places that some of
+    them are in, by name.
+    """
+
+    outside: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a program with its arguments in the folder `cwd`."""
+    """Run a program with its arguments in the folder `cwd`; `confined`: in a full sandbox."""
+
+    command: tuple[str, ...]
+    cwd: Path
+    confined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunFreely:
+    """Run outside the sandbox what has failed because of it."""
 
     command: tuple[str, ...]
     cwd: Path
@@ -62,7 +81,7 @@ class Use:
     reads_only: bool
 
 
-Action = Read | Edit | Run | Use
+Action = Read | Edit | Run | RunFreely | Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +97,32 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandGrant:
+    """What a user has allowed of commands: these `words`, or all that begin with or stand behind them, in a folder."""
+
+    kind: Literal["exactly", "reading", "program", "freely"]
+    words: tuple[str, ...]
+    cwd: Path
+
+    def names(self, path: Path) -> bool:
+        """Whether one of the words is, or has in it, the name of the resolved `path`."""
+        parts = {part for word in self.words for part in (word, *_NAME.split(word)) if part and "\0" not in part}
+        return any(Path(os.path.realpath(self.cwd / part)) == path for part in parts)
+
+
+Grant = CommandGrant | tuple[str, object] | str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the user. `always` says what they would allow for the rest of the session, `grant` stands for it."""
+    """Ask the user. `always` says what they would allow for the rest of the session, `grants` stand for it.
+
+    `network`: they can also allow it this once with the network, from which it is else kept.
+    """
 
     always: str
-    grant: object
+    grants: frozenset[Grant]
+    network: bool = False
 
 
 @dataclass(slots=True)
@@ -90,15 +130,23 @@ class Permissions:
     """The mode of a session and what its user has allowed; both end with it."""
 
     mode: Mode = "ask"
-    _granted: set[object] = field(default_factory=set)
+    _granted: set[Grant] = field(default_factory=set)
 
     def judge(self, action: Action) -> Allowed | Refused | Ask:
         verdict = self._judge(action)
-        return Allowed() if isinstance(verdict, Ask) and verdict.grant in self._granted else verdict
+        return Allowed() if isinstance(verdict, Ask) and verdict.grants <= self._granted else verdict
 
     def grant(self, ask: Ask) -> None:
         """Remember that the user has allowed what `ask.always` says."""
-        self._granted |= {ask.grant, "edit"} if ask.grant == "edit .git" else {ask.grant}
+        self._granted |= ask.grants
+
+    def note_changed(self, paths: Sequence[Path]) -> None:
+        """End what was allowed of commands that name one of these files: they do something else now."""
+        self._granted -= {
+            grant
+            for grant in self._granted
+            if isinstance(grant, CommandGrant) and any(grant.names(path) for path in paths)
+        }
 
     def _judge(self, action: Action) -> Allowed | Refused | Ask:
         match action:
@@ -108,13 +156,15 @@ class Permissions:
                 return self._judge_edit(action)
             case Run():
                 return self._judge_run(action)
+            case RunFreely():
+                return self._judge_run_freely(action)
             case Use():
                 return self._judge_use(action)
 
     def _judge_read(self, action: Read) -> Allowed | Ask:
         if action.inside or self.mode == "full-access":
             return Allowed()
-        return Ask(f"Always allow reading {action.path} in this session", ("read", action.path))
+        return _ask("Always allow reading this in this session", ("read", action.path))
 
     def _judge_edit(self, action: Edit) -> Allowed | Refused | Ask:
         if self.mode == "full-access":
@@ -123,19 +173,39 @@ class Permissions:
             return Refused("the mode is read-only: no file may be changed")
         if action.outside:
             return Refused(f"{action.outside[0]} is outside the working directory and may not be changed")
-        if any(part.casefold() == ".git" for path in action.paths for part in path.parts):
-            # What is written there can run as a program at the next git command. Some file systems ignore case.
-            return Ask("Always allow edits in this session, also in .git", "edit .git")
-        return Allowed() if self.mode == "auto-edit" else Ask("Always allow edits in this session", "edit")
+        if action.protected:
+            # What is written there is run or obeyed later, by git, an editor, a shell, without a question.
+            places = ", ".join(action.protected)
+            grants = [("edit", place) for place in action.protected]
+            return _ask(f"Always allow edits in this session, also of {places}", "edit", *grants)
+        return Allowed() if self.mode == "auto-edit" else _ask("Always allow edits in this session", "edit")
 
     def _judge_run(self, action: Run) -> Allowed | Refused | Ask:
+        if self.mode == "full-access" or (self.mode == "auto-edit" and action.confined):
+            return Allowed()
+        if self.mode == "read-only" and not action.confined:
+            return Refused("the mode is read-only: no command may be run")
+        ask = self._run_always(action)
+        return replace(ask, network=action.confined and self.mode != "read-only")
+
+    def _run_always(self, action: Run) -> Ask:
+        command, cwd = action.command, action.cwd
+        if words := reads_only(command, cwd):
+            said = f"Always allow `{' '.join(words)}`, as far as it only reads, in this folder in this session"
+            return _ask(said, CommandGrant("reading", words, cwd))
+        if action.confined and (remembered := remembered_program(command)):
+            said = f"Always allow `{' '.join(remembered)} …` in the sandbox and in this folder in this session"
+            return _ask(said, CommandGrant("program", remembered, cwd))
+        said = "Always allow exactly this command in this folder in this session"
+        return _ask(said, CommandGrant("exactly", command, cwd))
+
+    def _judge_run_freely(self, action: RunFreely) -> Allowed | Refused | Ask:
         if self.mode == "full-access":
             return Allowed()
         if self.mode == "read-only":
-            return Refused("the mode is read-only: no command may be run")
-        if remembered := remembered_program(action.command):
-            return Ask(f"Always allow `{' '.join(remembered)} …` in this session", ("run", remembered, action.cwd))
-        return Ask("Always allow exactly this command in this session", ("run exactly", action.command, action.cwd))
+            return Refused("the mode is read-only: no command may be run outside the sandbox")
+        said = "Always run exactly this command outside the sandbox in this folder in this session"
+        return _ask(said, CommandGrant("freely", action.command, action.cwd))
 
     def _judge_use(self, action: Use) -> Allowed | Refused | Ask:
         # A server's word can cost a tool its permission, never give it one: what is called may leave this machine.
@@ -143,7 +213,11 @@ class Permissions:
             return Allowed()
         if self.mode == "read-only" and not action.reads_only:
             return Refused("the mode is read-only, and the MCP server does not say that this tool changes nothing")
-        return Ask(f"Always allow {action.tool} in this session", ("use", action.tool))
+        return _ask(f"Always allow {action.tool} in this session", ("use", action.tool))
+
+
+def _ask(always: str, *grants: Grant) -> Ask:
+    return Ask(always, frozenset(grants))
 
 
 def remembered_program(command: Sequence[str]) -> tuple[str, str] | None:

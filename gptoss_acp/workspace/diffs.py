@@ -5,48 +5,115 @@ Knows the shapes of ACP's tool-call content. Knows nothing about permission or p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from gptoss_acp.text import fit, json_size
+from gptoss_acp.protocol.shapes import text_content
+from gptoss_acp.text import code_span, fit, json_size, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gptoss_acp.protocol.shapes import Diff, Location
+    from gptoss_acp.protocol.shapes import Diff, Location, ToolCallContent
     from gptoss_acp.workspace.files import Change
 
-_LARGEST = 24_000
+_LARGEST = 36_000
 """Bytes, as JSON, of all diffs of a call."""
 
+_LONGEST_LOCATIONS = 6_000
+_MOST_LOCATIONS = 20
+_MOST_LINES_TOLD = 10
 _CONTEXT = 3
 
+_HARMLESS = str.maketrans("", "", "\r\f\u00a0\u202f\u3000\u200d\ufe0f\ufeff")
+"""Blanks of other scripts, parts of emoji, byte order marks, line ends: what honest texts are full of."""
 
-def contents(changes: Sequence[Change]) -> list[Diff]:
-    """Return a diff for each change; where they are too large, only the lines around what changes, or some of them."""
-    shown = [_diff(change, change.before, change.after) for change in changes]
-    if json_size(shown) > _LARGEST:
-        shown = [_diff(change, *_narrowed(change.before, change.after)) for change in changes]
-    while json_size(shown) > _LARGEST and len(shown) > _LARGEST // 1000:
-        shown.pop()
-    share = _LARGEST // (2 * len(shown)) - 200 if shown else 0
-    if json_size(shown) > _LARGEST:
-        shown = [_clipped(diff, share) for diff in shown]
-    return shown
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an editor shows of changes, and whether that is all that they change."""
+
+    contents: list[ToolCallContent]
+    whole: bool
+
+
+def shown(changes: Sequence[Change]) -> Shown:
+    """Return a diff for each change, and what can't be seen in it.
+
+    Where they are too large, only the lines around what changes are shown, and of files that go or move as they are
+    only their names; and where those are too large, some of them.
+    """
+    told = _invisible(changes)
+    contents: list[ToolCallContent] = [_diff(change, change.before, change.after) for change in changes]
+    if json_size(contents) > _LARGEST:
+        contents = _narrow(changes)
+    if json_size([*told, *contents]) <= _LARGEST:
+        return Shown([*told, *contents], whole=True)
+    return Shown(_clipped(changes), whole=False)
 
 
 def locations(changes: Sequence[Change]) -> list[Location]:
     """Return where each change begins."""
-    return [{"path": str(change.path), "line": _first_line(change)} for change in changes[:20]]
+    found: list[Location] = [
+        {"path": str(change.path), "line": _first_line(change)} for change in changes[:_MOST_LOCATIONS]
+    ]
+    while json_size(found) > _LONGEST_LOCATIONS:
+        found.pop()
+    return found
 
 
 def _diff(change: Change, before: str | None, after: str | None) -> Diff:
     return {"type": "diff", "path": str(change.path), "oldText": before, "newText": after or ""}
 
 
-def _clipped(diff: Diff, share: int) -> Diff:
-    old, new = diff["oldText"], diff["newText"]
-    return {**diff, "oldText": old and fit(old, share), "newText": fit(new, share)}
+def _narrow(changes: Sequence[Change]) -> list[ToolCallContent]:
+    """Return only what changes: of a file that moves, against what it was where it came from."""
+    texts = {change.path: change.before for change in changes if change.after is None}
+    contents: list[ToolCallContent] = []
+    for change in changes:
+        came_from = change.moved_from if change.moved_from in texts else None
+        if change.after is None:
+            contents.append(text_content(f"{code_span(str(change.path))} goes from here ({_size(change.before)})."))
+            continue
+        if came_from:
+            contents.append(text_content(f"{code_span(str(change.path))} is what {code_span(str(came_from))} was."))
+        before = texts[came_from] if came_from else change.before
+        if before != change.after:
+            contents.append(_diff(change, *_narrowed(before, change.after)))
+    return contents
+
+
+def _clipped(changes: Sequence[Change]) -> list[ToolCallContent]:
+    clipped = [_diff(change, *_narrowed(change.before, change.after)) for change in changes[: _LARGEST // 1000]]
+    share = _LARGEST // (2 * len(clipped)) - 200
+    for diff in clipped:
+        diff["oldText"], diff["newText"] = diff["oldText"] and fit(diff["oldText"], share), fit(diff["newText"], share)
+    while json_size(clipped) > _LARGEST:
+        clipped.pop()
+    return [*clipped]
+
+
+def _invisible(changes: Sequence[Change]) -> list[ToolCallContent]:
+    """Say in which lines that come there is something that nobody sees."""
+    told: list[ToolCallContent] = []
+    for change in changes:
+        old = set(_lines(change.before))
+        lines = [
+            f"- line {number}: `{fit(visible(line.strip()), 300)}`"
+            for number, line in enumerate(_lines(change.after), 1)
+            if line not in old and visible(plain := line.translate(_HARMLESS)) != plain
+        ]
+        if lines:
+            if (more := len(lines) - _MOST_LINES_TOLD) > 0:
+                lines[_MOST_LINES_TOLD:] = [f"- and in {more:,} more lines"]
+            said = f"{code_span(str(change.path))} gets characters that can't be seen:"
+            told.append(text_content("\n".join([said, *lines])))
+    return told
+
+
+def _size(text: str | None) -> str:
+    return f"{len(_lines(text)):,} lines"
 
 
 def _first_line(change: Change) -> int:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LARGEST_FILE = 10 * 2**20
 """Bytes of a file that is read as a whole."""
 
+_PERMISSIONS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
+"""Without set-id bits: a program that runs as somebody else shall not become another program."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -60,6 +63,17 @@ def read_bytes(real: Path) -> bytes:
     """
     with paths.hold_folder(real.parent) as folder:
         return _read(real.name, folder)
+
+
+def read_small(real: Path, longest: int) -> str:
+    """Return the text of a file of at most `longest` bytes, as the system's own programs read it.
+
+    Raises:
+        OSError: it can't be read.
+        ToolError: it is no regular file, or larger.
+    """
+    with paths.hold_folder(real.parent) as folder:
+        return os.fsdecode(_read(real.name, folder, longest))
 
 
 def decode(content: bytes, *, start: int = 0, cut: bool = False) -> str:
@@ -195,9 +209,11 @@ class _Staged:
         self.mode = self.change.mode
         with contextlib.suppress(FileNotFoundError):
             if self.change.moved_from is not None:
-                self.mode = stat.S_IMODE(self.change.moved_from.stat(follow_symlinks=False).st_mode)
+                self.mode = self.change.moved_from.stat(follow_symlinks=False).st_mode
             elif self.old is not None and self.mode is None:
-                self.mode = stat.S_IMODE(os.stat(self.name, dir_fd=self.folder, follow_symlinks=False).st_mode)
+                self.mode = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False).st_mode
+        if self.mode is not None:
+            self.mode &= _PERMISSIONS
 
 
 def _write_beside(folder: int, content: bytes, mode: int | None) -> str:
@@ -215,14 +231,12 @@ def _write_beside(folder: int, content: bytes, mode: int | None) -> str:
     return name
 
 
-def _read(name: str, folder: int) -> bytes:
+def _read(name: str, folder: int, largest: int = LARGEST_FILE) -> bytes:
     with open(paths.open_file(name, folder), "rb") as file:  # noqa: PTH123 (a descriptor)
         size = os.fstat(file.fileno()).st_size
-        if size > LARGEST_FILE:
-            raise ToolError(f"it is too large: {size / 2**20:,.0f} MiB, the most is {LARGEST_FILE // 2**20} MiB")
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise ToolError(f"it is too large: the most is {LARGEST_FILE // 2**20} MiB")
+        content = file.read(largest + 1) if size <= largest else b""
+    if max(size, len(content)) > largest:
+        raise ToolError(f"it is too large: {size / 2**20:,.0f} MiB, the most is {largest / 2**20:,.3g} MiB")
     return content
 
 

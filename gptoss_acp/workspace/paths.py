@@ -14,20 +14,29 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.text import LONGEST_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # O_PATH asks for no permission to read the folders on the way; macOS has no such flag.
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+
+
+_MOST_WRITTEN = 1_000
 
 
 class Roots:
     """The folders of a session: the working directory and the additional ones, resolved once and for all."""
 
     def __init__(self, cwd: Path, additional: Sequence[Path] = ()) -> None:
-        self.cwd = Path(os.path.realpath(cwd))
-        self._roots = [self.cwd, *(Path(os.path.realpath(root)) for root in additional)]
+        given = [cwd, *additional]
+        self.folders = [Path(os.path.realpath(root)) for root in given]
+        self.cwd = self.folders[0]
+        as_given = [Path(os.path.normpath(root)) for root in given]
+        self._spellings = {*as_given, *self.folders}
+        self._spellings_of_cwd = (self.cwd, as_given[0])
+        self._written: dict[Path, str] = {}
 
     def resolve(self, path: str) -> Path:
         """Return the real absolute path that the model means by `path`, whether it exists or not.
@@ -35,7 +44,26 @@ class Roots:
         Raises:
             ToolError: no path can be meant.
         """
-        return Path(os.path.realpath(self._meant(path)))
+        meant = self._meant(path)
+        try:
+            real = Path(os.path.realpath(meant))
+        except OSError as error:
+            raise ToolError(f"{error.strerror}: {path[:300]}") from None
+        except UnicodeEncodeError:
+            raise ToolError("invalid path: it holds half of a character") from None
+        self._written.pop(real, None)
+        self._written[real] = self._relative(Path(os.path.normpath(meant)))
+        if len(self._written) > _MOST_WRITTEN:
+            del self._written[next(iter(self._written))]
+        return real
+
+    def absolute(self, path: str) -> str:
+        """Return what the model means by `path` as an absolute path, no symlink followed.
+
+        Raises:
+            ToolError: no path can be meant.
+        """
+        return os.path.normpath(self._meant(path))
 
     def is_link(self, path: str) -> bool:
         """Whether what the model means by `path` is itself a symlink.
@@ -45,6 +73,37 @@ class Roots:
         """
         return os.path.islink(self._meant(path))  # noqa: PTH114 (Path's raises where the name is too long)
 
+    def hold(self, path: str) -> bool:
+        """Whether `path` is in one of the roots, as it is written and as it is resolved.
+
+        Compared as spelt: on a file system that ignores case, another spelling of a root counts as outside.
+
+        Raises:
+            ToolError: no path can be meant.
+        """
+        return _in_one(Path(self.absolute(path)), self._spellings) and self.contain(self.resolve(path))
+
+    def contain(self, real: Path) -> bool:
+        """Whether a resolved path is in one of the roots."""
+        return _in_one(real, self.folders)
+
+    def shown(self, real: Path) -> str:
+        """Return a resolved path as the model last wrote it, or the folder that it is in.
+
+        What it did not write is relative where it is below the working directory. So no message tells where a symlink
+        leads.
+        """
+        if real in self._written:
+            return self._written[real]
+        above = next((folder for folder in real.parents if folder in self._written and folder != self.cwd), None)
+        if above is None:
+            return self._relative(real)
+        return str(Path(self._written[above], real.relative_to(above)))
+
+    def _relative(self, path: Path) -> str:
+        above = next((cwd for cwd in self._spellings_of_cwd if path.is_relative_to(cwd)), None)
+        return str(path.relative_to(above) if above else path)
+
     def _meant(self, path: str) -> Path:
         if "\0" in path:
             raise ToolError("invalid path: it holds a null character")
@@ -52,18 +111,13 @@ class Roots:
             path = unquote(urlsplit(path).path)
         if path == "~" or path.startswith("~/"):
             path = str(Path(path).expanduser())
+        if len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
+            raise ToolError(f"invalid path: it is longer than {LONGEST_PATH:,} bytes")
         return self.cwd / path
 
-    def contain(self, real: Path) -> bool:
-        """Whether a resolved path is in one of the roots.
 
-        Compared as spelt: on a file system that ignores case, another spelling of a root counts as outside.
-        """
-        return any(real.is_relative_to(root) for root in self._roots)
-
-    def shown(self, real: Path) -> str:
-        """Return a resolved path as the model and the user see it: relative where it is below the working directory."""
-        return str(real.relative_to(self.cwd)) if real.is_relative_to(self.cwd) else str(real)
+def _in_one(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 @contextlib.contextmanager

@@ -10,16 +10,16 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import files, paths, process, window
+from gptoss_acp.workspace import files, paths, process, protected, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from gptoss_acp.protocol.face import Face
     from gptoss_acp.workspace.files import Change
@@ -39,6 +39,17 @@ class Workspace:
         self.face = face
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, set[int]] = {}  # the hashes of what the disk has had, as far as it was looked at
+
+    def protected(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return those of the paths, about to be written, that others run or obey, and as what."""
+        plain = {path: [Path(self.roots.absolute(path)), self.roots.resolve(path)] for path in paths}
+        new = [form for forms in plain.values() for form in forms]
+        found = {}
+        for path, forms in plain.items():
+            named = (protected.place_of(form, root, new) for form in forms for root in self.roots.folders)
+            if place := next(filter(None, named), None):
+                found[path] = place
+        return found
 
     async def read(self, real: Path) -> str:
         """Return a text file, as the editor has it where that knows better than the disk.

@@ -33,7 +33,7 @@ async def test_the_model_calls_a_server_and_hears_its_answer(tmp_path: Path) -> 
     assert call["statuses"] == ["pending", "in_progress", "completed"]
     assert (call["kind"], call["rawInput"], call["rawOutput"]) == ("other", {"a": 1, "b": 2}, {"result": "3"})
     ((asked, options),) = editor.permissions
-    assert asked.title == "Add two numbers (test, says that it changes nothing)"
+    assert asked.title == "test: Add two numbers, says that it changes nothing"
     assert [option.kind for option in options] == ["allow_once", "allow_always", "reject_once"]
     first, second = prompts(tmp_path)
     assert "// Add two numbers.\ntype test__add = (_: {\na: number,\nb: number,\n}) => any;" in first

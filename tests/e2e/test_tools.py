@@ -46,7 +46,7 @@ TOOLS = {
         "edit",
         "Edit a.txt, sub/b.txt",
     ),
-    "container.exec": (SHELL, "Exit code: 0\nOutput:\none\ntwo\n", "execute", "cat a.txt; touch made"),
+    "container.exec": (SHELL, "Exit code: 0\nOutput:\none\ntwo\n", "execute", "sh -c 'cat a.txt; touch made'"),
     "python": ("print(1 + 1)", "Exit code: 0\nOutput:\n2\n", "execute", "print(1 + 1)"),
     "functions.update_plan": (
         '{"plan": [{"step": "x", "status": "pending"}]}',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from gptoss_acp.workspace import diffs
 from gptoss_acp.workspace.files import Change
 from tests.support.desk import Desk
 
-ROOM = 24_000
+ROOM = 36_000
 """Bytes, as JSON, of all diffs of a call."""
 
 LINES = [f"line {number}\n" for number in range(20)]
+
+
+def contents(changes: Sequence[Change]) -> list[Any]:
+    return diffs.shown(changes).contents
 
 
 def changed(*lines: int) -> str:
@@ -23,7 +28,7 @@ def changed(*lines: int) -> str:
 
 
 def sides(change: Change) -> tuple[Any, Any]:
-    (diff,) = diffs.contents([change])
+    (diff,) = contents([change])
     return diff["oldText"], diff["newText"]
 
 
@@ -53,14 +58,14 @@ def test_what_fits_is_shown_whole() -> None:
 def test_beside_a_large_change_only_the_lines_around_each_are_shown(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
-    small, large = diffs.contents([Change(Path("/project/small"), before, after), rewritten("large")])
+    small, large = contents([Change(Path("/project/small"), before, after), rewritten("large")])
     assert (small["oldText"], small["newText"]) == shown
     assert len(large["newText"]) > 1000
 
 
-@pytest.mark.parametrize("count", [1, 4, 20, 24])
+@pytest.mark.parametrize("count", [1, 4, 20, 36])
 def test_changes_that_are_all_too_large_share_the_room_and_use_most_of_it(count: int) -> None:
-    shown = diffs.contents([rewritten(str(number)) for number in range(count)])
+    shown = contents([rewritten(str(number)) for number in range(count)])
     assert [diff["path"] for diff in shown] == [f"/project/{number}" for number in range(count)]
     assert 0.6 * ROOM < json_size(shown) <= ROOM
     sizes = {json_size(diff[side]) for diff in shown for side in ("oldText", "newText")}
@@ -68,13 +73,48 @@ def test_changes_that_are_all_too_large_share_the_room_and_use_most_of_it(count:
 
 
 def test_one_large_change_is_shown_up_to_the_last_kilobyte() -> None:
-    assert json_size(diffs.contents([rewritten("a")])) > 0.9 * ROOM
+    assert json_size(contents([rewritten("a")])) > 0.9 * ROOM
 
 
 def test_of_more_changes_than_have_room_the_first_are_shown() -> None:
-    shown = diffs.contents([rewritten(str(number)) for number in range(100)])
-    assert [diff["path"] for diff in shown] == [f"/project/{number}" for number in range(24)]
-    assert len(diffs.contents([Change(Path(f"/project/{number}"), "a", "b") for number in range(100)])) == 100
+    shown = contents([rewritten(str(number)) for number in range(100)])
+    assert [diff["path"] for diff in shown] == [f"/project/{number}" for number in range(36)]
+    assert len(contents([Change(Path(f"/project/{number}"), "a", "b") for number in range(100)])) == 100
+
+
+def test_what_can_not_be_shown_whole_is_known() -> None:
+    assert diffs.shown([Change(Path("/project/a"), changed(), changed(10))]).whole
+    assert diffs.shown([Change(Path("/project/a"), "x\n" * 100_000, "x\n" * 50_000 + "y\n" + "x\n" * 50_000)]).whole
+    assert not diffs.shown([rewritten("a")]).whole
+    assert not diffs.shown([Change(Path("/project/a"), None, "# a line\n" * 5_000)]).whole
+
+
+def test_large_files_that_go_or_move_are_named_and_what_changes_in_them_is_shown() -> None:
+    large = "a line\n" * 20_000
+    gone, moved = Path("/project/gone"), Path("/project/moved")
+    shown = diffs.shown([Change(moved, None, f"{large}more\n", moved_from=gone), Change(gone, large, None)])
+    named, diff, goes = shown.contents
+    assert shown.whole
+    assert named["type"] == goes["type"] == "content"
+    assert named["content"]["text"] == "`/project/moved` is what `/project/gone` was."
+    assert goes["content"]["text"] == "`/project/gone` goes from here (20,000 lines)."
+    assert diff["type"] == "diff"
+    assert diff["newText"] == "a line\n" * 3 + "more\n"
+
+
+@pytest.mark.parametrize("line", ["x = 1 \u202e# \u2066", "a\u200bb", "a\U000e0041", "\x1b[2K", "a\u3164b"])
+def test_what_nobody_sees_in_a_diff_is_told(line: str) -> None:
+    told, diff = contents([Change(Path("/project/a\u202e"), "old\n", f"old\n{line}\n")])
+    assert diff["type"] == "diff"
+    text = told["content"]["text"]
+    assert text.startswith("`/project/a\\u{202E}` gets characters that can't be seen:\n- line 2: ")
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+
+
+def test_honest_texts_need_no_telling() -> None:
+    line = "« oui » 全\u3000角 👩\u200d💻 ❤\ufe0f\tx\r\n"
+    assert len(contents([Change(Path("/project/a"), None, f"\ufeff{line}")])) == 1
 
 
 def test_a_location_is_the_first_line_that_changes() -> None:

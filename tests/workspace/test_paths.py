@@ -18,6 +18,7 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.settings import Mode
 from gptoss_acp.workspace import paths
 from gptoss_acp.workspace.files import Change, commit, read_text
+from gptoss_acp.workspace.paths import Roots
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
@@ -249,3 +250,52 @@ async def test_another_spelling_of_a_root_is_outside_even_where_case_does_not_ma
     assert not desk.workspace.roots.contain(place / "root2/file")
     await desk.call("read_file", path=str(place / "ROOT/file-link"))
     assert len(desk.permissions_asked) == 1
+
+
+# What is not told
+
+
+async def test_nobody_is_told_where_a_link_leads_without_a_question(place: Path) -> None:
+    (place / "private").mkdir()
+    (place / "private/latest").symlink_to("/home/alice/cv-for-rival-inc.pdf")
+    (place / "root/link").symlink_to(place / "private/latest")
+    for mode in ("read-only", "ask", "auto-edit"):
+        desk = Desk(place / "root", mode, answer="reject-once")
+        for path in (place / "private/latest", "/proc/self/exe", "/proc/self/cwd/x", "link", "folder-link/file"):
+            for patch in ([f"*** Delete File: {path}"], [f"*** Update File: {path}", "@@", "-a", "+b"]):
+                result = await desk.patch(*patch)
+                assert str(path) in result or mode == "read-only"
+                assert not any(told in result for told in ("rival", "python", "outside/file"))
+        assert desk.permissions_asked == []
+
+
+async def test_a_way_in_from_outside_is_a_way_outside(place: Path) -> None:
+    (place / "way").symlink_to(place / "root")
+    (place / "root/a").write_text("x\n")
+    desk = Desk(place / "root", "auto-edit", answer="reject-once")
+    assert await desk.call("read_file", path=f"{place}/way/a") == "Error: the user did not allow it."
+    (asked,) = desk.permissions_asked
+    assert asked["toolCall"]["content"][0]["content"]["text"] == f"`{place}/way/a` leads to `{place}/root/a`"
+    assert "is outside the working directory" in await desk.patch(f"*** Update File: {place}/way/a", "-x", "+y")
+
+
+async def test_a_working_directory_that_is_given_by_a_link_is_inside(place: Path) -> None:
+    (place / "way").symlink_to(place / "root")
+    (place / "root/a").write_text("x\n")
+    desk = Desk(place / "way", "auto-edit", answer="reject-once")
+    for path in ("a", f"{place}/way/a", f"{place}/root/a"):
+        assert await desk.call("read_file", path=path) == "L1: x"
+    assert desk.permissions_asked == []
+
+
+@pytest.mark.parametrize("path", ["a/" * 2_100, "a" * 5_000, "é" * 2_100, "a/" * 200_000])
+async def test_a_path_that_is_too_long_is_no_path(path: str, place: Path) -> None:
+    desk = Desk(place / "root", "ask")
+    assert "longer than 4,096 bytes" in await desk.call("list_dir", path=path)
+    assert "longer than 4,096 bytes" in await desk.patch(f"*** Add File: {path}", "+x")
+    assert desk.permissions_asked == []
+
+
+def test_half_a_character_is_no_path(place: Path) -> None:
+    with pytest.raises(ToolError, match="half of a character"):
+        Roots(place).resolve("\ud83d")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.text import clip, clip_line, json_size
+from gptoss_acp.text import clip, clip_line, json_size, visible
 from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.registry import Tool
@@ -167,10 +167,10 @@ class _Server:
         claim = ", says that it changes nothing" if reads_only else ", says that it can destroy" if destroys else ""
 
         async def call_server(arguments: dict[str, Any], call: Call) -> Result:
-            await call.use(told.name, reads_only=reads_only)
+            await call.use(told.name, arguments, reads_only=reads_only)
             return await self._call(tool.name, arguments)
 
-        shown = clip_line(f"{title} ({self._name}{claim})", 200)
+        shown = clip_line(visible(f"{self._name}: {title}{claim}"), 200)
         return Tool(told, call_server, None, "other", shown)
 
 

@@ -158,11 +158,12 @@ async def test_the_question_says_what_is_called_and_always_covers_that_tool_alon
         assert len(desk.permissions_asked) == 1
         await desk.call("test__throw", what="x")
         first, second = desk.permissions_asked
-    assert first["toolCall"]["title"] == "Add two numbers (test, says that it changes nothing)"
+    assert first["toolCall"]["title"] == "test: Add two numbers, says that it changes nothing"
     assert first["toolCall"]["kind"] == "other"
     assert first["toolCall"]["rawInput"] == {"a": 1, "b": 2}
+    assert '"a": 1' in first["toolCall"]["content"][0]["content"]["text"]
     assert first["options"][1]["name"] == "Always allow test__add in this session"
-    assert second["toolCall"]["title"] == "Throw away (test, says that it can destroy)"
+    assert second["toolCall"]["title"] == "test: Throw away, says that it can destroy"
 
 
 # Names and schemas

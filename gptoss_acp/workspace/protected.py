@@ -1,0 +1,150 @@
+"""Files that others run or obey: repositories' own, editors', agents', shells', and how they are told from the rest.
+
+Whoever writes one of these makes the user's tools do things later, without a question. Knows names, and what git makes
+of folders. Knows nothing about modes, nor how a place is protected.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.workspace import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+GIT = ".git"
+
+OBEYED = frozenset(
+    [
+        *(".vscode", ".idea", ".zed", ".husky", ".github", ".devcontainer", ".claude", ".codex", ".agents"),
+        *(
+            ".mcp.json",
+            ".envrc",
+            ".pre-commit-config.yaml",
+            ".ripgreprc",
+            ".gitmodules",
+            ".gitattributes",
+            ".gitconfig",
+        ),
+        *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile"),
+        *(".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", "config.fish"),
+    ]
+)
+"""Names of what editors, agents, git and shells start by themselves; commands may not write them either."""
+
+_TOLD = frozenset(["agents.md", "skill.md", "skills"])
+"""Names of what tells agents what to do."""
+
+DEPENDENCIES = frozenset([".venv", "venv", "node_modules", "site-packages"])
+"""Names of folders whose programs are run as a matter of course; builds write there all the time."""
+
+_SHORT_GIT = re.compile(r"git~\d")
+"""What Windows calls `.git` for programs that know no long names (CVE-2019-1352)."""
+
+_LINKED = re.compile(r"(?mi)^\s*(?:path|hookspath)\s*=\s*\"?([^\"\n]{1,4096}?)\"?\s*$")
+"""Where a repository's config leads to more config (`include.path`) or to programs (`core.hooksPath`)."""
+
+_LONGEST_CONFIG = 64 * 1024
+_RUNNABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+def place_of(path: Path, root: Path, new: Collection[Path] = ()) -> str | None:
+    """Return the name of the protected place below `root` that `path` is, or is in; None for an ordinary file.
+
+    `new` are the files that are about to be there with it.
+    """
+    if path.is_relative_to(root):
+        for part in path.relative_to(root).parts:
+            if named := _named(part):
+                return named
+    if repository := _repository(path, root, new):
+        return f"the repository {repository.name}"
+    if linked := next((place for place in _linked(root) if path.is_relative_to(place)), None):
+        return f"{linked.name}, which {GIT} leads to"
+    return f"the program {path.name}" if _is_program(path) else None
+
+
+def plain_name(name: str) -> str:
+    """Return a file's name as the most forgiving of file systems reads it: APFS, HFS+, NTFS."""
+    shown = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return shown.casefold().rstrip(" .")
+
+
+def is_git(name: str) -> bool:
+    """Whether a file so called can be taken for `.git`."""
+    plain = plain_name(name)
+    return plain == GIT or bool(_SHORT_GIT.fullmatch(plain))
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether git takes a folder for a repository, bare or not (gitrepository-layout)."""
+    return _makes_repository(lambda name: os.path.lexists(folder / name))
+
+
+def git_folders(git: Path) -> Iterator[Path]:
+    """Yield the folders that a `.git` stands for: itself or where it leads, and where that one's common files are."""
+    folder = git
+    if git.is_file():
+        written = _text(git).strip()
+        if not written.startswith("gitdir:") or "\0" in written:
+            return
+        folder = Path(os.path.realpath(git.parent / written.removeprefix("gitdir:").strip()))
+    else:
+        folder = Path(os.path.realpath(git))
+    if (folder / "HEAD").is_file():
+        yield folder
+        if (common := _text(folder / "commondir").strip()) and "\0" not in common:
+            yield Path(os.path.realpath(folder / common))
+
+
+def _named(part: str) -> str | None:
+    plain = plain_name(part)
+    if is_git(part):
+        return GIT
+    return plain if plain in OBEYED or plain in _TOLD or plain in DEPENDENCIES else None
+
+
+def _makes_repository(has: Callable[[str], bool]) -> bool:
+    return has("HEAD") and (has("commondir") or (has("objects") and has("refs")))
+
+
+def _repository(path: Path, root: Path, new: Collection[Path]) -> Path | None:
+    """Return the folder above `path` that is a repository, or becomes one with `new`."""
+    coming = {parent for file in (path, *new) for parent in (file, *file.parents)}
+    for folder in path.parents:
+        if not folder.is_relative_to(root):
+            return None
+        if _makes_repository(lambda name: folder / name in coming or os.path.lexists(folder / name)):  # noqa: B023
+            return folder
+    return None
+
+
+def _linked(root: Path) -> Iterator[Path]:
+    for folder in git_folders(root / GIT):
+        yield folder
+        for config in ("config", "config.worktree"):
+            for match in _LINKED.finditer(_text(folder / config, _LONGEST_CONFIG).replace("\0", "")):
+                target = os.path.expanduser(match[1])  # noqa: PTH111 (Path's raises for an unknown user)
+                yield from (Path(os.path.realpath(start / target)) for start in (folder, root))
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        mode = path.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & _RUNNABLE)
+
+
+def _text(file: Path, longest: int = 4096) -> str:
+    try:
+        return files.read_small(Path(os.path.realpath(file)), longest)
+    except (OSError, ToolError, ValueError):
+        return ""
