@@ -80,6 +80,10 @@ class _Malformed:
     problem: str
 
 
+class _Answer(bytes):
+    """A line that answers a request."""
+
+
 @dataclass(slots=True)
 class _Text:
     """A text notification that may be joined with the next one of the same key."""
@@ -120,6 +124,8 @@ class Connection:
         self._room = threading.BoundedSemaphore(UNHANDLED_MESSAGES)
         self._unsent: deque[bytes | _Text] = deque()
         self._unsent_size = 0
+        self._unsent_answers = 0
+        self._writes = True
         self._changed = threading.Condition()
         self._drained: asyncio.Event = asyncio.Event()
         self._drained.set()
@@ -195,6 +201,7 @@ class Connection:
                     self._trace("<-", line)
                 message = _decode(line)
                 self._room.acquire()
+                self._wait_for_answers_sent()
                 self._loop.call_soon_threadsafe(self._receive, message)
         except Exception:
             log.exception("the reader failed")
@@ -316,7 +323,7 @@ class Connection:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
-            self._enqueue(answer)
+            self._enqueue_answer(answer)
         finally:
             del self._running[identifier]
 
@@ -330,12 +337,17 @@ class Connection:
         content = {"code": error.code, "message": error.message}
         if error.data is not None:
             content["data"] = error.data
-        self._send({"jsonrpc": "2.0", "id": identifier, "error": content})
+        self._enqueue_answer(_line({"jsonrpc": "2.0", "id": identifier, "error": content}))
 
     # Sending
 
     def _send(self, message: dict[str, Any]) -> None:
         self._enqueue(_line(message))
+
+    def _enqueue_answer(self, line: bytes) -> None:
+        with self._changed:
+            self._unsent_answers += len(line)
+        self._enqueue(_Answer(line))
 
     def _enqueue(self, item: bytes | _Text) -> None:
         with self._changed:
@@ -356,10 +368,15 @@ class Connection:
                 item, size = self._next(join=behind)
                 behind = self._write_line(_encode(item) if isinstance(item, _Text) else item)
                 self._sent(size)
+                if isinstance(item, _Answer):
+                    self._answer_sent(size)
         except OSError as error:
             log.info("the peer is gone: %s", error)
         except Exception:
             log.exception("the writer failed")
+        with self._changed:
+            self._writes = False
+            self._changed.notify_all()
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._close)
 
@@ -402,6 +419,16 @@ class Connection:
         with self._changed:
             self._changed.wait_for(lambda: self._unsent_size == 0, seconds)
 
+    def _wait_for_answers_sent(self) -> None:
+        """Read on only when most answers have been taken: who asks without end and does not listen must not fill us."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._unsent_answers <= UNSENT_HIGH_WATER or not self._writes)
+
+    def _answer_sent(self, size: int) -> None:
+        with self._changed:
+            self._unsent_answers -= size
+            self._changed.notify_all()
+
     def _sent(self, size: int) -> None:
         with self._changed:
             self._unsent_size -= size
@@ -442,8 +469,11 @@ def _error_of(error: Any) -> RpcError:
     """Return the error of a response, whatever shape the peer gave it."""
     fields = error if isinstance(error, dict) else {}
     code = fields.get("code")
-    code = code if isinstance(code, int) else INTERNAL_ERROR
-    return RpcError(code, str(fields.get("message", error)), fields.get("data"))
+    try:
+        said = str(fields.get("message", error))
+    except RecursionError:
+        said = "an error that is nested too deeply to be read"
+    return RpcError(code if isinstance(code, int) else INTERNAL_ERROR, said)
 
 
 def _encode(item: _Text) -> bytes:

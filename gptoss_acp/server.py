@@ -14,16 +14,18 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_state_path
 
+from gptoss_acp import own_files
 from gptoss_acp.handshake import Handshake
 from gptoss_acp.rpc import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+    from io import TextIOWrapper
     from types import FrameType
 
     from gptoss_acp.engine.api import Engine
@@ -79,7 +81,7 @@ def set_up_logging(stderr_level: str | None) -> None:
     form = logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     handlers: list[logging.Handler] = []
     with contextlib.suppress(OSError):
-        handlers.append(logging.FileHandler(_log_file(), encoding="utf-8"))
+        handlers.append(_OwnFileHandler(_log_file(), encoding="utf-8"))
     if stderr_level:
         root.setLevel(stderr_level.upper())
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -89,8 +91,17 @@ def set_up_logging(stderr_level: str | None) -> None:
     logging.captureWarnings(capture=True)
 
 
+class _OwnFileHandler(logging.FileHandler):
+    """Keeps the log for this user alone."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = own_files.open_file(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND)
+        return open(descriptor, "a", encoding=self.encoding)  # noqa: PTH123 (a descriptor)
+
+
 def _log_file() -> Path:
-    file = user_state_path("gptoss-acp", ensure_exists=True) / "gptoss-acp.log"
+    file = user_state_path("gptoss-acp") / "gptoss-acp.log"
+    own_files.make_folder(file.parent)
     if file.is_file() and file.stat().st_size > LARGEST_LOG:
         file.replace(file.with_suffix(".log.old"))
     return file

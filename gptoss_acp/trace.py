@@ -9,6 +9,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from gptoss_acp import own_files
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -22,9 +24,7 @@ class Trace:
     def __init__(self, path: Path, decode: Callable[[int], str]) -> None:
         self._decode = decode
         # A pipe that nobody reads would be waited for; this way it is an error.
-        descriptor = os.open(
-            path.expanduser(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
-        )
+        descriptor = own_files.open_file(path.expanduser(), os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
         os.set_blocking(descriptor, True)  # one that is read slowly is waited for
         self._file = os.fdopen(descriptor, "ab", buffering=0)
         self._failed = False

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from gptoss_acp import own_files
+
 RETURN = 200002
 CONSTRAIN = 200003
 CHANNEL = 200005
@@ -47,7 +49,7 @@ def unpack_vocabulary(folder: Path | None = None) -> Path:
         return folder
     packed = resources.files("gptoss_acp").joinpath("data", f"{_FILE}.xz").read_bytes()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        own_files.make_folder(folder)
         _write_atomically(target, lzma.decompress(packed))
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="gptoss-acp-vocabulary-"))

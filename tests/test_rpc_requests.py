@@ -51,6 +51,14 @@ async def test_an_error_of_any_shape_is_raised(error: Any, code: int, text: str)
         assert (caught.value.code, caught.value.message) == (code, text)
 
 
+async def test_an_error_as_deep_as_json_can_be_ends_its_request() -> None:
+    async with asked() as (peer, asking, message):
+        deep = "[" * 1000 + "]" * 1000
+        await peer.send(f'{{"jsonrpc": "2.0", "id": {message["id"]}, "error": {deep}}}\n'.encode())
+        with pytest.raises(RpcError, match="nested"):
+            await asyncio.wait_for(asking, 5)
+
+
 async def test_answers_to_nothing_are_ignored() -> None:
     async with asked() as (peer, asking, message):
         for identifier in (None, "1", 77, True, [message["id"]]):

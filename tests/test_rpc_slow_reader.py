@@ -140,3 +140,24 @@ async def test_no_text_makes_a_line_too_long_for_older_clients(character: str) -
             assert len(line) < rpc.LONGEST_LINE_OUT
             received += json.loads(line)["params"]["text"]
         assert received == text
+
+
+async def test_who_asks_without_end_and_does_not_listen_is_not_read() -> None:
+    question = line_of(request("m" * 90, None, "i" * 900))
+    sent = 0
+    async with connected() as peer:
+
+        async def ask() -> None:
+            nonlocal sent
+            for _ in range(50):
+                await peer.send(question * 100)
+                sent += 100
+
+        asking = asyncio.create_task(ask())
+        await settled(lambda: peer.connection._unsent_answers > rpc.UNSENT_HIGH_WATER)
+        await asyncio.sleep(0.2)  # in which nothing more may be taken than what had been read already
+        assert peer.connection._unsent_answers < rpc.UNSENT_HIGH_WATER + 2 * rpc.UNHANDLED_MESSAGES * len(question)
+        assert sent < 4_000
+        for _ in range(5_000):
+            assert (await peer.receive())["error"]["code"] in {rpc.METHOD_NOT_FOUND, rpc.INVALID_REQUEST}
+        await asyncio.wait_for(asking, 5)

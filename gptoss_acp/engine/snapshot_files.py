@@ -24,6 +24,8 @@ import safetensors
 import safetensors.numpy
 from platformdirs import user_cache_path
 
+from gptoss_acp import own_files
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -98,8 +100,8 @@ class DiskTier:
         self._waiting = 0
         self._lock = threading.Lock()
         self._writes: queue.Queue[Write | None] = queue.Queue()
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        own_files.make_folder(root)
+        own_files.make_folder(self._folder)
         self._remove_unfinished()
         threading.Thread(target=self._write_all, name="snapshot-writer", daemon=True).start()
 
@@ -227,7 +229,8 @@ class DiskTier:
         content = safetensors.numpy.save({"tokens": tokens, **write.arrays}, {"parent": stored.parent})
         target = self._folder / _name(stored.digest, content)
         temporary = target.with_suffix(f".{os.getpid()}-{threading.get_native_id()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary.unlink(missing_ok=True)
+        descriptor = own_files.open_file(temporary, os.O_WRONLY | os.O_EXCL)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)

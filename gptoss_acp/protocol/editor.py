@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LONGEST_WRITE = 48_000
 """Bytes of a file's text, as JSON, that still fit into one line with the rest of the request."""
 
+LONGEST_READ = 10 * 2**20
+"""Characters of a file's text, about as much as is read from the disk."""
+
 LONGEST_OUTPUT = 128 * 1024
 """Bytes of a command's output that the editor's terminal keeps for us."""
 
@@ -71,7 +74,10 @@ class Editor:
         return str(chosen)
 
     async def read_text_file(self, path: Path) -> str:
-        return str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))
+        text = str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))
+        if len(text) > LONGEST_READ:
+            raise ToolError(f"the editor's text is too large: {len(text):,} characters, the most is {LONGEST_READ:,}")
+        return text
 
     async def write_text_file(self, path: Path, text: str) -> None:
         await self._request("fs/write_text_file", _FILE_SECONDS, path=str(path), content=text)

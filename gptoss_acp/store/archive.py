@@ -10,6 +10,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gptoss_acp import own_files
 from gptoss_acp.store import tables
 from gptoss_acp.store.database import Database, advice, default_folder
 from gptoss_acp.store.failures import SessionInUseError, StoreError, UnknownSessionError
@@ -75,7 +76,7 @@ class Archive:
             SessionInUseError: another has it open, or this one has already.
         """
         try:
-            self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_files.make_folder(self._locks)
             return Lock(self._locks / session_id)
         except HeldError as held:
             raise _in_use(session_id, held.owner) from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from platformdirs import user_data_path
 
+from gptoss_acp import own_files
 from gptoss_acp.store import locks, schema
 from gptoss_acp.store.failures import DamagedError, StoreError
 
@@ -112,10 +113,9 @@ class Database:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
+        own_files.make_folder(self.folder)
         with self._alone():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(own_files.open_file(self.path, os.O_RDWR))
             self._opened = self.path.stat()
             connection = sqlite3.connect(
                 self.path,

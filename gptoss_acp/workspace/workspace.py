@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 _CLOCK_SLACK = 20_000_000
 """Nanoseconds that a file's time may lag behind the clock."""
 
+_MOST_REMEMBERED = 256
+"""Files of which is remembered what the disk has had; before a command, each is looked at for a change."""
+
+_MOST_TEXTS = 20
+
+_MOST_COMMANDS = 1_000
+
 _TERMINAL_VARIABLES = {"PAGER": "cat", "GIT_PAGER": "cat"}
 
 
@@ -38,7 +45,7 @@ class Workspace:
         self.roots = roots
         self.face = face
         self._worked: list[tuple[int, int]] = []
-        self._had: dict[Path, set[int]] = {}  # the hashes of what the disk has had, as far as it was looked at
+        self._had: dict[Path, _Had] = {}  # the files that were looked at last
 
     def protected(self, paths: Sequence[str]) -> dict[str, str]:
         """Return those of the paths, about to be written, that others run or obey, and as what."""
@@ -179,15 +186,19 @@ class Workspace:
         disks, editors = hash(_plain(on_disk)), hash(_plain(in_editor))
         changed = files.changed_at(real) or 0
         ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in self._worked)
-        had = self._had.setdefault(real, {editors} if ours else set())
-        had.add(disks)
-        return editors == disks or (ours and editors in had)
+        had = self._had.pop(real, None) or _Had({editors: None} if ours else {})
+        had.note(disks, changed)
+        self._had[real] = had
+        if len(self._had) > _MOST_REMEMBERED:
+            del self._had[next(iter(self._had))]
+        return editors == disks or (ours and editors in had.texts)
 
     def _look_again(self) -> None:
         """Note what the disk has now of the files that were looked at, before a command changes it."""
         for real, had in list(self._had.items()):
-            with contextlib.suppress(OSError, ToolError):
-                had.add(hash(_plain(files.read_text(real))))
+            if (changed := files.changed_at(real)) != had.changed_at:
+                with contextlib.suppress(OSError, ToolError):
+                    had.note(hash(_plain(files.read_text(real))), changed)
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -196,6 +207,22 @@ class Workspace:
             yield
         finally:
             self._worked.append((start, time.time_ns()))
+            del self._worked[:-_MOST_COMMANDS]
+
+
+@dataclass(slots=True)
+class _Had:
+    """The hashes of what the disk has had of a file, as far as it was looked at, and when that last changed."""
+
+    texts: dict[int, None]
+    changed_at: int | None = None
+
+    def note(self, text: int, changed_at: int | None) -> None:
+        self.texts.pop(text, None)
+        self.texts[text] = None
+        self.changed_at = changed_at
+        if len(self.texts) > _MOST_TEXTS:
+            del self.texts[next(iter(self.texts))]
 
 
 def _read_disk(real: Path) -> str | None:

@@ -39,6 +39,13 @@ async def test_an_answer_that_was_not_agreed_on_is_an_error(answer: object, tmp_
         await desk.face.read_text_file(tmp_path / "a")
 
 
+async def test_a_text_that_is_too_large_is_an_error(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.peer.answers["fs/read_text_file"] = lambda _: {"content": "x" * (editor.LONGEST_READ + 1)}
+    with pytest.raises(ToolError, match="the editor's text is too large"):
+        await desk.face.read_text_file(tmp_path / "a")
+
+
 async def test_a_refusal_is_an_error_that_says_why_and_has_bounds(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
 

@@ -244,3 +244,16 @@ async def test_special_files_are_not_asked_of_the_editor(desk: Desk) -> None:
     Buffers(desk)
     assert "no regular file" in await desk.call("read_file", path="/dev/zero")
     assert desk.peer.methods() == []
+
+
+async def test_what_is_remembered_of_files_does_not_grow(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=Capabilities(read=True))
+    desk.peer.answers["fs/read_text_file"] = lambda _: {"content": "in the editor\n"}
+    for number in range(300):
+        (tmp_path / f"{number}").write_text("on the disk\n")
+        await desk.call("read_file", path=f"{number}")
+    assert len(desk.workspace._had) == 256
+    for number in range(50):
+        (tmp_path / "299").write_text(f"{number}\n")
+        desk.workspace._look_again()
+    assert len(desk.workspace._had[tmp_path / "299"].texts) == 20

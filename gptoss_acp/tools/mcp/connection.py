@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 CALL_SECONDS = 600.0
 """After which a call is given up; the user can cancel it sooner."""
 
+MOST_TOOLS = 1_000
+LONGEST_ANSWER = 8_000_000
+"""Characters of a call's result."""
+
 _HTTP_SECONDS = 30.0
 _LONGEST_SILENCE = 86_400.0
 _LONGEST_REASON = 300
@@ -137,15 +141,17 @@ async def _tools(client: Client) -> list[types.Tool]:
         page = await client.list_tools(cursor=cursor)
         tools += page.tools
         cursor = page.next_cursor
-        if cursor is None:
+        if cursor is None or len(tools) >= MOST_TOOLS:
             break
-    return tools
+    return tools[:MOST_TOOLS]
 
 
 def _result(answer: types.CallToolResult) -> Result:
     text = "\n".join(map(_text, answer.content))
     if not answer.content and answer.structured_content is not None:
         text = json.dumps(answer.structured_content, ensure_ascii=False)
+    if len(text) > LONGEST_ANSWER:
+        raise ToolError(f"the MCP server's answer is too large: {len(text):,} characters; ask for less at once")
     if answer.is_error:
         return Result(f"Error: {text or 'the tool failed and did not say why.'}", failed=True)
     return Result(text or "Done; there is nothing to show.")
