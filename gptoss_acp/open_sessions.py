@@ -22,6 +22,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
 from gptoss_acp.workspace.paths import Roots
+from gptoss_acp.workspace.sandbox import Sandbox
 from gptoss_acp.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -196,8 +197,11 @@ class OpenSessions:
 
     async def _open(self, journal: Journal, folders: Folders, servers: Sequence[McpServer]) -> Session:
         face = self._face_of(journal.id, self.client)
+        roots = Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional])
+        sandbox = Sandbox(self._settings.sandbox, roots.folders)
+        await sandbox.find()
         session = Session(
-            Workspace(Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional]), face),
+            Workspace(roots, face, sandbox, self._settings.pass_variables.split(",")),
             await self._engine_for(journal),
             Updates(face, journal.update),
             self._settings,

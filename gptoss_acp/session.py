@@ -32,6 +32,7 @@ from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
+from gptoss_acp.workspace.sandbox import HOW_TO_GET_ONE, NOT_SANDBOXED, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -67,17 +68,18 @@ class Session:
         self.journal = journal
         self._ledger = journal.ledger
         cwd = workspace.roots.cwd
-        self._instructions = developer_message.compose(cwd, has_tools=True) + agents_md.notes(cwd)
+        self.workspace = workspace
+        self._instructions = developer_message.compose(cwd, has_tools=True)
+        self._notes = agents_md.notes(cwd)
         self._today = datetime.now().astimezone().date()
         self._background: set[asyncio.Task[None]] = set()
         self._over = False
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
         self._servers = servers.Servers(mcp_servers, cwd, tellable)
         self._tools: list[Tool] = list(CODING_TOOLS)
+        self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
-        self.workspace = workspace
-        self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._unnoted: list[Sequence[Mapping[str, Any]]] = []
         self._compactor = Compactor(self._ledger, self._model, updates, self._sampling, trace)
         self._undo = Undo(journal, workspace, self._permissions, updates)
@@ -178,6 +180,7 @@ class Session:
             if self._background:
                 await asyncio.wait(self._background)
             await self._servers.stopped()
+            self.workspace.close()
             await self.journal.close()
 
     def cancel(self) -> None:
@@ -197,9 +200,18 @@ class Session:
     def mode(self) -> Mode:
         return self._permissions.mode
 
+    @property
+    def commands_run(self) -> str:
+        """How commands are confined, for `/status`."""
+        if self.mode == "full-access" or self.workspace.sandbox.kind == "none":
+            return NOT_SANDBOXED if self.mode == "full-access" else f"{NOT_SANDBOXED}; {HOW_TO_GET_ONE}"
+        return str(Limits(writes=self.mode != "read-only"))
+
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""
-        self._permissions.mode = mode
+        was_free, self._permissions.mode = self.mode == "full-access", mode
+        if was_free != (mode == "full-access") and self.workspace.sandbox.told():
+            self._write_prefix()
         self.journal.set_config(mode=mode)
 
     @property
@@ -238,7 +250,9 @@ class Session:
 
     def _write_prefix(self) -> None:
         described = tools.descriptions(self._tools)
-        self._ledger.set_prefix(self._instructions, described, self._effort, self._today)
+        confined = "" if self.mode == "full-access" else self.workspace.sandbox.told()
+        told = self._instructions + confined + self._notes
+        self._ledger.set_prefix(told, described, self._effort, self._today)
 
     def _take_tools(self) -> bool:
         """Tell the model of the MCP servers' tools from now on, if others are ready than before."""

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 Effort = Literal["low", "medium", "high"]
 Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
 Switch = Literal["on", "off"]
+Confinement = Literal["auto", "require", "off"]
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
 MODES: dict[Mode, tuple[str, str]] = {
-    "read-only": ("Read only", "Never changes a file and never runs a command"),
+    "read-only": ("Read only", "Never changes a file; asks before it runs a command, in a sandbox where it only reads"),
     "ask": ("Ask", "Reads freely, asks before it changes a file or runs a command"),
-    "auto-edit": ("Auto edit", "Changes files in the working directory without asking, asks before it runs a command"),
+    "auto-edit": (
+        "Auto edit",
+        "Changes files in the working directory without asking, and runs commands in a sandbox; asks for all else",
+    ),
     "full-access": ("Full access", "Changes any file and runs any command without asking"),
 }
 """Every mode's name and description, from the strictest on."""
@@ -60,6 +64,18 @@ class Settings:
     mode: Mode = field(
         default="ask",
         metadata=_flag(str, "what the agent may do without asking, until the editor chooses", get_args(Mode)),
+    )
+    sandbox: Confinement = field(
+        default="auto",
+        metadata=_flag(
+            str, "confine commands where the system can, refuse them where it can't, or never", get_args(Confinement)
+        ),
+    )
+    pass_variables: str = field(
+        default="",
+        metadata=_flag(
+            str, "names of variables that commands get although they look secret, by commas; * stands for any letters"
+        ),
     )
     temperature: float | None = field(
         default=None,

@@ -44,6 +44,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "keep_days": ("7", 7.0),
     "max_turn_requests": ("3", 3),
     "stop_repetition": ("off", "off"),
+    "sandbox": ("require", "require"),
+    "pass_variables": ("MY_TOKEN,X_*", "MY_TOKEN,X_*"),
     "titles": ("off", "off"),
     "header_grammar": ("off", "off"),
     "log_level": ("debug", "debug"),

@@ -93,6 +93,9 @@ class Options(Protocol):
     @property
     def effort(self) -> Effort: ...
 
+    @property
+    def commands_run(self) -> str: ...
+
     def set_mode(self, mode: Mode) -> None: ...
 
     def set_effort(self, effort: Effort) -> None: ...
@@ -164,6 +167,7 @@ class Commands:
             f"Model: {engine.model_name}" + ("" if context else ", not loaded yet"),
             f"Context: {used:,} of {context:,} tokens used, {used / context:.0%}" if context else f"Context: {used:,}",
             f"Mode: {self.options.mode}; effort: {self.options.effort}",
+            f"Commands: {self.options.commands_run}",
         ]
         if last := self.last_turn:
             speed = f"{last.tokens_per_second:.1f} tokens/s" if last.tokens_per_second else "no speed measured"

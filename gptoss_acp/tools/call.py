@@ -22,11 +22,12 @@ from gptoss_acp.protocol.shapes import (
     ToolCallState,
     text_content,
 )
-from gptoss_acp.text import HeadAndTail, clip_line, fit, json_size, visible, visible_in
+from gptoss_acp.text import HeadAndTail, clip_line, code_span, fit, json_size, visible, visible_in
 from gptoss_acp.tools import question
-from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, Use
+from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files
+from gptoss_acp.workspace.sandbox import NOT_SANDBOXED, Limits, stopped_by_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -83,6 +84,7 @@ class Call:
     _content: Sequence[ToolCallContent] = field(default_factory=list)
     _question: Question = field(default_factory=Question)
     _raw_is_whole: bool = True
+    _command: tuple[str, str, str] = ("", "", "")
     _running: bool = False
     _ended: bool = False
 
@@ -129,20 +131,50 @@ class Call:
         self.permissions.note_changed([change.path for change in changes])
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
-        """Run a program, shown while it runs, for so many seconds at most.
+        """Run a program that was described, shown while it runs, for so many seconds at most.
+
+        It runs in the sandbox where there is one; what fails there because of that may run again outside.
 
         Raises:
             ToolError: it may not be run, or can't be.
         """
         cwd = self.workspace.roots.resolve(workdir)
+        await self.workspace.prepare_to_run()
+        confined = self.workspace.sandbox.kind == "full" and self.permissions.mode != "full-access"
+        limits = Limits(writes=self.permissions.mode != "read-only") if confined else None
+        self._question = question.of_command(*self._command, str(limits or NOT_SANDBOXED))
         if json_size(line := shlex.join(command)) + 2 * line.count("`") > _LONGEST_FIELD - 100:
             raise ToolError(self._question.advice)
-        await self._permit(Run(tuple(command), cwd))
+        chosen = await self._permit(Run(tuple(command), cwd, confined))
+        if limits is None:
+            return await self._run(command, cwd, None, seconds)
+        limits = replace(limits, network=chosen == question.WITH_NETWORK)
+        finished = await self._run(command, cwd, limits, seconds)
+        self.notes += await self.workspace.sandbox.tidy()
+        if limits.writes and finished.code and (why := stopped_by_sandbox(finished.output)):
+            return await self._run_freely(command, cwd, seconds, finished, why)
+        return finished
+
+    async def _run_freely(
+        self, command: Sequence[str], cwd: Path, seconds: float, finished: Finished, why: str
+    ) -> Finished:
+        self._question = question.of_command(
+            *self._command, NOT_SANDBOXED, f"in the sandbox it failed: {code_span(why)}"
+        )
+        self._content = []
+        try:
+            await self._permit(RunFreely(tuple(command), cwd))
+        except ToolError as error:
+            self.notes.append(f"(it ran in a sandbox, which is why it failed: {why[:200]}; outside of it {error})")
+            return finished
+        return await self._run(command, cwd, None, seconds)
+
+    async def _run(self, command: Sequence[str], cwd: Path, limits: Limits | None, seconds: float) -> Finished:
         stream = _Stream(self, self.longest_output)
         code = None
         try:
             async with asyncio.timeout(seconds):
-                code = await self.workspace.run(command, cwd, self._show_terminal, stream.add)
+                code = await self.workspace.run(command, cwd, limits, self._show_terminal, stream.add)
         except TimeoutError:
             pass
         finally:
@@ -177,7 +209,7 @@ class Call:
         self.describe(line)
         self._whole_title = self.title  # the question says the rest
         roots = self.workspace.roots
-        self._question = question.of_command(line, language, roots.shown(roots.resolve(workdir)))
+        self._command = line, language, roots.shown(roots.resolve(workdir))
 
     def location(self, real: Path, line: int | None = None) -> Location:
         return {"path": str(real)} if line is None else {"path": str(real), "line": line}
@@ -221,17 +253,18 @@ class Call:
 
     # Permission
 
-    async def _permit(self, action: Action) -> None:
+    async def _permit(self, action: Action) -> str:
+        """Return which of the answers has allowed an action; where nobody need be asked, the least of them."""
         verdict = self.permissions.judge(action)
         if isinstance(verdict, Refused):
             raise ToolError(verdict.reason)
-        if isinstance(verdict, Ask):
-            await self._ask(verdict)
+        chosen = await self._ask(verdict) if isinstance(verdict, Ask) else question.ONCE
         if not self._running:
             self._running = True
             self.show(status="in_progress")
+        return chosen
 
-    async def _ask(self, ask: Ask) -> None:
+    async def _ask(self, ask: Ask) -> str:
         fields: ToolCallState = {"toolCallId": self.identifier, "title": self.title, "kind": self.kind}
         if self._raw_is_whole:
             fields["rawInput"] = self.raw_input
@@ -241,6 +274,7 @@ class Call:
             self.permissions.grant(ask)
         elif chosen == question.REJECT:
             raise ToolError("the user did not allow it")
+        return chosen
 
 
 class _Stream:

@@ -25,6 +25,8 @@ _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 
 
 _MOST_WRITTEN = 1_000
 
+_TEMPORARY = Path("/tmp")  # noqa: S108 (a name)
+
 
 class Roots:
     """The folders of a session: the working directory and the additional ones, resolved once and for all."""
@@ -37,6 +39,12 @@ class Roots:
         self._spellings = {*as_given, *self.folders}
         self._spellings_of_cwd = (self.cwd, as_given[0])
         self._written: dict[Path, str] = {}
+        self._temporary: Path | None = None
+
+    def take_temporary(self, folder: Path) -> None:
+        """Let a resolved folder stand for `/tmp`, as it does for the session's commands."""
+        self._temporary = folder
+        self._spellings.add(folder)
 
     def resolve(self, path: str) -> Path:
         """Return the real absolute path that the model means by `path`, whether it exists or not.
@@ -85,7 +93,7 @@ class Roots:
 
     def contain(self, real: Path) -> bool:
         """Whether a resolved path is in one of the roots."""
-        return _in_one(real, self.folders)
+        return _in_one(real, [*self.folders, self._temporary] if self._temporary else self.folders)
 
     def shown(self, real: Path) -> str:
         """Return a resolved path as the model last wrote it, or the folder that it is in.
@@ -101,6 +109,8 @@ class Roots:
         return str(Path(self._written[above], real.relative_to(above)))
 
     def _relative(self, path: Path) -> str:
+        if self._temporary and path.is_relative_to(self._temporary):
+            return str(_TEMPORARY / path.relative_to(self._temporary))
         above = next((cwd for cwd in self._spellings_of_cwd if path.is_relative_to(cwd)), None)
         return str(path.relative_to(above) if above else path)
 
@@ -113,7 +123,10 @@ class Roots:
             path = str(Path(path).expanduser())
         if len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
             raise ToolError(f"invalid path: it is longer than {LONGEST_PATH:,} bytes")
-        return self.cwd / path
+        meant = self.cwd / path
+        if self._temporary and meant.is_relative_to(_TEMPORARY) and not _in_one(meant, self._spellings):
+            return self._temporary / meant.relative_to(_TEMPORARY)
+        return meant
 
 
 def _in_one(path: Path, folders: Iterable[Path]) -> bool:

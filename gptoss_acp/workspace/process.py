@@ -13,26 +13,22 @@ import shutil
 import signal
 import socket
 import subprocess
-from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.settings import ENVIRONMENT_PREFIX
 from gptoss_acp.shielding import unharmed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-    from pathlib import Path
 
 GRACE_SECONDS = 0.5
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
 
 _OUTPUT_SECONDS = 0.1
-_LOGIN_SHELL_SECONDS = 5.0
 _READ_SIZE = 64 * 1024
 _HELPER_BUFFER = 2**18
 _LONGEST_COMPLAINT = 4_000
-_OURS = ("TIKTOKEN_ENCODINGS_BASE",)
 
 # The watcher ends the group when our end of its input is gone: when the program has ended, or when this process has
 # died, even of SIGKILL. It stays in the group, so that the group's number can't be given to others meanwhile.
@@ -45,10 +41,17 @@ _WATCHED_SERVER = f'exec 3<&2\n{_WATCHER}\nexec "$@" 3<&-\n'
 
 
 async def run(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str], on_output: Callable[[str], None]
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    on_output: Callable[[str], None],
+    *,
+    within: Sequence[str] = (),
+    started_in: str | None = None,
 ) -> int:
     """Run a program to its end and return its exit code, 128 + the signal's number where a signal ended it.
 
+    `within` are the words before its own that start it in a sandbox, `started_in` is another name of its folder.
     When the program has ended, or the call is cancelled, what is left of its process group is ended too.
 
     Raises:
@@ -56,14 +59,15 @@ async def run(
     """
     program = _find(command[0], cwd, environment)
     with contextlib.ExitStack() as ours:
-        output, process = await _start([program, *command[1:]], cwd, environment, ours)
+        words = [*within, program, *command[1:]]
+        output, process = await _start(words, started_in or str(cwd), environment, ours)
         reading = asyncio.create_task(_read(output, on_output))
         ending = asyncio.create_task(process.wait())
         try:
             await asyncio.shield(ending)
             await asyncio.wait([reading], timeout=_OUTPUT_SECONDS)
         finally:
-            await unharmed(_end_group(process, [reading, ending]))
+            await unharmed(_end_group(process, [reading, ending], within))
         code = ending.result()
     return 128 - code if code < 0 else code
 
@@ -105,7 +109,7 @@ class Complaints(asyncio.Protocol):
 
 
 async def _start(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str], ours: contextlib.ExitStack
+    command: Sequence[str], cwd: str, environment: Mapping[str, str], ours: contextlib.ExitStack
 ) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
     """Start a watched program; return its output and the process. When `ours` is closed, the watcher ends them all."""
     # Plain pipes, because asyncio's own make `wait` wait for whoever else holds them.
@@ -145,15 +149,32 @@ async def _read(output: asyncio.StreamReader, on_output: Callable[[str], None]) 
             await asyncio.sleep(0.005)  # a program that floods us leaves time for others
 
 
-async def _end_group(process: asyncio.subprocess.Process, tasks: Sequence[asyncio.Task[object]]) -> None:
+async def _end_group(
+    process: asyncio.subprocess.Process, tasks: Sequence[asyncio.Task[object]], within: Sequence[str]
+) -> None:
     """End every process of the group, gently first; return when the program is gone and its output read."""
     if not all(task.done() for task in tasks):
-        _signal_group(process.pid, signal.SIGTERM)
+        if within:
+            _signal_inside(process.pid, within[0], signal.SIGTERM)
+        else:
+            _signal_group(process.pid, signal.SIGTERM)
         await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     _signal_group(process.pid, signal.SIGKILL)
     await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in tasks:
         task.cancel()
+
+
+def _signal_inside(sandbox: int, program: str, number: signal.Signals) -> None:
+    """Signal what runs in a sandbox, and not the sandbox itself, which would end all at once."""
+    waiting = [sandbox]
+    while waiting:
+        number_of_process = waiting.pop()
+        proc = Path("/proc", str(number_of_process))
+        with contextlib.suppress(OSError):
+            waiting += map(int, (proc / "task" / str(number_of_process) / "children").read_text().split())
+            if str((proc / "exe").readlink()) != program:
+                os.kill(number_of_process, number)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
@@ -211,48 +232,3 @@ async def lines(
 
 async def _complaints(stderr: asyncio.StreamReader | None) -> list[str]:
     return (await stderr.read()).decode(errors="replace").splitlines() if stderr else []
-
-
-async def environment() -> dict[str, str]:
-    """Return what a program run for the user finds in its environment: the user's own, less what is ours.
-
-    An editor started from a desktop has a minimal PATH; then that of the user's login shell comes first.
-    """
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(ENVIRONMENT_PREFIX) and name not in _OURS
-    }
-    if started_from_desktop(variables):
-        login = await asyncio.to_thread(login_shell_path, variables.get("SHELL", "/bin/sh"))
-        variables["PATH"] = _joined(login, variables.get("PATH", os.defpath))
-    return variables | {"PAGER": "cat", "GIT_PAGER": "cat"}
-
-
-def started_from_desktop(variables: Mapping[str, str]) -> bool:
-    """Whether no shell is among those who started us: each sets SHLVL, each terminal TERM."""
-    return "SHLVL" not in variables and "TERM" not in variables
-
-
-@cache
-def login_shell_path(shell: str) -> str:
-    """Return the PATH that the user's shell sets up for a terminal, empty where it can't be had."""
-    try:
-        finished = subprocess.run(  # noqa: S603 (the user's own shell)
-            [shell, "-l", "-i", "-c", "env"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_LOGIN_SHELL_SECONDS,
-            start_new_session=True,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = [line for line in finished.stdout.decode(errors="replace").splitlines() if line.startswith("PATH=")]
-    return found[-1].removeprefix("PATH=") if found else ""
-
-
-def _joined(*lists: str) -> str:
-    folders = [folder for one in lists for folder in one.split(os.pathsep) if folder]
-    return os.pathsep.join(dict.fromkeys(folders))

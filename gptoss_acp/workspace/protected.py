@@ -48,8 +48,10 @@ DEPENDENCIES = frozenset([".venv", "venv", "node_modules", "site-packages"])
 _SHORT_GIT = re.compile(r"git~\d")
 """What Windows calls `.git` for programs that know no long names (CVE-2019-1352)."""
 
-_LINKED = re.compile(r"(?mi)^\s*(?:path|hookspath)\s*=\s*\"?([^\"\n]{1,4096}?)\"?\s*$")
+_LINKED = re.compile(r"(?mi)^[ \t]{0,9}(?:path|hookspath)[ \t]{0,9}=[ \t]{0,9}\"?([^\"\n]{1,4096})\"?$")
 """Where a repository's config leads to more config (`include.path`) or to programs (`core.hooksPath`)."""
+
+_WORKTREE = re.compile(r"(?mi)^[ \t]{0,9}worktree[ \t]{0,9}=[ \t]{0,9}([^\n]{1,4096})$")
 
 _LONGEST_CONFIG = 64 * 1024
 _RUNNABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
@@ -83,16 +85,11 @@ def is_git(name: str) -> bool:
     return plain == GIT or bool(_SHORT_GIT.fullmatch(plain))
 
 
-def is_repository(folder: Path) -> bool:
-    """Whether git takes a folder for a repository, bare or not (gitrepository-layout)."""
-    return _makes_repository(lambda name: os.path.lexists(folder / name))
-
-
 def git_folders(git: Path) -> Iterator[Path]:
     """Yield the folders that a `.git` stands for: itself or where it leads, and where that one's common files are."""
     folder = git
     if git.is_file():
-        written = _text(git).strip()
+        written = text_of(git).strip()
         if not written.startswith("gitdir:") or "\0" in written:
             return
         folder = Path(os.path.realpath(git.parent / written.removeprefix("gitdir:").strip()))
@@ -100,7 +97,7 @@ def git_folders(git: Path) -> Iterator[Path]:
         folder = Path(os.path.realpath(git))
     if (folder / "HEAD").is_file():
         yield folder
-        if (common := _text(folder / "commondir").strip()) and "\0" not in common:
+        if (common := text_of(folder / "commondir").strip()) and "\0" not in common:
             yield Path(os.path.realpath(folder / common))
 
 
@@ -111,7 +108,8 @@ def _named(part: str) -> str | None:
     return plain if plain in OBEYED or plain in _TOLD or plain in DEPENDENCIES else None
 
 
-def _makes_repository(has: Callable[[str], bool]) -> bool:
+def makes_repository(has: Callable[[str], bool]) -> bool:
+    """Whether git takes a folder that `has` these names for a repository, bare or not (gitrepository-layout)."""
     return has("HEAD") and (has("commondir") or (has("objects") and has("refs")))
 
 
@@ -121,7 +119,7 @@ def _repository(path: Path, root: Path, new: Collection[Path]) -> Path | None:
     for folder in path.parents:
         if not folder.is_relative_to(root):
             return None
-        if _makes_repository(lambda name: folder / name in coming or os.path.lexists(folder / name)):  # noqa: B023
+        if makes_repository(lambda name: folder / name in coming or os.path.lexists(folder / name)):  # noqa: B023
             return folder
     return None
 
@@ -130,7 +128,7 @@ def _linked(root: Path) -> Iterator[Path]:
     for folder in git_folders(root / GIT):
         yield folder
         for config in ("config", "config.worktree"):
-            for match in _LINKED.finditer(_text(folder / config, _LONGEST_CONFIG).replace("\0", "")):
+            for match in _LINKED.finditer(text_of(folder / config, _LONGEST_CONFIG).replace("\0", "")):
                 target = os.path.expanduser(match[1])  # noqa: PTH111 (Path's raises for an unknown user)
                 yield from (Path(os.path.realpath(start / target)) for start in (folder, root))
 
@@ -143,7 +141,14 @@ def _is_program(path: Path) -> bool:
     return stat.S_ISREG(mode) and bool(mode & _RUNNABLE)
 
 
-def _text(file: Path, longest: int = 4096) -> str:
+def worktree_of(folder: Path) -> Path | None:
+    """Return the folder that a repository's config says is checked out from it (`core.worktree`)."""
+    match = _WORKTREE.search(text_of(folder / "config", _LONGEST_CONFIG).replace("\0", ""))
+    return Path(os.path.realpath(folder / match[1])) if match else None
+
+
+def text_of(file: Path, longest: int = 4096) -> str:
+    """Return what a small file says, nothing where it can't be read."""
     try:
         return files.read_small(Path(os.path.realpath(file)), longest)
     except (OSError, ToolError, ValueError):

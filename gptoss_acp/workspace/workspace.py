@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import files, paths, process, protected, window
+from gptoss_acp.workspace import environment, files, launcher, paths, process, protected, variables, window
+from gptoss_acp.workspace.sandbox import Limits, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,15 +40,17 @@ _MOST_TEXTS = 20
 
 _MOST_COMMANDS = 1_000
 
-_TERMINAL_VARIABLES = {"PAGER": "cat", "GIT_PAGER": "cat"}
-
 
 class Workspace:
     """The roots of a session and how to work in them."""
 
-    def __init__(self, roots: paths.Roots, face: Face) -> None:
+    def __init__(
+        self, roots: paths.Roots, face: Face, sandbox: Sandbox | None = None, passed: Sequence[str] = ()
+    ) -> None:
         self.roots = roots
         self.face = face
+        self.sandbox = sandbox or Sandbox("off", roots.folders)
+        self._passed = passed
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, _Had] = {}  # the files that were looked at last
 
@@ -113,27 +120,63 @@ class Workspace:
         with self._working():
             return await self._write([change for change in changes if not self._suits_editor(change)], changes)
 
+    async def prepare_to_run(self) -> None:
+        """Get the sandbox ready, if there is one.
+
+        Raises:
+            ToolError: a sandbox is required, and there is none.
+        """
+        await self.sandbox.prepare()
+        if self.sandbox.kind == "full":
+            self.roots.take_temporary(self.sandbox.temporary)
+
     async def run(
         self,
         command: Sequence[str],
         cwd: Path,
+        limits: Limits | None,
         on_terminal: Callable[[str], None],
         on_output: Callable[[str], None],
     ) -> int:
-        """Run a program to its end and return its exit code. Cancelling ends it, with its children, and then returns.
+        """Run a program to its end and return its exit code, in the sandbox within `limits` or, without any, freely.
+
+        Cancelling ends it, with its children, and then returns.
 
         Raises:
             ToolError: it can't be run.
         """
-        with paths.explained(self.roots.shown(cwd)), paths.hold_folder(cwd):
-            pass
+        sandbox = self.sandbox.words(cwd, limits) if limits else []
         await asyncio.to_thread(self._look_again)
-        with self._working():
+        with contextlib.ExitStack() as stack:
+            with paths.explained(self.roots.shown(cwd)):
+                held = stack.enter_context(paths.hold_folder(cwd))
+            stack.enter_context(self._working())
             if self.face.capabilities.terminal:
-                return await self.face.run_in_terminal(
-                    command, cwd, _TERMINAL_VARIABLES, on_terminal=on_terminal, on_output=on_output
-                )
-            return await process.run(command, cwd, await process.environment(), on_output)
+                return await self._run_in_terminal(command, cwd, sandbox, on_terminal, on_output)
+            found = await environment.environment(self._passed)
+            if limits:
+                found["TMPDIR"] = str(self.sandbox.temporary)
+            words = variables.with_own_path(list(command), found["PATH"])
+            return await process.run(words, cwd, found, on_output, within=sandbox, started_in=paths.as_cwd(cwd, held))
+
+    async def _run_in_terminal(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        sandbox: Sequence[str],
+        on_terminal: Callable[[str], None],
+        on_output: Callable[[str], None],
+    ) -> int:
+        told = {"command": command, "cwd": str(cwd), "sandbox": sandbox, "passed": self._passed}
+        added = {launcher.VARIABLE: orjson.dumps(told).decode()}
+        if sandbox:
+            added["TMPDIR"] = str(self.sandbox.temporary)
+        words = [sys.executable, "-I", "-S", launcher.__file__, _label(command)]
+        return await self.face.run_in_terminal(words, cwd, added, on_terminal=on_terminal, on_output=on_output)
+
+    def close(self) -> None:
+        """Remove what is temporary."""
+        self.sandbox.close()
 
     async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
         made: list[Change] = []
@@ -223,6 +266,11 @@ class _Had:
         self.changed_at = changed_at
         if len(self.texts) > _MOST_TEXTS:
             del self.texts[next(iter(self.texts))]
+
+
+def _label(command: Sequence[str]) -> str:
+    """Return what a command is about, in letters of which no shell makes anything else."""
+    return re.sub(r"[^\w./=:+-]+", "_", " ".join(command[-1:] if len(command) == 3 else command))[:80]
 
 
 def _read_disk(real: Path) -> str | None:

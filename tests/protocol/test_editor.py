@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.protocol.shapes import PermissionOption
 from gptoss_acp.rpc import RpcError
+from gptoss_acp.workspace import launcher
 from tests.support.desk import Desk
 from tests.support.waiting import settled
 
@@ -117,8 +120,10 @@ async def test_a_command_runs_in_the_editors_terminal_and_is_shown_there(tmp_pat
     assert await desk.call("shell", command=["make", "test"]) == "Exit code: 2\nOutput:\nshown\n"
     assert desk.peer.methods() == [f"terminal/{name}" for name in ("create", "wait_for_exit", "output", "release")]
     created = desk.peer.asked[0][1]
-    assert (created["command"], created["args"], created["cwd"]) == ("make", ["test"], str(tmp_path))
-    assert {"name": "PAGER", "value": "cat"} in created["env"]
+    assert (created["command"], created["cwd"]) == (sys.executable, str(tmp_path))
+    assert created["args"] == ["-I", "-S", launcher.__file__, "make_test"]
+    (told,) = [json.loads(one["value"]) for one in created["env"] if one["name"] == launcher.VARIABLE]
+    assert told == {"command": ["make", "test"], "cwd": str(tmp_path), "sandbox": [], "passed": []}
     assert any(update.get("content") == [{"type": "terminal", "terminalId": "t1"}] for update in desk.peer.updates)
     assert "content" not in desk.last
 

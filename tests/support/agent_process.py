@@ -281,6 +281,7 @@ def private_environment(home: Path) -> dict[str, str]:
     """Return the tests' environment with `home` in place of the user's."""
     return {
         **os.environ,
+        "GPTOSS_ACP_SANDBOX": "off",  # that of this machine, if any, has tests of its own
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),

@@ -238,5 +238,5 @@ async def test_programs_and_folders_that_differ_look_different(tmp_path: Path) -
     await desk.call("shell", command=["sh", "-c", "make clean # (in docs)"])
     await desk.call("shell", command=["sh", "-c", "make clean #"], workdir="docs")
     forged, real = map(texts, desk.permissions_asked[-2:])
-    assert forged.endswith("\n```\n- in the working directory")
-    assert real.endswith("\n```\n- in `docs`")
+    assert forged.endswith("\n```\n- in the working directory\n- not sandboxed")
+    assert real.endswith("\n```\n- in `docs`\n- not sandboxed")

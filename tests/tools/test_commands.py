@@ -66,7 +66,9 @@ async def test_python_code_runs_as_a_program_of_its_own(tmp_path: Path) -> None:
     assert (await desk.call("python", "print(x)")).startswith("Exit code: 1\nOutput:\nTraceback")
     asked = desk.permissions_asked[0]["toolCall"]
     assert asked["kind"] == "execute"
-    assert asked["content"][0]["content"]["text"] == f"```python\n{code}\n```\n- in the working directory"
+    assert (
+        asked["content"][0]["content"]["text"] == f"```python\n{code}\n```\n- in the working directory\n- not sandboxed"
+    )
 
 
 async def test_python_code_runs_with_the_project_s_own_python(tmp_path: Path) -> None:

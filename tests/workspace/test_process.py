@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from gptoss_acp.workspace import process
+from gptoss_acp.workspace.environment import environment
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
 from tests.support.processes import alive, noted, works_in
@@ -158,11 +159,48 @@ async def test_a_command_finds_the_users_environment_less_ours(tmp_path: Path, m
     assert "TIKTOKEN" not in result
 
 
+async def test_a_command_gets_no_secret_but_those_that_a_setting_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = (
+        "GITHUB_TOKEN",
+        "OPENAI_API_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "DB_PASSWORD",
+        "A_SECRET",
+        "SSH_AUTH_SOCK",
+        "DBUS_X",
+    )
+    for name in (*secrets, "PLAIN"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("PATH", f"bin:.:{os.environ['PATH']}")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    found = await environment()
+    assert not found.keys() & set(secrets)
+    assert found["PLAIN"] == "x"
+    assert all(folder.startswith("/") for folder in found["PATH"].split(":"))
+    assert (found["GIT_CONFIG_COUNT"], found["GIT_CONFIG_KEY_1"]) == ("3", "safe.bareRepository")
+    passed = await environment(["GITHUB_TOKEN", "AWS_*"])
+    assert passed.keys() & set(secrets) == {"GITHUB_TOKEN", "AWS_ACCESS_KEY_ID"}
+
+
+async def test_nobody_is_waited_for_in_an_editor_and_bare_repositories_are_none(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    script = "git init -q . && git -c user.name=a -c user.email=a@b commit --allow-empty"
+    assert "there is nobody to type in an editor" in await desk.call("shell", command=["sh", "-c", script])
+    result = await desk.call("shell", command=["sh", "-c", "git init -q --bare b && cd b && git status"])
+    assert "safe.bareRepository" in result or "bare repository" in result
+
+
+async def test_a_login_shell_keeps_the_path_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/venv:{os.environ['PATH']}")
+    result = await Desk(tmp_path).call("shell", command=["bash", "-lc", 'echo "$PATH"'])
+    assert result.startswith(f"Exit code: 0\nOutput:\n{tmp_path}/venv:")
+
+
 async def test_from_a_desktop_the_path_is_that_of_the_login_shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell = tmp_path / "shell"
-    shell.write_text(f'#!/bin/sh\necho noise\nPATH={tmp_path}/tools:$PATH exec "$4"\n')
+    shell.write_text(f"#!/bin/sh\necho noise\nPATH={tmp_path}/tools:$PATH exec $4\n")
     shell.chmod(0o755)
     tool = tmp_path / "tools/my-tool"
     tool.parent.mkdir()

@@ -25,7 +25,7 @@ from gptoss_acp import __version__
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.call import Result
-from gptoss_acp.workspace import process
+from gptoss_acp.workspace import environment, process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -114,11 +114,11 @@ async def connected(
 async def _program(
     server: McpServerStdio, cwd: Path, stack: contextlib.AsyncExitStack
 ) -> tuple[Any, process.Complaints]:
-    environment = await process.environment() | {variable.name: variable.value for variable in server.env}
-    watched = process.watched_server([server.command, *server.args], cwd, environment)
+    found = await environment.environment() | {variable.name: variable.value for variable in server.env}
+    watched = process.watched_server([server.command, *server.args], cwd, found)
     (program, *arguments), stderr, complaints = await stack.enter_async_context(watched)
     parameters = StdioServerParameters(
-        command=program, args=arguments, env=environment, cwd=cwd, encoding_error_handler="replace"
+        command=program, args=arguments, env=found, cwd=cwd, encoding_error_handler="replace"
     )
     return stdio_client(parameters, errlog=stderr), complaints
 

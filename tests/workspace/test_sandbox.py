@@ -1,0 +1,329 @@
+"""The sandbox as the system makes it: what a command can't do in there, and what it still can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.settings import Mode
+from gptoss_acp.workspace import bubblewrap
+from gptoss_acp.workspace.sandbox import Sandbox
+from tests.support.desk import Desk
+
+pytestmark = pytest.mark.skipif(bubblewrap.program([]) is None, reason="no bubblewrap that works here")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder outside of `/tmp`, which is another one in the sandbox."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, with secrets in it."""
+    home = tmp_path / "home"
+    for name in (".ssh", ".gnupg", ".aws", ".config/gh", ".local/share/gptoss-acp"):
+        (home / name).mkdir(parents=True)
+        (home / name / "secret").write_text("SECRET\n")
+    for name in ("DATA", "STATE", "CACHE", "CONFIG"):
+        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "a@b")
+    return home
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def project(home: Path, tmp_path: Path) -> Path:
+    project = tmp_path / "project"
+    project.mkdir()
+    git("init", "-q", "-b", "main", cwd=project)
+    (project / "a.txt").write_text("x\n")
+    (project / ".vscode").mkdir()
+    (project / ".vscode/settings.json").write_text("{}\n")
+    (project / ".envrc").write_text("export A=1\n")
+    git("add", "-A", cwd=project)
+    git("commit", "-qm", "first", cwd=project)
+    assert home.is_dir()
+    return project
+
+
+@contextlib.contextmanager
+def desk_in(
+    project: Path, mode: Mode = "auto-edit", answer: str = "reject-once", capabilities: Capabilities | None = None
+) -> Iterator[Desk]:
+    desk = Desk(project, mode, answer=answer, capabilities=capabilities)
+    desk.workspace.sandbox = Sandbox("auto", desk.workspace.roots.folders)
+    try:
+        yield desk
+    finally:
+        desk.workspace.close()
+
+
+async def sh(desk: Desk, script: str) -> str:
+    return await desk.call("shell", command=["bash", "-c", script])
+
+
+WRITES = {
+    "the home folder": "$HOME/x",
+    "beside the project": "../x",
+    "git's config": ".git/config",
+    "git's hooks": ".git/hooks/pre-commit",
+    "git's info": ".git/info/exclude",
+    "an editor's settings": ".vscode/settings.json",
+    "an editor's tasks": ".vscode/tasks.json",
+    "direnv's file": ".envrc",
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_what_is_protected_or_outside_can_not_be_written(name: str, project: Path) -> None:
+    before = git("status", "--porcelain", cwd=project)
+    with desk_in(project) as desk:
+        result = await sh(desk, f"echo evil >> {WRITES[name]}")
+    assert result.startswith("Exit code: 1")
+    assert "Read-only file system" in result
+    assert git("status", "--porcelain", cwd=project) == before
+    assert "evil" not in (project / ".git/config").read_text()
+
+
+async def test_commands_run_without_a_question_write_in_the_project_and_in_tmp(project: Path) -> None:
+    with desk_in(project) as desk:
+        assert await sh(desk, "echo y >> a.txt; mkdir d; echo kept > /tmp/note; echo more > $TMPDIR/more") == (
+            "Exit code: 0\nOutput:\n"
+        )
+        assert (project / "a.txt").read_text() == "x\ny\n"
+        assert not Path("/tmp/note").exists()
+        assert await sh(desk, "cat /tmp/note /tmp/more $TMPDIR/note") == "Exit code: 0\nOutput:\nkept\nmore\nkept\n"
+        assert await desk.call("read_file", path="/tmp/note") == "L1: kept"
+        assert await desk.call("read_file", path=f"{desk.workspace.sandbox.temporary}/note") == "L1: kept"
+        assert desk.permissions_asked == []
+        temporary = desk.workspace.sandbox.temporary
+    assert not temporary.exists()
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt", "d"]
+
+
+async def test_secrets_and_our_own_files_are_not_seen(home: Path, project: Path) -> None:
+    with desk_in(project) as desk:
+        result = await sh(
+            desk, "cat ~/.ssh/* ~/.gnupg/* ~/.aws/* ~/.config/gh/* ~/.local/share/gptoss-acp/*; ls -A ~/.ssh"
+        )
+    assert "SECRET" not in result
+    assert (home / ".ssh/secret").read_text() == "SECRET\n"
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: [*iter(server.accept, None)], daemon=True).start()
+        yield server.getsockname()[1]
+
+
+async def test_no_port_and_no_socket_of_the_host_is_reached(listener: int, home: Path, project: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as of_the_host:
+        of_the_host.bind(str(home / ".agent.sock"))
+        of_the_host.listen()
+        with desk_in(project) as desk:
+            assert "Exit code: 0" not in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
+            program = f"import socket; socket.socket(socket.AF_UNIX).connect({str(home / '.agent.sock')!r})"
+            result = await desk.call("shell", command=["python3", "-c", program])
+    assert "refused" in result or "Errno" in result
+    assert "Exit code: 0" not in result
+
+
+async def test_with_the_network_allowed_once_a_port_is_reached(listener: int, project: Path) -> None:
+    with desk_in(project, "ask", answer="allow-network") as desk:
+        assert "Exit code: 0" in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
+        desk.answer = "allow-once"
+        assert "Exit code: 0" not in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
+        asked = desk.permissions_asked[0]
+    assert [option["optionId"] for option in asked["options"]][:2] == ["allow-once", "allow-network"]
+    assert "- in a sandbox: writes only in the session's folders and /tmp, no network" in str(
+        asked["toolCall"]["content"]
+    )
+
+
+async def test_nothing_outlives_a_command(project: Path) -> None:
+    with desk_in(project) as desk:
+        await sh(desk, "setsid sh -c 'sleep 2; touch survived' & (sleep 2; touch survived) & true")
+        await sh(desk, "sleep 3")
+    assert not (project / "survived").exists()
+
+
+async def test_a_commit_works_also_in_a_linked_worktree_and_a_submodule(project: Path, tmp_path: Path) -> None:
+    git("worktree", "add", "-q", str(tmp_path / "linked"), cwd=project)
+    git("clone", "-q", str(project), str(tmp_path / "upstream"), cwd=tmp_path)
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tmp_path / "upstream"), "sub", cwd=project)
+    git("commit", "-qm", "sub", cwd=project)
+    for folder in (project, tmp_path / "linked", project / "sub"):
+        with desk_in(folder) as desk:
+            result = await sh(desk, "echo more >> a.txt && git add a.txt && git commit -qm 'by the agent' && git gc -q")
+            assert result == "Exit code: 0\nOutput:\n", folder
+            assert "Read-only" in await sh(desk, "git config core.fsmonitor ./evil || echo Read-only")
+        assert git("log", "-1", "--format=%s", cwd=folder) == "by the agent\n"
+
+
+APPEARS = {
+    "an editor's folder": ("mkdir .zed && echo x > .zed/tasks.json", ".zed"),
+    "a bare repository": ("git init -q --bare fixtures/bare.git", "fixtures/bare.git"),
+    "a repository": ("mkdir sub && cd sub && git init -q", "sub/.git"),
+    "git's commondir": ("echo /elsewhere > .git/commondir", ".git/commondir"),
+    "deep down": ("mkdir -p a/b/c && touch a/b/c/.gitattributes", "a/b/c/.gitattributes"),
+}
+
+
+@pytest.mark.parametrize("name", APPEARS)
+async def test_what_appears_in_a_protected_place_is_moved_aside_and_told(name: str, project: Path) -> None:
+    script, place = APPEARS[name]
+    with desk_in(project) as desk:
+        result = await sh(desk, script)
+        assert result.startswith("Exit code: 0")
+        assert (
+            f"(the command put {project / place} there, where others run or obey it; it was moved aside to " in result
+        )
+        assert not (project / place).exists()
+        where = Path(result.rpartition("moved aside to ")[2].strip(" )\n"))
+        assert where.exists()
+        assert "moved aside" not in await sh(desk, "true")
+
+
+async def test_git_can_not_be_moved_away_and_a_copy_put_in_its_place(project: Path) -> None:
+    with desk_in(project) as desk:
+        result = await sh(
+            desk, "mv .git away; cp -r .git copy; rm -f .git/HEAD; mv copy .git; echo evil >> .git/config"
+        )
+    assert "Device or resource busy" in result
+    assert "evil" not in (project / ".git/config").read_text()
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt"]
+
+
+async def test_a_repository_whose_head_was_taken_away_is_still_protected(project: Path) -> None:
+    with desk_in(project) as desk:
+        assert await sh(desk, "mv .git/HEAD head") == "Exit code: 0\nOutput:\n"
+        assert "Read-only file system" in await sh(desk, "echo evil >> .git/config")
+        assert await sh(desk, "mv head .git/HEAD; git log --format=%s") == "Exit code: 0\nOutput:\nfirst\n"
+
+
+async def test_a_git_file_of_somebody_elses_opens_no_repository(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".git").write_text(f"gitdir: {project}/.git\n")
+    with desk_in(other) as desk:
+        assert "Read-only file system" in await sh(desk, f"echo x > {project}/.git/x")
+
+
+async def test_read_only_runs_what_only_reads_once_asked(project: Path) -> None:
+    with desk_in(project, "read-only", answer="allow-once") as desk:
+        assert await sh(desk, "cat a.txt") == "Exit code: 0\nOutput:\nx\n"
+        assert "Read-only file system" in await sh(desk, "echo y > a.txt")
+        assert "Exit code: 0" in await sh(desk, "echo y > /tmp/y")
+        assert len(desk.permissions_asked) == 3
+        assert "writes only in /tmp, no network" in str(desk.permissions_asked[0])
+        assert [option["optionId"] for option in desk.permissions_asked[0]["options"]] == [
+            "allow-once",
+            "allow-always",
+            "reject-once",
+        ]
+
+
+async def test_what_the_sandbox_has_stopped_may_run_outside_once_asked(project: Path, tmp_path: Path) -> None:
+    with desk_in(project, "auto-edit") as desk:
+        result = await sh(desk, "echo y > ../outside")
+        assert "Read-only file system" in result
+        assert "(it ran in a sandbox, which is why it failed: " in result
+        assert "the user did not allow it)" in result
+        (asked,) = desk.permissions_asked
+        assert "- not sandboxed\n- in the sandbox it failed: `" in str(
+            asked["toolCall"]["content"][0]["content"]["text"]
+        )
+        desk.answer = "allow-once"
+        assert await sh(desk, "echo y > ../outside") == "Exit code: 0\nOutput:\n"
+    assert (tmp_path / "outside").read_text() == "y\n"
+
+
+async def test_full_access_runs_outside(project: Path, tmp_path: Path) -> None:
+    with desk_in(project, "full-access") as desk:
+        assert await sh(desk, "echo y > ../outside") == "Exit code: 0\nOutput:\n"
+    assert (tmp_path / "outside").exists()
+
+
+async def test_a_program_in_the_project_is_not_taken_for_the_sandbox(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "bin").mkdir()
+    shutil.copy("/bin/true", project / "bin/bwrap")
+    monkeypatch.setenv("PATH", f"{project}/bin:bin:{os.environ['PATH']}")
+    found = bubblewrap.program([project])
+    assert found is not None
+    assert not found.startswith(str(project))
+
+
+async def test_a_required_sandbox_that_is_not_there_refuses_commands(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(project))
+    desk = Desk(project, "full-access")
+    desk.workspace.sandbox = Sandbox("require", desk.workspace.roots.folders)
+    assert "a sandbox is required (--sandbox require), and there is none" in await sh(desk, "true")
+
+
+async def test_cancelling_lets_a_program_in_the_sandbox_clean_up(project: Path) -> None:
+    with desk_in(project) as desk:
+        result = await desk.call(
+            "shell",
+            command=["bash", "-c", "trap 'echo cleaned > log; exit' TERM; while :; do sleep 0.01; done"],
+            timeout=1,
+        )
+    assert "timed out after 1 seconds" in result
+    assert (project / "log").read_text() == "cleaned\n"
+
+
+async def test_an_editors_terminal_gets_words_that_can_be_joined_and_the_sandbox(project: Path, tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def create(params: Any) -> Any:
+        line = " ".join([params["command"], *params["args"]])  # as some terminals do, without quotes
+        variables = {variable["name"]: variable["value"] for variable in params["env"]}
+        finished = subprocess.run(
+            ["sh", "-c", line],
+            cwd=params["cwd"],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        ran.append(finished.stdout + finished.stderr)
+        return {"terminalId": "t"}
+
+    with desk_in(project, "auto-edit", capabilities=Capabilities(terminal=True)) as desk:
+        desk.peer.answers |= {
+            "terminal/create": create,
+            "terminal/wait_for_exit": lambda _: {"exitCode": 0},
+            "terminal/output": lambda _: {"output": ran[-1], "truncated": False},
+            "terminal/release": lambda _: None,
+        }
+        await desk.call("shell", command=["echo", f"hello; touch {project}/joined; $(touch {project}/evaluated)"])
+        await desk.call("shell", command=["sh", "-c", "touch inside; touch ../outside"])
+    assert ran[0] == f"hello; touch {project}/joined; $(touch {project}/evaluated)\n"
+    assert not (project / "joined").exists()
+    assert not (project / "evaluated").exists()
+    assert (project / "inside").exists()
+    assert not (tmp_path / "outside").exists()
