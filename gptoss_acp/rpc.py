@@ -323,7 +323,7 @@ class Connection:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
-            self._enqueue_answer(answer)
+            self._enqueue(_Answer(answer))
         finally:
             del self._running[identifier]
 
@@ -337,22 +337,19 @@ class Connection:
         content = {"code": error.code, "message": error.message}
         if error.data is not None:
             content["data"] = error.data
-        self._enqueue_answer(_line({"jsonrpc": "2.0", "id": identifier, "error": content}))
+        self._enqueue(_Answer(_line({"jsonrpc": "2.0", "id": identifier, "error": content})))
 
     # Sending
 
     def _send(self, message: dict[str, Any]) -> None:
         self._enqueue(_line(message))
 
-    def _enqueue_answer(self, line: bytes) -> None:
-        with self._changed:
-            self._unsent_answers += len(line)
-        self._enqueue(_Answer(line))
-
     def _enqueue(self, item: bytes | _Text) -> None:
         with self._changed:
             self._unsent.append(item)
             self._unsent_size += _size(item)
+            if isinstance(item, _Answer):
+                self._unsent_answers += len(item)
             if self._unsent_size > UNSENT_HIGH_WATER:
                 self._drained.clear()
             self._changed.notify()
@@ -367,9 +364,7 @@ class Connection:
                 behind = self._wait_writable() or behind
                 item, size = self._next(join=behind)
                 behind = self._write_line(_encode(item) if isinstance(item, _Text) else item)
-                self._sent(size)
-                if isinstance(item, _Answer):
-                    self._answer_sent(size)
+                self._sent(item, size)
         except OSError as error:
             log.info("the peer is gone: %s", error)
         except Exception:
@@ -424,14 +419,11 @@ class Connection:
         with self._changed:
             self._changed.wait_for(lambda: self._unsent_answers <= UNSENT_HIGH_WATER or not self._writes)
 
-    def _answer_sent(self, size: int) -> None:
-        with self._changed:
-            self._unsent_answers -= size
-            self._changed.notify_all()
-
-    def _sent(self, size: int) -> None:
+    def _sent(self, item: bytes | _Text, size: int) -> None:
         with self._changed:
             self._unsent_size -= size
+            if isinstance(item, _Answer):
+                self._unsent_answers -= size
             self._changed.notify_all()
             relieved = self._unsent_size < UNSENT_LOW_WATER and not self._drained.is_set()
         if relieved:
