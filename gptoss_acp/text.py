@@ -6,7 +6,6 @@ Knows sizes. Knows nothing about what the text says.
 from __future__ import annotations
 
 import json
-import unicodedata
 from typing import Any
 
 import orjson
@@ -68,7 +67,7 @@ def visible(text: str, keep: str = "\n\t") -> str:
     That is what Unicode has for control, format, private use and other separators than the blank (classes C and Z), and
     fillers. Only `keep` stays as it is.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.translate(dict.fromkeys(map(ord, keep))).isprintable():
         return text
     return "".join(letter if letter in keep or _shows(letter) else f"\\u{{{ord(letter):X}}}" for letter in text)
 
@@ -86,7 +85,7 @@ def visible_in(value: Any) -> Any:
 
 
 def _shows(letter: str) -> bool:
-    return letter == " " or (unicodedata.category(letter)[0] not in "CZ" and ord(letter) not in _SHAPELESS)
+    return letter.isprintable() and ord(letter) not in _SHAPELESS
 
 
 def fenced(text: str, language: str = "") -> str:
