@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from gptoss_acp import ENVIRONMENT_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,8 +31,6 @@ MODES: dict[Mode, tuple[str, str]] = {
     "full-access": ("Full access", "Changes any file and runs any command without asking"),
 }
 """Every mode's name and description, from the strictest on."""
-
-ENVIRONMENT_PREFIX = "GPTOSS_ACP_"
 
 LEAST_CONTEXT = 1_000
 """Tokens; what the model is told before a conversation takes most of that."""

@@ -9,7 +9,8 @@ import os
 import shlex
 from fnmatch import fnmatchcase
 
-PREFIX = "GPTOSS_ACP_"
+from gptoss_acp import ENVIRONMENT_PREFIX
+
 _OURS = ("TIKTOKEN_ENCODINGS_BASE",)
 
 SECRETS = (
@@ -38,7 +39,7 @@ def cleaned(variables: dict[str, str], passed: list[str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in variables.items()
-        if not name.startswith(PREFIX)
+        if not name.startswith(ENVIRONMENT_PREFIX)
         and name not in _OURS
         and (not _is_one_of(name.upper(), SECRETS) or _is_one_of(name, passed))
     }
