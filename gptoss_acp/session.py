@@ -203,8 +203,10 @@ class Session:
     @property
     def commands_run(self) -> str:
         """How commands are confined, for `/status`."""
-        if self.mode == "full-access" or self.workspace.sandbox.kind == "none":
-            return NOT_SANDBOXED if self.mode == "full-access" else f"{NOT_SANDBOXED}; {HOW_TO_GET_ONE}"
+        if self.mode == "full-access":
+            return NOT_SANDBOXED
+        if self.workspace.sandbox.kind == "none":
+            return f"{NOT_SANDBOXED}; {HOW_TO_GET_ONE}"
         return str(Limits(writes=self.mode != "read-only"))
 
     def set_mode(self, mode: Mode) -> None:

@@ -10,10 +10,8 @@ import re
 from pathlib import Path
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import files
-
-LONGEST = 4096
-"""Bytes of a file of git's that says where something is: as long as a path may be."""
+from gptoss_acp.text import LONGEST_PATH
+from gptoss_acp.workspace import files, protected
 
 _ON_BRANCH = re.compile(r"ref: refs/heads/([^\s.]\S{0,249})\n?")
 
@@ -41,11 +39,5 @@ def repository(folder: Path) -> tuple[Path, str] | None:
 
 
 def _head(git: Path) -> str:
-    # In a worktree and in a submodule .git is a file that says where the repository is (git, gitrepository-layout).
-    if git.is_file():
-        git = git.parent / _read(git).removeprefix("gitdir:").strip()
-    return _read(git / "HEAD")
-
-
-def _read(file: Path) -> str:
-    return files.read_small(Path(os.path.realpath(file)), LONGEST)
+    folder = next(protected.git_folders(git), git)
+    return files.read_small(Path(os.path.realpath(folder / "HEAD")), LONGEST_PATH)

@@ -93,16 +93,16 @@ class Call:
     async def look(self, path: str) -> Path:
         """Return the resolved `path`, once it may be read."""
         roots = self.workspace.roots
-        real, inside = roots.resolve(path), roots.hold(path)
+        real = roots.resolve(path)
         self._question = question.of_reading(roots.absolute(path), real)
-        await self._permit(Read(real, inside))
+        await self._permit(Read(real, roots.hold(path, real)))
         return real
 
     async def read_to_edit(self, path: str) -> tuple[Path, str | None]:
         """Return the resolved `path` and its text, None where there is no such file, if it may be changed at all."""
         roots = self.workspace.roots
         real = roots.resolve(path)
-        verdict = self.permissions.judge(Edit(() if roots.hold(path) else (roots.shown(real),)))
+        verdict = self.permissions.judge(Edit(() if roots.hold(path, real) else (roots.shown(real),)))
         if isinstance(verdict, Refused):
             raise ToolError(verdict.reason)
         return real, await self.workspace.read_if_there(real)

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gptoss_acp.workspace import paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -44,17 +46,17 @@ def program(not_in: Sequence[Path]) -> str | None:
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         found = shutil.which("bwrap", path=folder) if os.path.isabs(folder) else None  # noqa: PTH117
         real = found and Path(os.path.realpath(found))
-        if real and not any(real.is_relative_to(root) for root in not_in):
+        if real and not paths.is_in(real, not_in):
             return str(real) if _works(str(real)) else None
     return None
 
 
-def words(bwrap: str, view: View, cwd: Path, command: Sequence[str]) -> list[str]:
-    """Return the words that run `command` in `cwd` with a view of the machine."""
+def words(bwrap: str, view: View, cwd: Path) -> list[str]:
+    """Return the words before those of a command that run it in `cwd` with a view of the machine."""
     mounts = sorted(_mounts(view), key=lambda mount: len(Path(mount[-1]).parts))
     network = () if view.network else ("--unshare-net",)
     placed = (word for mount in mounts for word in mount)
-    return [bwrap, *_ALWAYS, *network, *placed, "--chdir", str(cwd), "--", *command]
+    return [bwrap, *_ALWAYS, *network, *placed, "--chdir", str(cwd), "--"]
 
 
 def _mounts(view: View) -> Iterator[tuple[str, ...]]:
@@ -85,7 +87,7 @@ def _bound(option: str, path: Path) -> tuple[str, str, str]:
 def _works(bwrap: str) -> bool:
     """Try it once with all that will be asked of it: in containers parts of it are often forbidden."""
     view = View(Path("/var/empty") if Path("/var/empty").is_dir() else Path("/"))
-    command = words(bwrap, view, Path("/"), ["true"])
+    command = [*words(bwrap, view, Path("/")), "true"]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

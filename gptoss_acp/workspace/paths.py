@@ -81,19 +81,19 @@ class Roots:
         """
         return os.path.islink(self._meant(path))  # noqa: PTH114 (Path's raises where the name is too long)
 
-    def hold(self, path: str) -> bool:
-        """Whether `path` is in one of the roots, as it is written and as it is resolved.
+    def hold(self, path: str, real: Path) -> bool:
+        """Whether `path` is in one of the roots, as it is written and as it is resolved, to `real`.
 
         Compared as spelt: on a file system that ignores case, another spelling of a root counts as outside.
 
         Raises:
             ToolError: no path can be meant.
         """
-        return _in_one(Path(self.absolute(path)), self._spellings) and self.contain(self.resolve(path))
+        return is_in(Path(self.absolute(path)), self._spellings) and self.contain(real)
 
     def contain(self, real: Path) -> bool:
         """Whether a resolved path is in one of the roots."""
-        return _in_one(real, [*self.folders, self._temporary] if self._temporary else self.folders)
+        return is_in(real, [*self.folders, self._temporary] if self._temporary else self.folders)
 
     def shown(self, real: Path) -> str:
         """Return a resolved path as the model last wrote it, or the folder that it is in.
@@ -124,12 +124,13 @@ class Roots:
         if len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
             raise ToolError(f"invalid path: it is longer than {LONGEST_PATH:,} bytes")
         meant = self.cwd / path
-        if self._temporary and meant.is_relative_to(_TEMPORARY) and not _in_one(meant, self._spellings):
+        if self._temporary and meant.is_relative_to(_TEMPORARY) and not is_in(meant, self._spellings):
             return self._temporary / meant.relative_to(_TEMPORARY)
         return meant
 
 
-def _in_one(path: Path, folders: Iterable[Path]) -> bool:
+def is_in(path: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path is one of the folders or below one, as they are spelt."""
     return any(path.is_relative_to(folder) for folder in folders)
 
 

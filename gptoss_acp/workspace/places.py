@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptoss_acp.workspace import protected
+from gptoss_acp.workspace import paths, protected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 Identity = tuple[int, int, int]
 """Device, inode and kind of what is at a path."""
@@ -88,7 +88,7 @@ def _look(folder: Path, roots: Sequence[Path], places: Places) -> Iterator[Path]
         return
     for entry in found:
         plain = protected.plain_name(entry.name)
-        if protected.is_git(entry.name):
+        if protected.is_git(plain):
             _note_git(Path(entry.path), roots, places)
         elif plain in protected.OBEYED:
             _note(places.read_only, Path(entry.path))
@@ -113,7 +113,7 @@ def _trusted(git: Path, roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the folders that a `.git` stands for and that are its own: anybody can write the name of another there."""
     own: list[Path] = []
     for folder in protected.git_folders(git):
-        if _is_in(folder, roots) or _leads_back(folder, git) or (own and own[0].is_relative_to(folder)):
+        if paths.is_in(folder, roots) or _leads_back(folder, git) or (own and own[0].is_relative_to(folder)):
             own.append(folder)
             yield folder
 
@@ -140,7 +140,3 @@ def _repositories(folder: Path) -> Iterator[Path]:
                     waiting.append(inner / "modules")
                 elif len(inner.parts) < len(folder.parts) + _DEEPEST_MODULE:
                     waiting.append(inner)
-
-
-def _is_in(path: Path, folders: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)

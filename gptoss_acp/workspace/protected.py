@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.text import LONGEST_PATH
 from gptoss_acp.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 GIT = ".git"
 
@@ -57,31 +58,49 @@ _LONGEST_CONFIG = 64 * 1024
 _RUNNABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
-def place_of(path: Path, root: Path, new: Collection[Path] = ()) -> str | None:
-    """Return the name of the protected place below `root` that `path` is, or is in; None for an ordinary file.
+class Protection:
+    """What is protected below `root` once the files `new` are there."""
 
-    `new` are the files that are about to be there with it.
-    """
-    if path.is_relative_to(root):
-        for part in path.relative_to(root).parts:
-            if named := _named(part):
-                return named
-    if repository := _repository(path, root, new):
-        return f"the repository {repository.name}"
-    if linked := next((place for place in _linked(root) if path.is_relative_to(place)), None):
-        return f"{linked.name}, which {GIT} leads to"
-    return f"the program {path.name}" if _is_program(path) else None
+    def __init__(self, root: Path, new: Iterable[Path]) -> None:
+        self._root = root
+        self._linked = list(_linked(root))
+        self._coming = {above for file in new for above in (file, *file.parents)}
+
+    def place_of(self, path: Path) -> str | None:
+        """Return the name of the protected place that a path, one of `new`, is or is in; None for an ordinary file."""
+        if path.is_relative_to(self._root):
+            for part in path.relative_to(self._root).parts:
+                if named := _named(part):
+                    return named
+        if repository := self._repository(path):
+            return f"the repository {repository.name}"
+        if linked := next((place for place in self._linked if path.is_relative_to(place)), None):
+            return f"{linked.name}, which {GIT} leads to"
+        return f"the program {path.name}" if _is_program(path) else None
+
+    def _repository(self, path: Path) -> Path | None:
+        """Return the folder above `path` that is a repository, or becomes one."""
+        for folder in path.parents:
+            if not folder.is_relative_to(self._root):
+                return None
+            if makes_repository(lambda name: self._will_be(folder / name)):  # noqa: B023 (called at once)
+                return folder
+        return None
+
+    def _will_be(self, path: Path) -> bool:
+        return path in self._coming or os.path.lexists(path)
 
 
 def plain_name(name: str) -> str:
     """Return a file's name as the most forgiving of file systems reads it: APFS, HFS+, NTFS."""
+    if name.isascii():  # nearly all, and there are many of them
+        return name.casefold().rstrip(" .")
     shown = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     return shown.casefold().rstrip(" .")
 
 
-def is_git(name: str) -> bool:
-    """Whether a file so called can be taken for `.git`."""
-    plain = plain_name(name)
+def is_git(plain: str) -> bool:
+    """Whether a file of this plain name can be taken for `.git`."""
     return plain == GIT or bool(_SHORT_GIT.fullmatch(plain))
 
 
@@ -103,7 +122,7 @@ def git_folders(git: Path) -> Iterator[Path]:
 
 def _named(part: str) -> str | None:
     plain = plain_name(part)
-    if is_git(part):
+    if is_git(plain):
         return GIT
     return plain if plain in OBEYED or plain in _TOLD or plain in DEPENDENCIES else None
 
@@ -111,17 +130,6 @@ def _named(part: str) -> str | None:
 def makes_repository(has: Callable[[str], bool]) -> bool:
     """Whether git takes a folder that `has` these names for a repository, bare or not (gitrepository-layout)."""
     return has("HEAD") and (has("commondir") or (has("objects") and has("refs")))
-
-
-def _repository(path: Path, root: Path, new: Collection[Path]) -> Path | None:
-    """Return the folder above `path` that is a repository, or becomes one with `new`."""
-    coming = {parent for file in (path, *new) for parent in (file, *file.parents)}
-    for folder in path.parents:
-        if not folder.is_relative_to(root):
-            return None
-        if makes_repository(lambda name: folder / name in coming or os.path.lexists(folder / name)):  # noqa: B023
-            return folder
-    return None
 
 
 def _linked(root: Path) -> Iterator[Path]:
@@ -147,7 +155,7 @@ def worktree_of(folder: Path) -> Path | None:
     return Path(os.path.realpath(folder / match[1])) if match else None
 
 
-def text_of(file: Path, longest: int = 4096) -> str:
+def text_of(file: Path, longest: int = LONGEST_PATH) -> str:
     """Return what a small file says, nothing where it can't be read."""
     try:
         return files.read_small(Path(os.path.realpath(file)), longest)

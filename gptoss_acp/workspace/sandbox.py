@@ -22,7 +22,7 @@ from platformdirs import user_cache_path, user_data_path, user_state_path
 
 from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import bubblewrap, places
+from gptoss_acp.workspace import bubblewrap, paths, places
 from gptoss_acp.workspace.bubblewrap import View
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Sandbox:
     def __init__(self, setting: Confinement, roots: Sequence[Path]) -> None:
         self._setting = setting
         self._roots = roots
+        self._searched = setting == "off"
         self._program: str | None = None
         self._looked = False
         self._places = places.Places()
@@ -100,7 +101,8 @@ class Sandbox:
 
     async def find(self) -> None:
         """Find out once whether there is a sandbox."""
-        if self._setting != "off" and self._program is None:
+        if not self._searched:
+            self._searched = True
             self._program = await asyncio.to_thread(bubblewrap.program, self._roots)
             log.info("commands run in %s", f"a sandbox ({self._program})" if self._program else "no sandbox")
 
@@ -136,7 +138,7 @@ class Sandbox:
         else:
             writable, read_only = [], [*self._roots, *self._places.git]
         view = View(self.temporary, writable, read_only, self._hidden, limits.network)
-        return bubblewrap.words(self._program, view, cwd, [])
+        return bubblewrap.words(self._program, view, cwd)
 
     async def tidy(self) -> list[str]:
         """Move aside what a command has put into protected places, and return what to say of it."""
@@ -151,7 +153,7 @@ class Sandbox:
 
     def _tidy(self) -> list[str]:
         kept, later = self._places.kept(), places.find(self._roots)
-        appeared = [path for path in kept.appeared(later) if any(path.is_relative_to(root) for root in self._roots)]
+        appeared = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
         told = [_moved_aside(path) for path in appeared]
         kept.add(places.find(self._roots) if told else later)
         self._places = kept

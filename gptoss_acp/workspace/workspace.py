@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import sys
 import time
@@ -20,7 +21,8 @@ import orjson
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import environment, files, launcher, paths, process, protected, variables, window
+from gptoss_acp.workspace import environment, files, launcher, paths, process, variables, window
+from gptoss_acp.workspace.protected import Protection
 from gptoss_acp.workspace.sandbox import Limits, Sandbox
 
 if TYPE_CHECKING:
@@ -56,11 +58,12 @@ class Workspace:
 
     def protected(self, paths: Sequence[str]) -> dict[str, str]:
         """Return those of the paths, about to be written, that others run or obey, and as what."""
-        plain = {path: [Path(self.roots.absolute(path)), self.roots.resolve(path)] for path in paths}
-        new = [form for forms in plain.values() for form in forms]
+        forms = {path: [Path(self.roots.absolute(path)), self.roots.resolve(path)] for path in paths}
+        new = list(itertools.chain.from_iterable(forms.values()))
+        protections = [Protection(root, new) for root in self.roots.folders]
         found = {}
-        for path, forms in plain.items():
-            named = (protected.place_of(form, root, new) for form in forms for root in self.roots.folders)
+        for path in paths:
+            named = (protection.place_of(form) for form in forms[path] for protection in protections)
             if place := next(filter(None, named), None):
                 found[path] = place
         return found

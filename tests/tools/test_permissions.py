@@ -141,7 +141,7 @@ READING = [
 NOT_READING = [
     ("git", "fetch", "--upload-pack=touch", "/tmp/x"),
     ("git", "log", "--output=x"),
-    ("git", "diff", "--no-index", "--output=/root/.bashrc", "/dev/null", "evil.sh"),
+    ("git", "diff", "--no-index", "--output=/etc/profile.d/evil.sh", "/dev/null", "evil.sh"),
     ("git", "diff", "--ext-diff"),
     ("git", "status", "-c", "core.fsmonitor=x"),
     ("git", "branch", "--list", "-D", "main"),

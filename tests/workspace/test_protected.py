@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from gptoss_acp.workspace.protected import place_of
+from gptoss_acp.workspace.protected import Protection
 from tests.support.desk import Desk
+
+
+def place_of(path: Path, root: Path, new: Sequence[Path] = ()) -> str | None:
+    return Protection(root, [path, *new]).place_of(path)
+
 
 NAMED = {
     ".git/config": ".git",
