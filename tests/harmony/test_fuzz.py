@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from tests.support import harmony_outputs as outputs
 
@@ -17,6 +17,7 @@ def test_well_formed_output_is_read_as_openai_harmony_reads_it(tokens: list[int]
 
 @few
 @given(outputs.mutated())
+@example(([200000, 200005, 200008, 304, 200002], []))  # a channel without a name that ends as an answer does
 def test_a_fault_loses_nothing_before_it_and_shows_no_thought(example: tuple[list[int], list[int]]) -> None:
     outputs.check_mutated(*example)
 

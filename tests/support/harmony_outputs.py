@@ -21,7 +21,7 @@ ANSWER_LETTERS = "abc é漢🎉.\n1"
 CALL_LETTERS = '{"path": 1}'
 
 _UNNAMED_ANSWER = re.compile(
-    rf"(^|<\|start\|>\s*(assistant)?)[^{THOUGHT_LETTERS}\w]*(<\|[a-z]+\|>[^{THOUGHT_LETTERS}\w]*)*"
+    rf"(^|<\|start\|>\s*(assistant)?)[^{THOUGHT_LETTERS}\w]*(<\|[a-z_\d]+\|>[^{THOUGHT_LETTERS}\w]*)*"
     rf"[^<]*[{THOUGHT_LETTERS}].*?<\|return\|>",
     re.DOTALL,
 )
