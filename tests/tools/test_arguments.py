@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gptoss_acp.errors import ToolError
@@ -220,6 +220,7 @@ names = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None, database=None)
+@example(Exec, '{"command": [], "args": "0"}')
 @given(st.sampled_from(MODELS), texts | st.dictionaries(names, values, max_size=4).map(json.dumps))
 def test_nothing_that_is_written_breaks_the_reading(model: type[Arguments], text: str) -> None:
     with suppress(ToolError, ArgumentError):
