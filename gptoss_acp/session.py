@@ -32,7 +32,8 @@ from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
-from gptoss_acp.workspace.sandbox import HOW_TO_GET_ONE, NOT_SANDBOXED, Limits
+from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
+from gptoss_acp.workspace.view import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -180,7 +181,7 @@ class Session:
             if self._background:
                 await asyncio.wait(self._background)
             await self._servers.stopped()
-            self.workspace.close()
+            await self.workspace.close()
             await self.journal.close()
 
     def cancel(self) -> None:
@@ -203,11 +204,16 @@ class Session:
     @property
     def commands_run(self) -> str:
         """How commands are confined, for `/status`."""
+        sandbox = self.workspace.sandbox
         if self.mode == "full-access":
             return NOT_SANDBOXED
-        if self.workspace.sandbox.kind == "none":
-            return f"{NOT_SANDBOXED}; {HOW_TO_GET_ONE}"
-        return str(Limits(writes=self.mode != "read-only"))
+        hint = "" if sandbox.kind == "full" else f"; {HOW_TO_GET_ONE}"
+        return sandbox.said(Limits(writes=self.mode != "read-only")) + hint
+
+    @property
+    def background(self) -> list[str]:
+        """What has been started in the background, a line each, for `/status`."""
+        return [str(program) for program in self.workspace.background.programs]
 
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""

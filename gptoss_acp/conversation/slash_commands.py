@@ -16,6 +16,8 @@ from gptoss_acp.conversation.compaction import CompactionError, Compactor
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.conversation.undo import Undo
     from gptoss_acp.engine.api import Model, Usage
@@ -96,6 +98,9 @@ class Options(Protocol):
     @property
     def commands_run(self) -> str: ...
 
+    @property
+    def background(self) -> Sequence[str]: ...
+
     def set_mode(self, mode: Mode) -> None: ...
 
     def set_effort(self, effort: Effort) -> None: ...
@@ -168,6 +173,7 @@ class Commands:
             f"Context: {used:,} of {context:,} tokens used, {used / context:.0%}" if context else f"Context: {used:,}",
             f"Mode: {self.options.mode}; effort: {self.options.effort}",
             f"Commands: {self.options.commands_run}",
+            *(f"In the background: {program}" for program in self.options.background),
         ]
         if last := self.last_turn:
             speed = f"{last.tokens_per_second:.1f} tokens/s" if last.tokens_per_second else "no speed measured"

@@ -22,18 +22,21 @@ from gptoss_acp.protocol.shapes import (
     ToolCallState,
     text_content,
 )
+from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import HeadAndTail, clip_line, code_span, fit, json_size, visible, visible_in
 from gptoss_acp.tools import question
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files
-from gptoss_acp.workspace.sandbox import NOT_SANDBOXED, Limits, stopped_by_sandbox
+from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
+from gptoss_acp.workspace.view import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from gptoss_acp.protocol.updates import Updates
+    from gptoss_acp.workspace.background import Program
     from gptoss_acp.workspace.files import Change
     from gptoss_acp.workspace.workspace import Workspace
 
@@ -138,22 +141,37 @@ class Call:
         Raises:
             ToolError: it may not be run, or can't be.
         """
-        cwd = self.workspace.roots.resolve(workdir)
-        await self.workspace.prepare_to_run()
-        confined = self.workspace.sandbox.kind == "full" and self.permissions.mode != "full-access"
-        limits = Limits(writes=self.permissions.mode != "read-only") if confined else None
-        self._question = question.of_command(*self._command, str(limits or NOT_SANDBOXED))
-        if json_size(line := shlex.join(command)) + 2 * line.count("`") > _LONGEST_FIELD - 100:
-            raise ToolError(self._question.advice)
-        chosen = await self._permit(Run(tuple(command), cwd, confined))
-        if limits is None:
-            return await self._run(command, cwd, None, seconds)
-        limits = replace(limits, network=chosen == question.WITH_NETWORK)
+        cwd, limits = await self._permit_to_run(command, workdir)
         finished = await self._run(command, cwd, limits, seconds)
-        self.notes += await self.workspace.sandbox.tidy()
-        if limits.writes and finished.code and (why := stopped_by_sandbox(finished.output)):
+        stopped = self.workspace.sandbox.what_stopped
+        if limits and limits.writes and finished.code and (why := stopped(finished.output)):
             return await self._run_freely(command, cwd, seconds, finished, why)
         return finished
+
+    async def start(self, line: str, command: Sequence[str], workdir: str) -> Program:
+        """Start a program that was described and goes on in the background, in the sandbox where there is one.
+
+        Raises:
+            ToolError: it may not be run, or can't be.
+        """
+        cwd, limits = await self._permit_to_run(command, workdir, background=True)
+        return await self.workspace.start(line, command, cwd, limits)
+
+    async def _permit_to_run(
+        self, command: Sequence[str], workdir: str, *, background: bool = False
+    ) -> tuple[Path, Limits | None]:
+        """Return the folder in which a command may run, and within which limits of a sandbox, if any."""
+        cwd = self.workspace.roots.resolve(workdir)
+        await self.workspace.prepare_to_run()
+        sandbox, mode = self.workspace.sandbox, self.permissions.mode
+        kind = "none" if mode == "full-access" else sandbox.kind
+        limits = Limits(writes=mode != "read-only") if kind != "none" else None
+        conditions = [sandbox.said(limits), *([question.IN_BACKGROUND] if background else [])]
+        self._question = question.of_command(*self._command, *conditions)
+        if json_size(line := shlex.join(command)) + 2 * line.count("`") > _LONGEST_FIELD - 100:
+            raise ToolError(self._question.advice)
+        chosen = await self._permit(Run(tuple(command), cwd, kind, background))
+        return cwd, replace(limits, network=chosen == question.WITH_NETWORK) if limits else None
 
     async def _run_freely(
         self, command: Sequence[str], cwd: Path, seconds: float, finished: Finished, why: str
@@ -179,6 +197,8 @@ class Call:
             pass
         finally:
             stream.finish()
+            if limits:
+                self.notes += await unharmed(self.workspace.tidy())
         return Finished(code, str(stream.kept))
 
     async def use(self, tool: str, arguments: Any, *, reads_only: bool) -> None:

@@ -32,6 +32,7 @@ class Exec(Arguments):
     command: list[str] = Field(min_length=1)
     workdir: str | None = None
     timeout: float = Field(DEFAULT_TIMEOUT_MS, description="Milliseconds.", gt=0)
+    background: bool = Field(default=False, description="For servers: go on while other commands run.")
 
     bare: ClassVar = "command"
     listed: ClassVar = "command"
@@ -62,7 +63,10 @@ async def run(arguments: Exec, call: Call) -> Result:
     workdir = arguments.workdir or ""
     if patch := patch_in(arguments.command, workdir):
         return Result(await apply_patch_in(patch.folder, patch.text, call))
-    call.describe_command(_line(arguments.command), workdir)
+    line = _line(arguments.command)
+    call.describe_command(line, workdir)
+    if arguments.background:
+        return await _start(line, arguments.command, workdir, call)
     return await _carry_out(arguments.command, workdir, arguments.seconds, call)
 
 
@@ -70,6 +74,21 @@ async def python(code: str, call: Call) -> Result:
     """Run Python code, as a program of its own each time."""
     call.describe_command(code, "", language="python")
     return await _carry_out([_interpreter(call.workspace.roots.cwd), "-c", code], "", DEFAULT_TIMEOUT_MS / 1000, call)
+
+
+async def _start(line: str, command: list[str], workdir: str, call: Call) -> Result:
+    program = await call.start(line, command, workdir)
+    log = call.workspace.roots.shown(program.log)
+    output = str(program.output)
+    call.show_output(output)
+    raw = {"exitCode": program.code, "output": output}
+    if program.code is not None:
+        return Result(f"Exit code: {program.code}\nOutput:\n{output}", raw, failed=program.code != 0)
+    text = (
+        f"It runs in the background as number {program.number}, until it ends by itself, by kill or with the session.\n"
+        f"All its output goes to {log}; so far:\n{output}"
+    )
+    return Result(text, raw)
 
 
 async def _carry_out(command: list[str], workdir: str, seconds: float, call: Call) -> Result:
@@ -89,7 +108,7 @@ def _words(command: Any, arguments: Any) -> Any:
         if isinstance(arguments, list):
             command = [*words, *arguments]
         else:
-            command = f"{shlex.join(map(str, words)) if len(words) > 1 else words[0]} {arguments}"
+            command = f"{words[0] if len(words) == 1 else shlex.join(map(str, words))} {arguments}"
     if isinstance(command, list) and str(next(iter(command), "")).lstrip().startswith(BEGIN):
         command = "\n".join(map(str, command))
     return as_words(command)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gptoss_acp.settings import Mode
+    from gptoss_acp.workspace.sandbox import Kind
 
 _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "csh", "tcsh", "pwsh", "powershell", "cmd", "busybox"}
 _RUNNERS = _SHELLS | {
@@ -58,11 +59,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a program with its arguments in the folder `cwd`; `confined`: in a full sandbox."""
+    """Run a program with its arguments in the folder `cwd`, in a sandbox of that kind; maybe until the session ends."""
 
     command: tuple[str, ...]
     cwd: Path
-    confined: bool = False
+    sandbox: Kind = "none"
+    background: bool = False
+
+    @property
+    def confined(self) -> bool:
+        return self.sandbox == "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Refused:
 class CommandGrant:
     """What a user has allowed of commands: these `words`, or all that begin with or stand behind them, in a folder."""
 
-    kind: Literal["exactly", "reading", "program", "freely"]
+    kind: Literal["exactly", "reading", "program", "background", "freely"]
     words: tuple[str, ...]
     cwd: Path
 
@@ -186,10 +192,13 @@ class Permissions:
         if self.mode == "read-only" and not action.confined:
             return Refused("the mode is read-only: no command may be run")
         ask = self._run_always(action)
-        return replace(ask, network=action.confined and self.mode != "read-only")
+        return replace(ask, network=action.sandbox != "none" and self.mode != "read-only")
 
     def _run_always(self, action: Run) -> Ask:
         command, cwd = action.command, action.cwd
+        if action.background:
+            said = "Always allow exactly this command in the background, in this folder in this session"
+            return _ask(said, CommandGrant("background", command, cwd))
         if words := reads_only(command, cwd):
             said = f"Always allow `{' '.join(words)}`, as far as it only reads, in this folder in this session"
             return _ask(said, CommandGrant("reading", words, cwd))

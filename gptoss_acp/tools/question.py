@@ -27,6 +27,8 @@ LONGEST = 42_000
 LONGEST_TITLE = 200
 _LONGEST_OPTION = 1_000
 
+IN_BACKGROUND = "in the background, until the session ends"
+
 ONCE, WITH_NETWORK, ALWAYS, REJECT = "allow-once", "allow-network", "allow-always", "reject-once"
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptoss_acp.workspace import paths
+from gptoss_acp.workspace.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,19 +26,12 @@ _ALWAYS = (
 _RESOLVER = Path("/etc/resolv.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a sandboxed program sees: everything, to be read, but for what is named here.
-
-    It may write what is `writable` and in `temporary`, which is also its `/tmp`, but not what is `read_only` in there.
-    What is `hidden` looks empty.
-    """
-
-    temporary: Path
-    writable: Sequence[Path] = ()
-    read_only: Sequence[Path] = ()
-    hidden: Sequence[Path] = ()
-    network: bool = False
+# The shell checks, in the folder it is in, that this is the one that was asked about.
+_CHECKED = """
+if [ "$(pwd -P; echo .)" = "$0" ]; then exec "$@"; fi
+echo "${0%??} is not where it was when it was asked about" >&2
+exit 126
+"""
 
 
 def program(not_in: Sequence[Path]) -> str | None:
@@ -52,11 +45,14 @@ def program(not_in: Sequence[Path]) -> str | None:
 
 
 def words(bwrap: str, view: View, cwd: Path) -> list[str]:
-    """Return the words before those of a command that run it in `cwd` with a view of the machine."""
+    """Return the words before those of a command that run it in the resolved folder `cwd` with a view of the machine.
+
+    Its `/tmp` is the view's temporary folder. What is hidden looks empty.
+    """
     mounts = sorted(_mounts(view), key=lambda mount: len(Path(mount[-1]).parts))
     network = () if view.network else ("--unshare-net",)
     placed = (word for mount in mounts for word in mount)
-    return [bwrap, *_ALWAYS, *network, *placed, "--chdir", str(cwd), "--"]
+    return [bwrap, *_ALWAYS, *network, *placed, "--chdir", str(cwd), "--", "/bin/sh", "-c", _CHECKED, f"{cwd}\n."]
 
 
 def _mounts(view: View) -> Iterator[tuple[str, ...]]:

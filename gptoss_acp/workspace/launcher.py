@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def main() -> None:
     command = variables.with_own_path(told["command"], environment["PATH"])
     words = [*told["sandbox"], *command]
     try:
+        for ours in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the program
+            signal.signal(ours, signal.SIG_DFL)
         os.chdir(told["cwd"])
         folder = Path.cwd()
         if folder != Path(told["cwd"]):

@@ -40,10 +40,11 @@ class Roots:
         self._spellings_of_cwd = (self.cwd, as_given[0])
         self._written: dict[Path, str] = {}
         self._temporary: Path | None = None
+        self._is_tmp = False
 
-    def take_temporary(self, folder: Path) -> None:
-        """Let a resolved folder stand for `/tmp`, as it does for the session's commands."""
-        self._temporary = folder
+    def take_temporary(self, folder: Path, *, is_tmp: bool) -> None:
+        """Let the resolved folder of what is temporary be the session's too; `is_tmp`: it is its commands' `/tmp`."""
+        self._temporary, self._is_tmp = folder, is_tmp
         self._spellings.add(folder)
 
     def resolve(self, path: str) -> Path:
@@ -109,7 +110,7 @@ class Roots:
         return str(Path(self._written[above], real.relative_to(above)))
 
     def _relative(self, path: Path) -> str:
-        if self._temporary and path.is_relative_to(self._temporary):
+        if self._temporary and self._is_tmp and path.is_relative_to(self._temporary):
             return str(_TEMPORARY / path.relative_to(self._temporary))
         above = next((cwd for cwd in self._spellings_of_cwd if path.is_relative_to(cwd)), None)
         return str(path.relative_to(above) if above else path)
@@ -124,7 +125,7 @@ class Roots:
         if len(path.encode(errors="surrogatepass")) > LONGEST_PATH:
             raise ToolError(f"invalid path: it is longer than {LONGEST_PATH:,} bytes")
         meant = self.cwd / path
-        if self._temporary and meant.is_relative_to(_TEMPORARY) and not is_in(meant, self._spellings):
+        if self._temporary and self._is_tmp and meant.is_relative_to(_TEMPORARY) and not is_in(meant, self._spellings):
             return self._temporary / meant.relative_to(_TEMPORARY)
         return meant
 

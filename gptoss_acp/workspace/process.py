@@ -13,17 +13,22 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
+from gptoss_acp.workspace import descendants, supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 GRACE_SECONDS = 0.5
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
+
+_SUPERVISED_SECONDS = 2 * supervisor.GRACE_SECONDS + 0.2
+"""For a supervisor to end what it has started, by the same two steps."""
 
 _OUTPUT_SECONDS = 0.1
 _READ_SIZE = 64 * 1024
@@ -48,11 +53,13 @@ async def run(
     *,
     within: Sequence[str] = (),
     started_in: str | None = None,
+    on_start: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Run a program to its end and return its exit code, 128 + the signal's number where a signal ended it.
 
-    `within` are the words before its own that start it in a sandbox, `started_in` is another name of its folder.
-    When the program has ended, or the call is cancelled, what is left of its process group is ended too.
+    `within` are the words before its own that start it in a sandbox or supervised, `started_in` is another name of its
+    folder; `on_start` gets the number of the process. When the program has ended, or the call is cancelled, what is
+    left of its process group is ended too.
 
     Raises:
         ToolError: it can't be started.
@@ -61,6 +68,7 @@ async def run(
     with contextlib.ExitStack() as ours:
         words = [*within, program, *command[1:]]
         output, process = await _start(words, started_in or str(cwd), environment, ours)
+        on_start(process.pid)
         reading = asyncio.create_task(_read(output, on_output))
         ending = asyncio.create_task(process.wait())
         try:
@@ -154,11 +162,12 @@ async def _end_group(
 ) -> None:
     """End every process of the group, gently first; return when the program is gone and its output read."""
     if not all(task.done() for task in tasks):
-        if within:
-            _signal_inside(process.pid, within[0], signal.SIGTERM)
+        supervised = bool(within) and within[0] == sys.executable
+        if within and not supervised:
+            await asyncio.to_thread(_signal_inside, process.pid, within[0], signal.SIGTERM)
         else:
             _signal_group(process.pid, signal.SIGTERM)
-        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        await asyncio.wait(tasks, timeout=max(GRACE_SECONDS, _SUPERVISED_SECONDS if supervised else 0.0))
     _signal_group(process.pid, signal.SIGKILL)
     await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in tasks:
@@ -167,14 +176,10 @@ async def _end_group(
 
 def _signal_inside(sandbox: int, program: str, number: signal.Signals) -> None:
     """Signal what runs in a sandbox, and not the sandbox itself, which would end all at once."""
-    waiting = [sandbox]
-    while waiting:
-        number_of_process = waiting.pop()
-        proc = Path("/proc", str(number_of_process))
+    for inside in descendants.below(sandbox):
         with contextlib.suppress(OSError):
-            waiting += map(int, (proc / "task" / str(number_of_process) / "children").read_text().split())
-            if str((proc / "exe").readlink()) != program:
-                os.kill(number_of_process, number)
+            if str(Path("/proc", str(inside), "exe").readlink()) != program:
+                os.kill(inside, number)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -1,82 +1,35 @@
 """What the commands of a session may do to the machine, bounded by the system where it can do that.
 
-Knows which files and sockets are worth what. Knows nothing about permission, nor how a program is started.
+Knows which places of a session are protected. Knows nothing about permission, nor how a program is started.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
-import stat
-import sys
 import tempfile
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from platformdirs import user_cache_path, user_data_path, user_state_path
+from platformdirs import user_state_path
 
 from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import bubblewrap, paths, places
-from gptoss_acp.workspace.bubblewrap import View
+from gptoss_acp.workspace import files, hidden, mechanisms, paths, places, supervisor
+from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
+from gptoss_acp.workspace.view import Limits, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from gptoss_acp.settings import Confinement
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["full", "none"]
-
-_SECRET_FOLDERS = (".ssh", ".gnupg", ".aws", ".config/gh")
-_MOST_LOOKED_AT = 20_000
-"""Entries of the home folder among which its sockets are looked for."""
-
-_DEEPEST_SOCKET = 4
-HOW_TO_GET_ONE = (
-    "install bubblewrap, or allow it user namespaces"
-    if sys.platform == "linux"
-    else "there is none for this system yet"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a sandboxed command may do besides reading."""
-
-    writes: bool = True
-    network: bool = False
-
-    def __str__(self) -> str:
-        writes = "writes only in the session's folders and /tmp" if self.writes else "writes only in /tmp"
-        return f"in a sandbox: {writes}, {'with the network' if self.network else 'no network'}"
-
-
-NOT_SANDBOXED = "not sandboxed"
-
-_SIGNS = (
-    *("Read-only file system", "Network is unreachable", "Network unreachable", "Temporary failure in name resolution"),
-    *(
-        "Could not resolve host",
-        "Name or service not known",
-        "No address associated with hostname",
-        "EAI_AGAIN",
-        "EROFS",
-    ),
-)
-"""What programs say when a sandbox has kept them from writing, or from the network (strerror, getaddrinfo)."""
-
-
-def stopped_by_sandbox(output: str) -> str | None:
-    """Return the last line of a failed command's output that says so, if one does."""
-    lines = (line.strip() for line in reversed(output.splitlines()))
-    return next((line for line in lines if any(sign in line for sign in _SIGNS)), None)
+Kind = Literal["full", "partial", "none"]
 
 
 class Sandbox:
@@ -86,7 +39,7 @@ class Sandbox:
         self._setting = setting
         self._roots = roots
         self._searched = setting == "off"
-        self._program: str | None = None
+        self._mechanism: mechanisms.Mechanism | None = None
         self._looked = False
         self._places = places.Places()
         self._hidden: list[Path] = []
@@ -103,17 +56,32 @@ class Sandbox:
         """Find out once whether there is a sandbox."""
         if not self._searched:
             self._searched = True
-            self._program = await asyncio.to_thread(bubblewrap.program, self._roots)
-            log.info("commands run in %s", f"a sandbox ({self._program})" if self._program else "no sandbox")
+            self._mechanism = await asyncio.to_thread(mechanisms.find, self._roots)
+            name = self._mechanism.name if self._mechanism else None
+            log.info("commands run in %s", f"a sandbox ({name})" if name else f"no sandbox: {HOW_TO_GET_ONE}")
 
     @property
     def kind(self) -> Kind:
         """Which sandbox has been found."""
-        return "full" if self._program else "none"
+        return self._mechanism.kind if self._mechanism else "none"
+
+    @property
+    def own_tmp(self) -> bool:
+        """Whether the session's temporary folder is what its commands see as `/tmp`."""
+        return self._mechanism is not None and self._mechanism.own_tmp
+
+    @property
+    def joins(self) -> bool:
+        """Whether commands can join what runs in the background, which they would else not reach."""
+        return self._mechanism is not None and self._mechanism.joins
+
+    def said(self, limits: Limits | None) -> str:
+        """Return what holds for a command, in words for users; None is without a sandbox."""
+        return self._mechanism.said(limits) if self._mechanism and limits else NOT_SANDBOXED
 
     def told(self) -> str:
         """Return the line, behind a line break, that tells the model of the sandbox; nothing where there is none."""
-        if self._program is None:
+        if self.kind != "full":
             return ""
         return "\nCommands: run in a sandbox; they write only in the working directory and have no network."
 
@@ -121,66 +89,55 @@ class Sandbox:
         """Look for what is to be protected, once.
 
         Raises:
-            ToolError: a sandbox is required, and there is none.
+            ToolError: a full sandbox is required, and there is none.
         """
         await self.find()
-        if self._setting == "require" and self._program is None:
-            raise ToolError(f"a sandbox is required (--sandbox require), and there is none: {HOW_TO_GET_ONE}")
-        if self._program and not self._looked:
+        if self._setting == "require" and self.kind != "full":
+            only = "none" if self.kind == "none" else "a partial one only"
+            raise ToolError(f"a sandbox is required (--sandbox require), and there is {only}: {HOW_TO_GET_ONE}")
+        if self._mechanism and not self._looked:
             self._places, self._hidden = await asyncio.to_thread(self._look)
             self._looked = True
 
-    def words(self, cwd: Path, limits: Limits) -> list[str]:
-        """Return the words before those of a command that run it within limits, in the full sandbox that there is."""
-        assert self._program is not None
+    def words(self, cwd: Path, limits: Limits | None) -> list[str]:
+        """Return the words before those of a command that run it within limits, or without any and supervised."""
+        if self._mechanism is None or limits is None:
+            return supervisor.words(str(cwd))
         if limits.writes:
             writable, read_only = [*self._roots, *self._places.git], list(self._places.read_only)
         else:
             writable, read_only = [], [*self._roots, *self._places.git]
         view = View(self.temporary, writable, read_only, self._hidden, limits.network)
-        return bubblewrap.words(self._program, view, cwd)
+        return self._mechanism.words(view, cwd)
 
-    async def tidy(self) -> list[str]:
-        """Move aside what a command has put into protected places, and return what to say of it."""
-        return await asyncio.to_thread(self._tidy)
+    def what_stopped(self, output: str) -> str | None:
+        """Return the last line of a failed command's output that says the sandbox has kept it from something."""
+        signs = self._mechanism.signs if self._mechanism else ()
+        lines = (line.strip() for line in reversed(output.splitlines()))
+        return next((line for line in lines if any(sign in line for sign in signs)), None)
+
+    async def tidy(self, since: int) -> list[str]:
+        """Move aside what commands have put into protected places, and return what to say of it.
+
+        What was there before `since`, in nanoseconds of the system's clock, is somebody else's, the user's say.
+        """
+        return await asyncio.to_thread(self._tidy, since) if self._looked else []
 
     def close(self) -> None:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _look(self) -> tuple[places.Places, list[Path]]:
-        return places.find(self._roots), list(_secrets())
+        return places.find(self._roots), list(hidden.find())
 
-    def _tidy(self) -> list[str]:
+    def _tidy(self, since: int) -> list[str]:
         kept, later = self._places.kept(), places.find(self._roots)
-        appeared = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
+        inside = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
+        appeared = [path for path in inside if (files.changed_at(path) or since) >= since]
         told = [_moved_aside(path) for path in appeared]
         kept.add(places.find(self._roots) if told else later)
         self._places = kept
         return told
-
-
-def _secrets() -> Iterator[Path]:
-    """Yield what no command needs to see: keys, our own files, and sockets of programs outside."""
-    home = Path.home()
-    folders = [home / name for name in _SECRET_FOLDERS]
-    folders += [own("gptoss-acp") for own in (user_data_path, user_state_path, user_cache_path)]
-    yield from (Path(os.path.realpath(folder)) for folder in folders if folder.exists())
-    yield from _sockets(home)
-
-
-def _sockets(home: Path) -> Iterator[Path]:
-    waiting, looked = [home], 0
-    while waiting and looked < _MOST_LOOKED_AT:
-        folder = waiting.pop(0)
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                looked += 1
-                if entry.is_dir(follow_symlinks=False):
-                    if len(Path(entry.path).parts) < len(home.parts) + _DEEPEST_SOCKET:
-                        waiting.append(Path(entry.path))
-                elif not entry.is_file() and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
-                    yield Path(entry.path)
 
 
 def _moved_aside(path: Path) -> str:

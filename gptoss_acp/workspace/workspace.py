@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import re
 import sys
@@ -21,15 +22,17 @@ import orjson
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import environment, files, launcher, paths, process, variables, window
+from gptoss_acp.workspace import background, environment, files, launcher, paths, process, supervisor, variables, window
+from gptoss_acp.workspace.background import Background, Program
 from gptoss_acp.workspace.protected import Protection
-from gptoss_acp.workspace.sandbox import Limits, Sandbox
+from gptoss_acp.workspace.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gptoss_acp.protocol.face import Face
     from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.view import Limits
     from gptoss_acp.workspace.window import Window
 
 _CLOCK_SLACK = 20_000_000
@@ -52,7 +55,9 @@ class Workspace:
         self.roots = roots
         self.face = face
         self.sandbox = sandbox or Sandbox("off", roots.folders)
+        self.background = Background()
         self._passed = passed
+        self._began = 0
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, _Had] = {}  # the files that were looked at last
 
@@ -130,8 +135,8 @@ class Workspace:
             ToolError: a sandbox is required, and there is none.
         """
         await self.sandbox.prepare()
-        if self.sandbox.kind == "full":
-            self.roots.take_temporary(self.sandbox.temporary)
+        if self.sandbox.kind != "none":
+            self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
 
     async def run(
         self,
@@ -148,38 +153,77 @@ class Workspace:
         Raises:
             ToolError: it can't be run.
         """
-        sandbox = self.sandbox.words(cwd, limits) if limits else []
         await asyncio.to_thread(self._look_again)
+        self._note_begin()
         with contextlib.ExitStack() as stack:
             with paths.explained(self.roots.shown(cwd)):
                 held = stack.enter_context(paths.hold_folder(cwd))
             stack.enter_context(self._working())
             if self.face.capabilities.terminal:
-                return await self._run_in_terminal(command, cwd, sandbox, on_terminal, on_output)
-            found = await environment.environment(self._passed)
-            if limits:
-                found["TMPDIR"] = str(self.sandbox.temporary)
+                return await self._run_in_terminal(command, cwd, limits, on_terminal, on_output)
+            found = await self._environment(limits)
             words = variables.with_own_path(list(command), found["PATH"])
-            return await process.run(words, cwd, found, on_output, within=sandbox, started_in=paths.as_cwd(cwd, held))
+            within, started_in = self._within(cwd, limits), paths.as_cwd(cwd, held)
+            return await process.run(words, cwd, found, on_output, within=within, started_in=started_in)
+
+    async def start(self, line: str, command: Sequence[str], cwd: Path, limits: Limits | None) -> Program:
+        """Start a program, shown as `line`, that goes on until it ends by itself or the session does.
+
+        Raises:
+            ToolError: it can't be run.
+        """
+        self._note_begin()
+        found = await self._environment(limits)
+        within = self.sandbox.words(cwd, limits)
+        if limits and self.sandbox.joins:
+            holding = self.sandbox.words(self.roots.cwd, limits)
+            running = functools.partial(process.run, background.HOLDING, self.roots.cwd, found, within=holding)
+            within = supervisor.words(str(cwd), join=await self.background.hold(limits, running))
+        self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
+        words = variables.with_own_path(list(command), found["PATH"])
+        running = functools.partial(process.run, words, cwd, found, within=within)
+        return await self.background.start(line, running, limits, self.sandbox.temporary)
+
+    async def tidy(self) -> list[str]:
+        """Move aside what commands have put where others run or obey it, and return what to say of it."""
+        told = await self.sandbox.tidy(self._began)
+        self._began = time.time_ns() - _CLOCK_SLACK
+        return told
+
+    def _note_begin(self) -> None:
+        if not self.background.is_running:  # else it may have been at work since
+            self._began = time.time_ns() - _CLOCK_SLACK
+
+    def _within(self, cwd: Path, limits: Limits | None) -> list[str]:
+        if (joined := self.background.joined(limits)) is not None:
+            return supervisor.words(str(cwd), join=joined)
+        return self.sandbox.words(cwd, limits)
+
+    async def _environment(self, limits: Limits | None) -> dict[str, str]:
+        found = await environment.environment(self._passed)
+        return found | {"TMPDIR": str(self.sandbox.temporary)} if limits else found
 
     async def _run_in_terminal(
         self,
         command: Sequence[str],
         cwd: Path,
-        sandbox: Sequence[str],
+        limits: Limits | None,
         on_terminal: Callable[[str], None],
         on_output: Callable[[str], None],
     ) -> int:
-        told = {"command": command, "cwd": str(cwd), "sandbox": sandbox, "passed": self._passed}
+        told = {"command": command, "cwd": str(cwd), "sandbox": self._within(cwd, limits), "passed": self._passed}
         added = {launcher.VARIABLE: orjson.dumps(told).decode()}
-        if sandbox:
+        if limits:
             added["TMPDIR"] = str(self.sandbox.temporary)
         words = [sys.executable, "-I", "-S", launcher.__file__, _label(command)]
         return await self.face.run_in_terminal(words, cwd, added, on_terminal=on_terminal, on_output=on_output)
 
-    def close(self) -> None:
-        """Remove what is temporary."""
-        self.sandbox.close()
+    async def close(self) -> None:
+        """End what runs in the background, and remove what is temporary."""
+        if self.background.is_running:
+            await self.background.stop()
+            await self.tidy()
+        await asyncio.to_thread(self.sandbox.close)
 
     async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
         made: list[Change] = []

@@ -28,6 +28,11 @@ def works_in(folder: Path) -> bool:
     return any(_folder(process) == str(folder) for process in psutil.process_iter())
 
 
+def running(line: str) -> bool:
+    """Whether any process has this command line."""
+    return any(" ".join(_line(process)) == line for process in psutil.process_iter())
+
+
 def children(number: int) -> list[psutil.Process]:
     """Return all that came of a process and has not ended."""
     return [child for child in psutil.Process(number).children(recursive=True) if alive(child.pid)]
@@ -38,3 +43,10 @@ def _folder(process: psutil.Process) -> str:
         return str(process.cwd())
     except psutil.Error:
         return ""
+
+
+def _line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -30,7 +30,7 @@ EDIT_INSIDE = Edit()
 EDIT_OUTSIDE = Edit(outside=("/etc/passwd",))
 EDIT_GIT = Edit(protected=(".git",))
 RUN = Run(("make", "test"), CWD)
-RUN_CONFINED = Run(("make", "test"), CWD, confined=True)
+RUN_CONFINED = Run(("make", "test"), CWD, sandbox="full")
 RUN_FREELY = RunFreely(("make", "test"), CWD)
 USE_READING, USE_ANY = Use("web__look", reads_only=True), Use("web__send", reads_only=False)
 
@@ -103,9 +103,9 @@ def test_without_a_sandbox_always_covers_exactly_the_command_in_its_folder() -> 
 
 def test_in_a_sandbox_always_covers_the_program_with_its_first_argument_there() -> None:
     permissions = granted(RUN_CONFINED)
-    assert permissions.judge(Run(("make", "test", "-j4"), CWD, confined=True)) == Allowed()
+    assert permissions.judge(Run(("make", "test", "-j4"), CWD, sandbox="full")) == Allowed()
     for other in (("make", "install"), ("make",), ("make", "-C", "test")):
-        assert isinstance(permissions.judge(Run(other, CWD, confined=True)), Ask), other
+        assert isinstance(permissions.judge(Run(other, CWD, sandbox="full")), Ask), other
     assert isinstance(permissions.judge(RUN), Ask)
     assert isinstance(permissions.judge(RUN_FREELY), Ask)
 
@@ -120,8 +120,8 @@ def test_protected_places_are_asked_about_each_by_itself() -> None:
 
 def test_what_is_allowed_of_a_command_ends_when_a_file_that_it_names_is_changed(tmp_path: Path) -> None:
     for command in (("python", "tool.py"), ("sh", "-c", "cd x; python './tool.py' --now"), ("run", "--file=tool.py")):
-        for confined in (False, True):
-            run = Run(command, tmp_path, confined)
+        for sandbox in ("none", "full"):
+            run = Run(command, tmp_path, sandbox)
             permissions = granted(run)
             permissions.note_changed([tmp_path / "other.py", tmp_path / "x/tool.py"])
             assert permissions.judge(run) == Allowed()
@@ -215,15 +215,15 @@ def test_a_compound_command_matches_no_remembered_program(command: tuple[str, ..
     permissions = Permissions("ask")
     for first in ("sh", "bash", "env", "sudo", "git status", "A=1"):
         permissions.grant(Ask("", frozenset([CommandGrant("program", (first, command[1]), CWD)])))
-    assert isinstance(permissions.judge(Run(command, CWD, confined=True)), Ask)
+    assert isinstance(permissions.judge(Run(command, CWD, sandbox="full")), Ask)
 
 
 @pytest.mark.parametrize("command", [*COMPOUND, *CARRIERS])
 def test_always_for_what_may_carry_another_program_covers_that_command_alone(command: tuple[str, ...]) -> None:
     assert remembered_program(command) is None
-    permissions = granted(Run(command, CWD, confined=True))
-    assert permissions.judge(Run(command, CWD, confined=True)) == Allowed()
-    assert isinstance(permissions.judge(Run((*command, "; more"), CWD, confined=True)), Ask)
+    permissions = granted(Run(command, CWD, sandbox="full"))
+    assert permissions.judge(Run(command, CWD, sandbox="full")) == Allowed()
+    assert isinstance(permissions.judge(Run((*command, "; more"), CWD, sandbox="full")), Ask)
 
 
 def test_always_for_a_server_s_tool_covers_that_tool_alone_and_no_stricter_mode() -> None:

@@ -12,9 +12,9 @@ from tests.support.places import REPOSITORY
 TODAY = date(2026, 1, 2)
 
 
-def test_the_descriptions_are_those_that_the_bundled_model_was_trained_on() -> None:
-    trained = json.loads((REPOSITORY / "tests" / "support" / "trained_tools.json").read_text("utf-8"))
-    expected = [tool_description.ToolDescription(**tool) for tool in trained]
+def test_the_descriptions_are_those_that_the_bundled_model_is_measured_with() -> None:
+    measured = json.loads((REPOSITORY / "tests" / "support" / "measured_tools.json").read_text("utf-8"))
+    expected = [tool_description.ToolDescription(**tool) for tool in measured]
     assert tools.descriptions() == expected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.settings import Mode
 from gptoss_acp.workspace import bubblewrap
 from gptoss_acp.workspace.sandbox import Sandbox
+from tests.support import processes
 from tests.support.desk import Desk
+from tests.support.waiting import settled
 
 pytestmark = pytest.mark.skipif(bubblewrap.program([]) is None, reason="no bubblewrap that works here")
 
@@ -66,16 +69,16 @@ def project(home: Path, tmp_path: Path) -> Path:
     return project
 
 
-@contextlib.contextmanager
-def desk_in(
+@contextlib.asynccontextmanager
+async def desk_in(
     project: Path, mode: Mode = "auto-edit", answer: str = "reject-once", capabilities: Capabilities | None = None
-) -> Iterator[Desk]:
+) -> AsyncIterator[Desk]:
     desk = Desk(project, mode, answer=answer, capabilities=capabilities)
     desk.workspace.sandbox = Sandbox("auto", desk.workspace.roots.folders)
     try:
         yield desk
     finally:
-        desk.workspace.close()
+        await desk.workspace.close()
 
 
 async def sh(desk: Desk, script: str) -> str:
@@ -97,7 +100,7 @@ WRITES = {
 @pytest.mark.parametrize("name", WRITES)
 async def test_what_is_protected_or_outside_can_not_be_written(name: str, project: Path) -> None:
     before = git("status", "--porcelain", cwd=project)
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         result = await sh(desk, f"echo evil >> {WRITES[name]}")
     assert result.startswith("Exit code: 1")
     assert "Read-only file system" in result
@@ -106,7 +109,7 @@ async def test_what_is_protected_or_outside_can_not_be_written(name: str, projec
 
 
 async def test_commands_run_without_a_question_write_in_the_project_and_in_tmp(project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         assert await sh(desk, "echo y >> a.txt; mkdir d; echo kept > /tmp/note; echo more > $TMPDIR/more") == (
             "Exit code: 0\nOutput:\n"
         )
@@ -122,7 +125,7 @@ async def test_commands_run_without_a_question_write_in_the_project_and_in_tmp(p
 
 
 async def test_secrets_and_our_own_files_are_not_seen(home: Path, project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         result = await sh(
             desk, "cat ~/.ssh/* ~/.gnupg/* ~/.aws/* ~/.config/gh/* ~/.local/share/gptoss-acp/*; ls -A ~/.ssh"
         )
@@ -133,15 +136,21 @@ async def test_secrets_and_our_own_files_are_not_seen(home: Path, project: Path)
 @pytest.fixture
 def listener() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: [*iter(server.accept, None)], daemon=True).start()
+        threading.Thread(target=_accept_all, args=[server], daemon=True).start()
         yield server.getsockname()[1]
+
+
+def _accept_all(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed
+        while True:
+            server.accept()[0].close()
 
 
 async def test_no_port_and_no_socket_of_the_host_is_reached(listener: int, home: Path, project: Path) -> None:
     with socket.socket(socket.AF_UNIX) as of_the_host:
         of_the_host.bind(str(home / ".agent.sock"))
         of_the_host.listen()
-        with desk_in(project) as desk:
+        async with desk_in(project) as desk:
             assert "Exit code: 0" not in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
             program = f"import socket; socket.socket(socket.AF_UNIX).connect({str(home / '.agent.sock')!r})"
             result = await desk.call("shell", command=["python3", "-c", program])
@@ -150,7 +159,7 @@ async def test_no_port_and_no_socket_of_the_host_is_reached(listener: int, home:
 
 
 async def test_with_the_network_allowed_once_a_port_is_reached(listener: int, project: Path) -> None:
-    with desk_in(project, "ask", answer="allow-network") as desk:
+    async with desk_in(project, "ask", answer="allow-network") as desk:
         assert "Exit code: 0" in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
         desk.answer = "allow-once"
         assert "Exit code: 0" not in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
@@ -162,7 +171,7 @@ async def test_with_the_network_allowed_once_a_port_is_reached(listener: int, pr
 
 
 async def test_nothing_outlives_a_command(project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         await sh(desk, "setsid sh -c 'sleep 2; touch survived' & (sleep 2; touch survived) & true")
         await sh(desk, "sleep 3")
     assert not (project / "survived").exists()
@@ -174,7 +183,7 @@ async def test_a_commit_works_also_in_a_linked_worktree_and_a_submodule(project:
     git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tmp_path / "upstream"), "sub", cwd=project)
     git("commit", "-qm", "sub", cwd=project)
     for folder in (project, tmp_path / "linked", project / "sub"):
-        with desk_in(folder) as desk:
+        async with desk_in(folder) as desk:
             result = await sh(desk, "echo more >> a.txt && git add a.txt && git commit -qm 'by the agent' && git gc -q")
             assert result == "Exit code: 0\nOutput:\n", folder
             assert "Read-only" in await sh(desk, "git config core.fsmonitor ./evil || echo Read-only")
@@ -193,7 +202,7 @@ APPEARS = {
 @pytest.mark.parametrize("name", APPEARS)
 async def test_what_appears_in_a_protected_place_is_moved_aside_and_told(name: str, project: Path) -> None:
     script, place = APPEARS[name]
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         result = await sh(desk, script)
         assert result.startswith("Exit code: 0")
         assert (
@@ -206,7 +215,7 @@ async def test_what_appears_in_a_protected_place_is_moved_aside_and_told(name: s
 
 
 async def test_git_can_not_be_moved_away_and_a_copy_put_in_its_place(project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         result = await sh(
             desk, "mv .git away; cp -r .git copy; rm -f .git/HEAD; mv copy .git; echo evil >> .git/config"
         )
@@ -216,7 +225,7 @@ async def test_git_can_not_be_moved_away_and_a_copy_put_in_its_place(project: Pa
 
 
 async def test_a_repository_whose_head_was_taken_away_is_still_protected(project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         assert await sh(desk, "mv .git/HEAD head") == "Exit code: 0\nOutput:\n"
         assert "Read-only file system" in await sh(desk, "echo evil >> .git/config")
         assert await sh(desk, "mv head .git/HEAD; git log --format=%s") == "Exit code: 0\nOutput:\nfirst\n"
@@ -226,12 +235,12 @@ async def test_a_git_file_of_somebody_elses_opens_no_repository(project: Path, t
     other = tmp_path / "other"
     other.mkdir()
     (other / ".git").write_text(f"gitdir: {project}/.git\n")
-    with desk_in(other) as desk:
+    async with desk_in(other) as desk:
         assert "Read-only file system" in await sh(desk, f"echo x > {project}/.git/x")
 
 
 async def test_read_only_runs_what_only_reads_once_asked(project: Path) -> None:
-    with desk_in(project, "read-only", answer="allow-once") as desk:
+    async with desk_in(project, "read-only", answer="allow-once") as desk:
         assert await sh(desk, "cat a.txt") == "Exit code: 0\nOutput:\nx\n"
         assert "Read-only file system" in await sh(desk, "echo y > a.txt")
         assert "Exit code: 0" in await sh(desk, "echo y > /tmp/y")
@@ -245,7 +254,7 @@ async def test_read_only_runs_what_only_reads_once_asked(project: Path) -> None:
 
 
 async def test_what_the_sandbox_has_stopped_may_run_outside_once_asked(project: Path, tmp_path: Path) -> None:
-    with desk_in(project, "auto-edit") as desk:
+    async with desk_in(project, "auto-edit") as desk:
         result = await sh(desk, "echo y > ../outside")
         assert "Read-only file system" in result
         assert "(it ran in a sandbox, which is why it failed: " in result
@@ -260,9 +269,94 @@ async def test_what_the_sandbox_has_stopped_may_run_outside_once_asked(project: 
 
 
 async def test_full_access_runs_outside(project: Path, tmp_path: Path) -> None:
-    with desk_in(project, "full-access") as desk:
+    async with desk_in(project, "full-access") as desk:
         assert await sh(desk, "echo y > ../outside") == "Exit code: 0\nOutput:\n"
     assert (tmp_path / "outside").exists()
+
+
+async def background(desk: Desk, script: str) -> str:
+    return await desk.call("shell", command=["bash", "-c", script], background=True)
+
+
+SERVER = "python3 -u -c 'import http.server as h; h.ThreadingHTTPServer((\"127.0.0.1\", 8123), h.SimpleHTTPRequestHandler).serve_forever()'"
+FETCH = "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:8123/a.txt\").read().decode())'"
+
+
+async def test_later_commands_reach_a_server_in_the_background_and_nothing_else_does(project: Path) -> None:
+    async with desk_in(project) as desk:
+        assert "Exit code: 1" in await sh(desk, FETCH)
+        started = await background(desk, f"echo ready; {SERVER}")
+        assert started.startswith("It runs in the background as number 1")
+        assert "All its output goes to /tmp/background-1.log; so far:\nready" in started
+        patient = f"for i in $(seq 100); do {FETCH} 2>/dev/null && break; sleep 0.1; done"
+        assert await sh(desk, patient) == "Exit code: 0\nOutput:\nx\n\n"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", 8123))
+        assert "GET /a.txt" in await desk.call("open_file", path="/tmp/background-1.log")
+        assert "Read-only file system" in await sh(desk, "echo evil >> .git/config")
+        assert "Exit code: 0" in await sh(desk, "pkill -f '[T]hreadingHTTPServer'; sleep 0.5; echo y >> a.txt")
+        await settled(lambda: not desk.workspace.background.is_running)
+        (program,) = desk.workspace.background.programs
+        assert str(program).endswith("has ended with exit code 143")
+        assert "Exit code: 1" in await sh(desk, FETCH)
+    assert len(desk.permissions_asked) == 1  # whether what the sandbox has stopped may run outside
+
+
+async def test_what_runs_in_the_background_ends_with_the_session(project: Path) -> None:
+    async with desk_in(project) as desk:
+        await background(desk, "trap 'touch ended; exit' TERM; setsid sleep 61.25 & while :; do sleep 0.01; done")
+        await sh(desk, "setsid sleep 61.5 & sleep 0.1")
+        assert not processes.running("sleep 61.5")
+        assert processes.running("sleep 61.25")
+    assert not processes.running("sleep 61.25")
+    assert (project / "ended").exists()
+
+
+async def test_what_the_background_puts_into_protected_places_is_moved_aside(project: Path) -> None:
+    async with desk_in(project) as desk:
+        await background(desk, "sleep 2; mkdir .zed; sleep 2; mkdir .github; sleep 60")
+        await asyncio.sleep(1)
+        assert f"(the command put {project / '.zed'} there" in await sh(desk, "true")
+        await settled((project / ".github").exists)
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt"]
+
+
+async def test_a_command_that_fails_at_once_in_the_background_says_so(project: Path) -> None:
+    async with desk_in(project) as desk:
+        assert await background(desk, "echo no; exit 3") == "Exit code: 3\nOutput:\nno\n"
+        assert "command not found" in await desk.call("shell", command=["no-such-program"], background=True)
+
+
+async def test_the_question_says_that_it_is_about_the_background(project: Path) -> None:
+    async with desk_in(project, "ask", answer="allow-always") as desk:
+        await background(desk, "sleep 60")
+        await background(desk, "sleep 60")
+        await sh(desk, "sleep 0")
+        first, second = desk.permissions_asked
+    assert "- in the background, until the session ends" in str(first["toolCall"]["content"])
+    assert "in the background" not in str(second)
+
+
+async def test_what_the_user_puts_into_a_protected_place_between_commands_stays(project: Path) -> None:
+    async with desk_in(project, "auto-edit", answer="allow-once") as desk:
+        await sh(desk, "true")
+        (project / ".github").mkdir()
+        assert "Success" in await desk.patch("*** Add File: .zed/settings.json", "+{}")
+        desk.answer = "reject-once"
+        await asyncio.sleep(0.05)
+        assert await sh(desk, "touch made") == "Exit code: 0\nOutput:\n"
+        assert "Read-only file system" in await sh(desk, "touch .github/x; echo y > .zed/settings.json")
+    assert (project / ".github").exists()
+    assert (project / ".zed/settings.json").read_text() == "{}\n"
+
+
+async def test_a_cancelled_command_is_tidied_up_after(project: Path) -> None:
+    async with desk_in(project) as desk:
+        running = asyncio.create_task(sh(desk, "mkdir .zed; touch ready; sleep 60"))
+        await settled((project / "ready").exists)
+        running.cancel()
+        await asyncio.wait([running])
+    assert not (project / ".zed").exists()
 
 
 async def test_a_program_in_the_project_is_not_taken_for_the_sandbox(
@@ -282,11 +376,11 @@ async def test_a_required_sandbox_that_is_not_there_refuses_commands(
     monkeypatch.setenv("PATH", str(project))
     desk = Desk(project, "full-access")
     desk.workspace.sandbox = Sandbox("require", desk.workspace.roots.folders)
-    assert "a sandbox is required (--sandbox require), and there is none" in await sh(desk, "true")
+    assert "a sandbox is required (--sandbox require), and there is " in await sh(desk, "true")
 
 
 async def test_cancelling_lets_a_program_in_the_sandbox_clean_up(project: Path) -> None:
-    with desk_in(project) as desk:
+    async with desk_in(project) as desk:
         result = await desk.call(
             "shell",
             command=["bash", "-c", "trap 'echo cleaned > log; exit' TERM; while :; do sleep 0.01; done"],
@@ -313,7 +407,7 @@ async def test_an_editors_terminal_gets_words_that_can_be_joined_and_the_sandbox
         ran.append(finished.stdout + finished.stderr)
         return {"terminalId": "t"}
 
-    with desk_in(project, "auto-edit", capabilities=Capabilities(terminal=True)) as desk:
+    async with desk_in(project, "auto-edit", capabilities=Capabilities(terminal=True)) as desk:
         desk.peer.answers |= {
             "terminal/create": create,
             "terminal/wait_for_exit": lambda _: {"exitCode": 0},

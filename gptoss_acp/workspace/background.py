@@ -1,0 +1,198 @@
+"""The programs of a session that go on while it does, servers say, and that its later commands reach.
+
+In a sandbox each command has namespaces of its own. While something runs in the background, commands within the same
+limits share those of a program of ours that does nothing. Knows processes. Knows nothing about permission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.text import HeadAndTail, clip_line
+from gptoss_acp.workspace import descendants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gptoss_acp.workspace.view import Limits
+
+MOST_RUNNING = 16
+
+START_SECONDS = 1.5
+"""For which a program is watched that has just been started; many that fail do so at once."""
+
+LARGEST_LOG = 5 * 2**20
+"""Characters of a program's output in one file; what comes before is kept in another one, once."""
+
+_LONGEST_OUTPUT = 8_000
+_READY_SECONDS = 10.0
+
+HOLDING = ("/bin/sh", "-c", "echo; exec tail -f /dev/null")
+"""What says that it runs, and then does nothing."""
+
+Running = Callable[..., Coroutine[Any, Any, int]]
+"""`process.run` with all but what becomes of the output."""
+
+
+@dataclass(slots=True)
+class Program:
+    """A program in the background.
+
+    `code` is its exit code once it has ended, `output` what it has written, within bounds; all goes to the file `log`.
+    """
+
+    number: int
+    line: str
+    log: Path
+    code: int | None = None
+    output: HeadAndTail = field(default_factory=lambda: HeadAndTail(_LONGEST_OUTPUT))
+    began: float = field(default_factory=time.monotonic)
+    problem: str = ""
+
+    def __str__(self) -> str:
+        minutes = (time.monotonic() - self.began) / 60
+        state = f"running for {minutes:.0f} min" if self.code is None else f"has ended with exit code {self.code}"
+        return f"{self.number}. `{clip_line(self.line, 80)}`, {state}"
+
+
+class Background:
+    """The programs of one session that have been started in the background, and where later commands join them."""
+
+    def __init__(self) -> None:
+        self.programs: list[Program] = []
+        self._running: dict[asyncio.Task[None], Limits | None] = {}
+        self._held: dict[Limits, _Held] = {}
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
+    def joined(self, limits: Limits | None) -> int | None:
+        """Return the process whose namespaces commands within `limits` are to join; None where nothing runs in any."""
+        held = self._held.get(limits) if limits else None
+        if held is None or held.task.done():
+            return None
+        if limits not in self._running.values():
+            held.task.cancel()  # only now: commands that have joined it would have ended with it
+            return None
+        return held.inside
+
+    async def hold(self, limits: Limits, running: Running) -> int:
+        """Return a process whose namespaces commands within `limits` can join; `running` runs `HOLDING` in new ones.
+
+        Raises:
+            ToolError: they can't be made.
+        """
+        held = self._held.get(limits)
+        if held is None or held.task.done():
+            held = self._held[limits] = await _hold(running)
+        return held.inside
+
+    async def start(self, line: str, running: Running, limits: Limits | None, logs: Path) -> Program:
+        """Start a program, shown as `line`, and return after a moment, for it to fail in if it does.
+
+        Raises:
+            ToolError: it can't be started, or too many are running.
+        """
+        if len(self._running) >= MOST_RUNNING:
+            raise ToolError(f"{MOST_RUNNING} commands are running in the background; end one of them with kill")
+        number = len(self.programs) + 1
+        program = Program(number, line, logs / f"background-{number}.log")
+        task = asyncio.create_task(_run(program, running))
+        self._running[task] = limits
+        task.add_done_callback(self._running.pop)
+        self.programs.append(program)
+        try:
+            await asyncio.wait([task], timeout=START_SECONDS)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if program.problem:
+            self.programs.remove(program)
+            raise ToolError(program.problem)
+        return program
+
+    async def stop(self) -> None:
+        """End all of them."""
+        for tasks in (list(self._running), [held.task for held in self._held.values()]):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+
+async def _run(program: Program, running: Running) -> None:
+    with _Log(program.log) as log:
+
+        def add(text: str) -> None:
+            program.output.add(text)
+            log.add(text)
+
+        try:
+            program.code = await running(add)
+            log.add(f"\n(it has ended with exit code {program.code})\n")
+        except ToolError as error:
+            program.problem = str(error)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Namespaces that a program of ours keeps, and a process in them, by its number outside."""
+
+    task: asyncio.Task[int]
+    inside: int
+
+
+async def _hold(running: Running) -> _Held:
+    ready = asyncio.Event()
+    outside: list[int] = []
+    task = asyncio.create_task(running(lambda _: ready.set(), on_start=outside.append))
+    waiting = asyncio.create_task(ready.wait())
+    inside: list[int] = []
+    try:
+        await asyncio.wait([task, waiting], timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if ready.is_set():
+            inside = await asyncio.to_thread(descendants.below, outside[0])
+    finally:
+        waiting.cancel()
+        if not inside:
+            task.cancel()
+    if not inside:
+        raise ToolError("the sandbox for what runs in the background could not be made")
+    return _Held(task, inside[-1])
+
+
+class _Log(contextlib.AbstractContextManager["_Log"]):
+    """A file with a program's output, that commands can read and, in their sandbox, do anything with.
+
+    Written through one descriptor, for its name may become another file's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = 0
+        self._open()
+
+    def add(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk, say, ends no server
+            if self._size > LARGEST_LOG:
+                os.close(self._descriptor)
+                os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 (the name of a link is moved, not followed)
+                self._open()
+            os.write(self._descriptor, text.encode(errors="replace"))
+            self._size += len(text)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        self._size = 0

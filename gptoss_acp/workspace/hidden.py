@@ -1,0 +1,43 @@
+"""What no sandboxed command needs to see: keys, our own files, and sockets of programs outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path, user_data_path, user_state_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECRET_FOLDERS = (".ssh", ".gnupg", ".aws", ".config/gh")
+_MOST_LOOKED_AT = 20_000
+"""Entries of the home folder among which its sockets are looked for."""
+
+_DEEPEST_SOCKET = 4
+
+
+def find() -> Iterator[Path]:
+    """Yield the files and folders, resolved, that there are now."""
+    home = Path.home()
+    folders = [home / name for name in _SECRET_FOLDERS]
+    folders += [own("gptoss-acp") for own in (user_data_path, user_state_path, user_cache_path)]
+    yield from (Path(os.path.realpath(folder)) for folder in folders if folder.exists())
+    yield from _sockets(home)
+
+
+def _sockets(home: Path) -> Iterator[Path]:
+    waiting, looked = [home], 0
+    while waiting and looked < _MOST_LOOKED_AT:
+        folder = waiting.pop(0)
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                looked += 1
+                if entry.is_dir(follow_symlinks=False):
+                    if len(Path(entry.path).parts) < len(home.parts) + _DEEPEST_SOCKET:
+                        waiting.append(Path(entry.path))
+                elif not entry.is_file() and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                    yield Path(entry.path)

@@ -1,0 +1,76 @@
+"""Linux' namespaces: a process goes where another one is, to see and reach what that one does, and no more.
+
+Knows setns(2) and ioctl_ns(2). Also read by the supervisor, and so quick to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import struct
+
+_KINDS = ("ipc", "uts", "cgroup", "net", "pid", "mnt")
+_OWNER = 0xB701  # NS_GET_USERNS
+_NO_NEW_PRIVILEGES, _DROP_FROM_BOUNDING_SET, _DIE_WITH_PARENT = 38, 24, 1
+_CAPABILITY_VERSION = 0x20080522
+
+
+def join(process: int) -> None:
+    """Go into the namespaces of a process of this user's; only what is started from now on is in its pid namespace.
+
+    What the joined namespaces would allow, their root's capabilities, is given up.
+
+    Raises:
+        OSError: it has ended, or is not this user's.
+    """
+    with contextlib.ExitStack() as opened:
+
+        def open_namespace(path: str) -> int:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        there = {kind: open_namespace(f"/proc/{process}/ns/{kind}") for kind in (*_KINDS, "user")}
+        owner = fcntl.ioctl(there["mnt"], _OWNER)
+        opened.callback(os.close, owner)
+        if _differs(owner, "user"):
+            _checked(_libc().setns(owner, 0))
+        # All that differ are known before the first is entered: the last brings another /proc.
+        different = [kind for kind in _KINDS if _differs(there[kind], kind)]
+        inner_user = _differs(there["user"], "user")
+        for kind in different:
+            _checked(_libc().setns(there[kind], 0))
+        if inner_user:
+            _checked(_libc().setns(there["user"], 0))
+    _give_up_capabilities()
+
+
+def die_with_parent(number: int) -> None:
+    """Let this process get a signal when the one that has started it ends."""
+    _checked(_libc().prctl(_DIE_WITH_PARENT, number, 0, 0, 0))
+
+
+def _differs(namespace: int, kind: str) -> bool:
+    return os.fstat(namespace).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino  # noqa: PTH116
+
+
+def _give_up_capabilities() -> None:
+    libc = _libc()
+    for capability in range(64):
+        if libc.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0) < 0:
+            break  # the last one is behind us, or there is none to give up
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    _checked(libc.capset(header, struct.pack("6I", *[0] * 6)))
+    _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(answer: int) -> None:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,157 @@
+"""Stands above a command and ends all that it has started, also what has left its process group.
+
+On Linux what loses its parent comes to us; elsewhere only what still has one is found. It can confine the command by
+Landlock before it starts, or start it where another one is. Run as a program of its own, and so quick to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+GRACE_SECONDS = 0.5
+"""Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
+
+_BECOME_SUBREAPER = 36
+_POLL_SECONDS = 0.005
+_REQUESTS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+_CANNOT_RUN = 126
+
+
+def words(cwd: str, *, writable: list[str] | None = None, network: bool = True, join: int | None = None) -> list[str]:
+    """Return the words before those of a command that run it supervised in the resolved folder `cwd`.
+
+    `writable`: all that Landlock lets it write; it has TCP only with the `network`. `join`: a process in whose
+    namespaces it is to run.
+    """
+    told = {"cwd": cwd, "writable": writable, "network": network, "join": join}
+    return [sys.executable, "-I", "-S", __file__, json.dumps(told)]
+
+
+def main() -> None:
+    told: dict[str, Any] = json.loads(sys.argv[1])
+    sys.path.append(__file__.rsplit("/", 3)[0])
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored can't be waited for
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *_REQUESTS})
+    if told["join"] is not None:
+        _go_to(told["join"])
+    _check_folder(told["cwd"])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
+    sys.exit(_supervise(sys.argv[2:], told))
+
+
+def _go_to(process: int) -> None:
+    from gptoss_acp.workspace import namespaces  # noqa: PLC0415 (not to be found before)
+
+    try:
+        namespaces.join(process)
+    except OSError as error:
+        _give_up(f"what runs in the background can't be reached: {error.strerror}")
+    if inside := os.fork():
+        # It gets what our group gets; that we get too, and wait.
+        sys.exit(_code(os.waitpid(inside, 0)[1]))
+    namespaces.die_with_parent(signal.SIGTERM)
+
+
+def _check_folder(cwd: str) -> None:
+    try:
+        os.chdir(cwd)
+        where = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
+    except OSError as error:
+        _give_up(f"{cwd}: {error.strerror}")
+    if where != cwd:
+        _give_up(f"{cwd} is not where it was when it was asked about")
+
+
+def _supervise(command: list[str], told: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        _become(command, told)
+    code = None
+    while code is None:
+        number = signal.sigwait({signal.SIGCHLD, *_REQUESTS})
+        if number == signal.SIGCHLD:
+            code = _reaped().get(child)
+        elif number != signal.SIGINT:  # that a terminal sends to all
+            break
+    return _end_all(child, code)
+
+
+def _become(command: list[str], told: dict[str, Any]) -> NoReturn:
+    for ours in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # the last two Python ignores
+        signal.signal(ours, signal.SIG_DFL)
+    try:
+        if told["writable"] is not None:
+            from gptoss_acp.workspace import landlock  # noqa: PLC0415 (not to be found before)
+
+            landlock.restrict(told["writable"], network=told["network"])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *_REQUESTS})
+        os.execvp(command[0], command)  # noqa: S606 (that is what it is for)
+    except OSError as error:
+        _give_up(f"{command[0]}: {error.strerror}")
+
+
+def _end_all(child: int, code: int | None) -> int:
+    """Return the exit code of the child, 128 + the signal's number where one ended it, when all below us is gone."""
+    number, until = signal.SIGTERM, time.monotonic() + GRACE_SECONDS
+    asked: set[int] = set()
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until + GRACE_SECONDS:  # what runs as somebody else can't be ended
+            code = _reaped().get(child, code)
+            if time.monotonic() > until:
+                number = signal.SIGKILL
+            _signal(number, asked)
+            time.sleep(_POLL_SECONDS)
+    return 128 + number if code is None else code
+
+
+def _signal(number: signal.Signals, asked: set[int]) -> None:
+    """Signal what is below us: once, and not what is in our group, which gets it with us, unless it is to be killed."""
+    from gptoss_acp.workspace import descendants  # noqa: PLC0415 (not to be found before)
+
+    for process in descendants.below(os.getpid()):
+        with contextlib.suppress(OSError):
+            if number == signal.SIGKILL or (process not in asked and os.getpgid(process) != os.getpgrp()):
+                os.kill(process, number)
+        asked.add(process)
+
+
+def _reaped() -> dict[int, int]:
+    """Return the exit codes of those that have ended.
+
+    Raises:
+        ChildProcessError: there is none any more, ended or not; and all have come to us.
+    """
+    codes: dict[int, int] = {}
+    while True:
+        try:
+            process, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            if codes:
+                return codes
+            raise
+        if process == 0:
+            return codes
+        codes[process] = _code(status)
+
+
+def _code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+def _give_up(problem: str) -> NoReturn:
+    sys.stderr.write(problem + "\n")
+    sys.stderr.flush()
+    os._exit(_CANNOT_RUN)
+
+
+if __name__ == "__main__":
+    main()
