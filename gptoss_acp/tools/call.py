@@ -87,7 +87,8 @@ class Call:
     _content: Sequence[ToolCallContent] = field(default_factory=list)
     _question: Question = field(default_factory=Question)
     _raw_is_whole: bool = True
-    _command: tuple[str, str, str] = ("", "", "")
+    _command: tuple[str, str] = ("", "")
+    _where: str = ""
     _running: bool = False
     _ended: bool = False
 
@@ -130,7 +131,13 @@ class Call:
         ]
         if self.before_changes is not None:
             await self.before_changes(changes)
-        self.changes += await self.workspace.commit(changes)
+        made = await self.workspace.commit(changes)
+        self.changes += made
+        self.notes += [
+            f"({self.workspace.roots.shown(change.path)} is not on the disk: the editor has not saved it, or elsewhere)"
+            for change in made
+            if change.unsaved
+        ]
         self.permissions.note_changed([change.path for change in changes])
 
     async def run(self, command: Sequence[str], workdir: str, seconds: float) -> Finished:
@@ -161,13 +168,15 @@ class Call:
         self, command: Sequence[str], workdir: str, *, background: bool = False
     ) -> tuple[Path, Limits | None]:
         """Return the folder in which a command may run, and within which limits of a sandbox, if any."""
-        cwd = self.workspace.roots.resolve(workdir)
+        roots = self.workspace.roots
+        cwd = roots.resolve(workdir)
         await self.workspace.prepare_to_run()
         sandbox, mode = self.workspace.sandbox, self.permissions.mode
         kind = "none" if mode == "full-access" else sandbox.kind
         limits = Limits(writes=mode != "read-only") if kind != "none" else None
         conditions = [sandbox.said(limits), *([question.IN_BACKGROUND] if background else [])]
-        self._question = question.of_command(*self._command, *conditions)
+        self._where = question.folder(roots.shown(cwd), roots.absolute(workdir), cwd)
+        self._question = question.of_command(*self._command, self._where, *conditions)
         if json_size(line := shlex.join(command)) + 2 * line.count("`") > _LONGEST_FIELD - 100:
             raise ToolError(self._question.advice)
         chosen = await self._permit(Run(tuple(command), cwd, kind, background))
@@ -177,7 +186,7 @@ class Call:
         self, command: Sequence[str], cwd: Path, seconds: float, finished: Finished, why: str
     ) -> Finished:
         self._question = question.of_command(
-            *self._command, NOT_SANDBOXED, f"in the sandbox it failed: {code_span(why)}"
+            *self._command, self._where, NOT_SANDBOXED, f"in the sandbox it failed: {code_span(why)}"
         )
         self._content = []
         try:
@@ -224,12 +233,11 @@ class Call:
         fields: ToolCallFields = {"title": self.title, "kind": self.kind}
         self.show(**({**fields, "locations": locations} if locations else fields))
 
-    def describe_command(self, line: str, workdir: str, language: str = "sh") -> None:
+    def describe_command(self, line: str, language: str = "sh") -> None:
         """Show a command; the question about it shows all of it, and on other lines where and how it would run."""
         self.describe(line)
         self._whole_title = self.title  # the question says the rest
-        roots = self.workspace.roots
-        self._command = line, language, roots.shown(roots.resolve(workdir))
+        self._command = line, language
 
     def location(self, real: Path, line: int | None = None) -> Location:
         return {"path": str(real)} if line is None else {"path": str(real), "line": line}

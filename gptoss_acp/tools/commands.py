@@ -64,7 +64,7 @@ async def run(arguments: Exec, call: Call) -> Result:
     if patch := patch_in(arguments.command, workdir):
         return Result(await apply_patch_in(patch.folder, patch.text, call))
     line = _line(arguments.command)
-    call.describe_command(line, workdir)
+    call.describe_command(line)
     if arguments.background:
         return await _start(line, arguments.command, workdir, call)
     return await _carry_out(arguments.command, workdir, arguments.seconds, call)
@@ -72,7 +72,7 @@ async def run(arguments: Exec, call: Call) -> Result:
 
 async def python(code: str, call: Call) -> Result:
     """Run Python code, as a program of its own each time."""
-    call.describe_command(code, "", language="python")
+    call.describe_command(code, language="python")
     return await _carry_out([_interpreter(call.workspace.roots.cwd), "-c", code], "", DEFAULT_TIMEOUT_MS / 1000, call)
 
 

@@ -69,7 +69,7 @@ async def lines(folder: Path, depth: int = 1) -> list[str]:
     known: Known = {}
     complete = False
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST_LISTING_SECONDS), contextlib.aclosing(ripgrep.files(folder)) as batches:
+        async with asyncio.timeout(LONGEST_LISTING_SECONDS), contextlib.aclosing(ripgrep.names(folder)) as batches:
             async for names in batches:
                 _add(known, names, depth)
             complete = True

@@ -70,9 +70,14 @@ def of_changes(shown: Shown) -> Question:
     return Question(shown.contents, advice, shown.whole)
 
 
-def of_command(line: str, language: str, folder: str, *conditions: str) -> Question:
+def folder(shown: str, written: str, real: Path) -> str:
+    """Return what is said of a folder that the model has `written`, or left out, and that is the resolved `real`."""
+    named = "the working directory" if shown == "." else code_span(shown)
+    return named if written == str(real) else f"{named}, which leads to {code_span(str(real))}"
+
+
+def of_command(line: str, language: str, where: str, *conditions: str) -> Question:
     """Return the question about a command: all of it, and on lines of their own where and how it would run."""
-    where = "the working directory" if folder == "." else code_span(folder)
     lines = [fenced(visible(line), language), f"- in {where}", *(f"- {condition}" for condition in conditions)]
     return Question(
         [text_content("\n".join(lines))], "the command is too long; write it to a file with apply_patch and run that"

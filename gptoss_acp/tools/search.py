@@ -26,7 +26,7 @@ MOST_LOCATIONS = 20
 LONGEST_SEARCH_SECONDS = 60.0
 
 _ROOM_FOR_NOTES = 600
-_MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<text>.*)", re.DOTALL)
+_MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<offset>\d+):(?P<text>.*)", re.DOTALL)
 _NO_REGEX = "regex parse error"
 _UNREADABLE = "(os error "
 _BINARY = b"binary file "
@@ -56,7 +56,7 @@ async def search(arguments: Search, call: Call) -> str:
     await found.search(arguments.query, arguments.glob)
     lines: list[str] = []
     room = call.longest_output - _ROOM_FOR_NOTES
-    first = found.first()
+    first = await asyncio.to_thread(found.first)
     for path, number, text in first:
         line = f"{roots.shown(path)}:{number}:{text}"
         room -= len(line) + 1
@@ -104,19 +104,23 @@ class _Found:
             self._notes.append(f"({len(unreadable):,} could not be read, such as {unreadable[0].removeprefix('rg: ')})")
 
     def first(self) -> list[tuple[Path, int, str]]:
-        """Return the path, the line's number and the line of each of the first matches."""
+        """Return the path, the line's number and the line of each of the first matches; also look whether they hold."""
         self._forget_later()
         matches = [match for line in self._kept if (match := _MATCH.fullmatch(line))]
+        shown = [(path, match) for match in matches if (path := self._path(match))]
+        if gone := len(matches) - len(shown):
+            self._notes.append(f"({gone:,} more were found in files that have changed meanwhile; search again)")
+            self._count -= gone
         return [
-            (
-                self._real
-                if match["name"] == b"<stdin>"
-                else Path(os.path.normpath(self._real / os.fsdecode(match["name"]))),
-                int(match["number"]),
-                match["text"].decode(errors="replace").removesuffix("\r"),
-            )
-            for match in matches
+            (path, int(match["number"]), match["text"].decode(errors="replace").removesuffix("\r"))
+            for path, match in shown
         ]
+
+    def _path(self, match: re.Match[bytes]) -> Path | None:
+        if match["name"] == b"<stdin>":
+            return self._real
+        path = Path(os.path.normpath(self._real / os.fsdecode(match["name"])))
+        return path if ripgrep.holds(path, int(match["offset"]), match["text"]) else None
 
     def notes(self, shown: int) -> Iterator[str]:
         """Yield what must be said beside the matches, of which so many are shown."""
@@ -184,7 +188,7 @@ async def _names(folder: Path) -> set[bytes]:
     """Return what is not ignored: a glob narrows, but ripgrep's bring back what is ignored."""
     names: set[bytes] = set()
     if folder.is_dir():  # noqa: ASYNC240 (a look at the disk is short)
-        async with contextlib.aclosing(ripgrep.files(folder)) as batches:
+        async with contextlib.aclosing(ripgrep.names(folder)) as batches:
             async for batch in batches:
                 names.update(b"./" + name for name in batch)
     else:

@@ -32,6 +32,7 @@ class Change:
     """What becomes of one file; None is a file that is not there.
 
     `moved_from` is the file whose mode it keeps; `mode` are the permission bits of a file that goes, or comes back.
+    `unsaved`: it was given to the editor, and is not in the file on the disk.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Change:
     after: str | None
     moved_from: Path | None = None
     mode: int | None = None
+    unsaved: bool = False
 
     def reversed(self) -> Change:
         return Change(self.path, self.after, self.before, mode=self.mode)

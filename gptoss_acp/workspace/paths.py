@@ -153,6 +153,15 @@ def hold_folder(real: Path, *, create: bool = False) -> Iterator[int]:
         os.close(fd)
 
 
+def is_still_at(real: Path, held: int) -> bool:
+    """Whether a resolved folder is still the one that is held, and reached through no symlink."""
+    try:
+        with hold_folder(real) as now:
+            return os.path.samestat(os.fstat(now), os.fstat(held))
+    except OSError:
+        return False
+
+
 def as_cwd(real: Path, held: int) -> str:
     """Return a path by which a program can be started in a held folder, on Linux in that and no other."""
     return f"/proc/self/fd/{held}" if Path("/proc/self/fd").exists() else str(real)

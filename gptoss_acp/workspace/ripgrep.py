@@ -5,14 +5,16 @@ Knows ripgrep's options. Knows nothing about tools, nor how its lines are shown.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
+import re
 import shutil
 import sysconfig
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import paths, process
+from gptoss_acp.workspace import files, paths, process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -24,11 +26,15 @@ LONGEST_MATCH = 300
 _ALWAYS = ("--no-config", "--no-ignore-messages", "--color=never", "--hidden")
 _NO_GIT = "--glob=!.git"  # behind every other glob, for the last that fits decides
 _UNBOUNDED = "--no-ignore"
-_LINES = ("--no-heading", "--line-number", "--with-filename", "--null")
+_LINES = ("--no-heading", "--line-number", "--byte-offset", "--with-filename", "--null")
+_RECODED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a file begins that ripgrep reads as UTF-8 all the same; its offsets are those of the UTF-8, without a mark."""
+
+_LEFT_OUT = re.compile(rb" \[\.\.\. [a-z0-9 ]{1,60}\]\Z")
 _CLIPPED = (f"--max-columns={LONGEST_MATCH}", "--max-columns-preview")
 
 
-async def files(folder: Path) -> AsyncGenerator[list[bytes], None]:
+async def names(folder: Path) -> AsyncGenerator[list[bytes], None]:
     """Yield the names of the files below a folder, as many at a time as are there; in no order.
 
     What is ignored is left out, unless that is all there is: then the folder itself is, and was named nevertheless.
@@ -52,10 +58,10 @@ async def files(folder: Path) -> AsyncGenerator[list[bytes], None]:
 async def matches(
     place: Path, query: Sequence[str], globs: Sequence[str], complaints: list[str]
 ) -> AsyncGenerator[list[bytes], None]:
-    r"""Yield the lines that match, as `name\0number:line`; in no order. `query` are ripgrep's options for the pattern.
+    r"""Yield the lines that match, as `name\0number:offset:line`; in no order. `query` are ripgrep's options.
 
-    It gets what it searches already open, so that nothing can be swapped. What it can't read, or does not understand,
-    is added to `complaints`.
+    It gets what it searches already open, but goes into the folders below by their names: see `holds`. What it can't
+    read, or does not understand, is added to `complaints`.
 
     Raises:
         OSError: the place can't be opened.
@@ -75,6 +81,26 @@ async def matches(
         async with contextlib.aclosing(lines):
             async for batch in lines:
                 yield batch
+
+
+def holds(file: Path, offset: int, line: bytes) -> bool:
+    """Whether a file has, `offset` bytes from its beginning, a line that ripgrep has found, or the start that it shows.
+
+    What it has found behind a folder that was replaced by a link just then, the file itself does not have.
+    """
+    line = _LEFT_OUT.sub(b"", line)
+    try:
+        with paths.hold_folder(file.parent) as folder:
+            descriptor = paths.open_file(file.name, folder)
+    except (OSError, ToolError):
+        return False
+    with os.fdopen(descriptor, "rb") as opened:
+        mark = opened.read(len(codecs.BOM_UTF8))
+        if mark[:2] in _RECODED:
+            opened.seek(0)
+            return line in opened.read(files.LARGEST_FILE).decode("utf-16", "replace").encode(errors="replace")
+        opened.seek(offset + (len(mark) if mark == codecs.BOM_UTF8 else 0))
+        return opened.read(len(line)) == line
 
 
 async def _is_ignored(cwd: str) -> bool:

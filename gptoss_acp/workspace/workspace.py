@@ -251,10 +251,17 @@ class Workspace:
     async def _write_through_editor(self, change: Change, made: list[Change]) -> None:
         assert change.after is not None
         made.append(change)  # already now: an editor that fails may have written all the same
-        with paths.explained(self.roots.shown(change.path)), paths.hold_folder(change.path.parent, create=True):
+        folder = change.path.parent
+        with paths.explained(self.roots.shown(change.path)), paths.hold_folder(folder, create=True) as held:
             await self.face.write_text_file(change.path, change.after)
+            # It has written by the name, which may have led elsewhere meanwhile.
+            if not await asyncio.to_thread(paths.is_still_at, folder, held):
+                raise ToolError("its folder was replaced while the editor wrote it, maybe elsewhere; look")
         with contextlib.suppress(OSError, ToolError):
-            if (saved := _read_disk(change.path)) not in {None, change.before}:
+            saved = await asyncio.to_thread(_read_disk, change.path)
+            if saved in {None, change.before}:
+                made[-1] = replace(change, unsaved=True)
+            else:
                 made[-1] = replace(change, after=saved)
 
     def _suits_editor(self, change: Change) -> bool:
