@@ -198,7 +198,7 @@ class OpenSessions:
     async def _open(self, journal: Journal, folders: Folders, servers: Sequence[McpServer]) -> Session:
         face = self._face_of(journal.id, self.client)
         roots = Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional])
-        sandbox = Sandbox(self._settings.sandbox, roots.folders)
+        sandbox = Sandbox(self._settings.sandbox, roots.folders, self._settings.sandbox_servers)
         await sandbox.find()
         session = Session(
             Workspace(roots, face, sandbox, self._settings.pass_variables.split(",")),

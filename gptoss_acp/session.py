@@ -76,7 +76,8 @@ class Session:
         self._background: set[asyncio.Task[None]] = set()
         self._over = False
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
-        self._servers = servers.Servers(mcp_servers, cwd, tellable)
+        confined = functools.partial(workspace.sandbox.server_words, cwd)
+        self._servers = servers.Servers(mcp_servers, cwd, tellable, confined)
         self._tools: list[Tool] = list(CODING_TOOLS)
         self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._write_prefix()

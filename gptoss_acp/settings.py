@@ -18,6 +18,7 @@ Effort = Literal["low", "medium", "high"]
 Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
 Switch = Literal["on", "off"]
 Confinement = Literal["auto", "require", "off"]
+ServerConfinement = Literal["off", "on", "network"]
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
@@ -69,6 +70,14 @@ class Settings:
         default="auto",
         metadata=_flag(
             str, "confine commands where the system can, refuse them where it can't, or never", get_args(Confinement)
+        ),
+    )
+    sandbox_servers: ServerConfinement = field(
+        default="off",
+        metadata=_flag(
+            str,
+            "run the programs of MCP servers as they are, in the sandbox, or there with the network",
+            get_args(ServerConfinement),
         ),
     )
     pass_variables: str = field(

@@ -32,7 +32,7 @@ from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
     from gptoss_acp.protocol.updates import Updates
@@ -163,6 +163,14 @@ class Call:
         """
         cwd, limits = await self._permit_to_run(command, workdir, background=True)
         return await self.workspace.start(line, command, cwd, limits)
+
+    async def tidied(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return what work in the sandbox comes to; what it has put into protected places is moved aside."""
+        self.workspace.note_begin()
+        try:
+            return await work
+        finally:
+            self.notes += await unharmed(self.workspace.tidy())
 
     async def _permit_to_run(
         self, command: Sequence[str], workdir: str, *, background: bool = False

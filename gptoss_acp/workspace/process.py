@@ -82,11 +82,12 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def watched_server(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], within: Sequence[str] = ()
 ) -> AsyncIterator[tuple[list[str], TextIO, Complaints]]:
     """Give what it takes to start a server on pipes: its command, its stderr, and what it will say there.
 
-    It must lead a process group of its own, which ends at the latest with this context or this process.
+    `within` are the words before its own that start it in a sandbox. It must lead a process group of its own, which
+    ends at the latest with this context or this process.
 
     Raises:
         ToolError: there is no such program.
@@ -96,7 +97,7 @@ async def watched_server(
     with theirs, theirs.makefile("w") as stderr:
         transport, complaints = await asyncio.get_running_loop().create_connection(Complaints, sock=ours)
         try:
-            yield ["/bin/sh", "-c", _WATCHED_SERVER, "sh", program, *command[1:]], stderr, complaints
+            yield ["/bin/sh", "-c", _WATCHED_SERVER, "sh", *within, program, *command[1:]], stderr, complaints
         finally:
             transport.close()
 

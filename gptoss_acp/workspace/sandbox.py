@@ -25,7 +25,7 @@ from gptoss_acp.workspace.view import Limits, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gptoss_acp.settings import Confinement
+    from gptoss_acp.settings import Confinement, ServerConfinement
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,14 @@ Kind = Literal["full", "partial", "none"]
 
 
 class Sandbox:
-    """The sandbox of one session, whose folders are `roots`; `setting` says whether there may or must be one."""
+    """The sandbox of one session, whose folders are `roots`; `setting` says whether there may or must be one.
 
-    def __init__(self, setting: Confinement, roots: Sequence[Path]) -> None:
+    `servers` says whether the programs of MCP servers run in it too.
+    """
+
+    def __init__(self, setting: Confinement, roots: Sequence[Path], servers: ServerConfinement = "off") -> None:
         self._setting = setting
+        self._servers = servers
         self._roots = roots
         self._searched = setting == "off"
         self._mechanism: mechanisms.Mechanism | None = None
@@ -109,6 +113,19 @@ class Sandbox:
             writable, read_only = [], [*self._roots, *self._places.git]
         view = View(self.temporary, writable, read_only, self._hidden, limits.network)
         return self._mechanism.words(view, cwd)
+
+    async def server_words(self, cwd: Path) -> list[str]:
+        """Return the words before those of an MCP server that start it in the sandbox, if it is to be there.
+
+        Raises:
+            ToolError: it is to be, and there is no full sandbox.
+        """
+        if self._servers == "off":
+            return []
+        await self.prepare()
+        if self.kind != "full":
+            raise ToolError(f"it is to run in a sandbox (--sandbox-servers), and there is none: {HOW_TO_GET_ONE}")
+        return self.words(cwd, Limits(network=self._servers == "network"))
 
     def what_stopped(self, output: str) -> str | None:
         """Return the last line of a failed command's output that says the sandbox has kept it from something."""

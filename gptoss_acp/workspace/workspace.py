@@ -154,7 +154,7 @@ class Workspace:
             ToolError: it can't be run.
         """
         await asyncio.to_thread(self._look_again)
-        self._note_begin()
+        self.note_begin()
         with contextlib.ExitStack() as stack:
             with paths.explained(self.roots.shown(cwd)):
                 held = stack.enter_context(paths.hold_folder(cwd))
@@ -172,7 +172,7 @@ class Workspace:
         Raises:
             ToolError: it can't be run.
         """
-        self._note_begin()
+        self.note_begin()
         found = await self._environment(limits)
         within = self.sandbox.words(cwd, limits)
         if limits and self.sandbox.joins:
@@ -190,7 +190,8 @@ class Workspace:
         self._began = time.time_ns() - _CLOCK_SLACK
         return told
 
-    def _note_begin(self) -> None:
+    def note_begin(self) -> None:
+        """Note that work begins that `tidy` is to tidy up after."""
         if not self.background.is_running:  # else it may have been at work since
             self._began = time.time_ns() - _CLOCK_SLACK
 
@@ -220,8 +221,9 @@ class Workspace:
 
     async def close(self) -> None:
         """End what runs in the background, and remove what is temporary."""
-        if self.background.is_running:
-            await self.background.stop()
+        was_running = self.background.is_running
+        await self.background.stop()
+        if was_running:
             await self.tidy()
         await asyncio.to_thread(self.sandbox.close)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,7 @@ from gptoss_acp.settings import Mode
 from gptoss_acp.tools.mcp.servers import Servers
 from gptoss_acp.tools.registry import CODING_TOOLS
 from gptoss_acp.tools.runner import Runner
+from gptoss_acp.workspace.sandbox import Sandbox
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
 from tests.support.processes import alive
@@ -67,13 +69,16 @@ class McpDesk(Desk):
 
 @contextlib.asynccontextmanager
 async def ready(
-    cwd: Path, *configurations: Any, mode: Mode = "full-access", answer: str = "x"
+    cwd: Path, *configurations: Any, mode: Mode = "full-access", answer: str = "x", sandbox: Sandbox | None = None
 ) -> AsyncIterator[McpDesk]:
     """Connect to the servers, and let go of them at the end."""
-    servers = Servers(configurations, cwd, render.tellable)
+    sandbox = sandbox or Sandbox("off", [cwd])
+    servers = Servers(configurations, cwd, render.tellable, functools.partial(sandbox.server_words, cwd))
     try:
         await servers.settled(PATIENT)
-        yield McpDesk(cwd, servers, mode, answer)
+        desk = McpDesk(cwd, servers, mode, answer)
+        desk.workspace.sandbox = sandbox
+        yield desk
     finally:
         servers.stop()
         await asyncio.gather(*(server._living for server in servers._servers), return_exceptions=True)

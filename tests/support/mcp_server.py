@@ -95,6 +95,16 @@ def show_environment(name: str, context: Context) -> str:
     return f"{os.environ.get(name)} {headers.get('x-key')} {Path.cwd()}"
 
 
+@server.tool()
+def write(path: str) -> str:
+    """Write a file."""
+    try:
+        Path(path).write_text("written")
+    except OSError as error:
+        raise ToolError(str(error)) from error
+    return "written"
+
+
 def note(name: str) -> None:
     (FOLDER / name).touch()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.settings import Confinement
 from gptoss_acp.workspace import ripgrep
+from gptoss_acp.workspace.sandbox import Sandbox
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
@@ -29,6 +32,13 @@ SECONDS = 1.5
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder outside of `/tmp`, which is another one in the sandbox."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder with `root`, whose `sub` is swapped for a link to `secret` beside it."""
     (tmp_path / "root/sub").mkdir(parents=True)
@@ -42,6 +52,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
             yield tmp_path
         finally:
             swapper.kill()
+            swapper.wait()
 
 
 async def test_a_search_tells_nothing_of_what_is_behind_the_link(place: Path) -> None:
@@ -53,10 +64,14 @@ async def test_a_search_tells_nothing_of_what_is_behind_the_link(place: Path) ->
         assert "TOPSECRET" not in result
 
 
-async def test_a_command_runs_in_the_folder_of_the_question_or_not_at_all(place: Path) -> None:
+@pytest.mark.parametrize("confinement", ["off", "auto"])
+async def test_a_command_runs_in_the_folder_of_the_question_or_not_at_all(
+    confinement: Confinement, place: Path
+) -> None:
     stop, ran = time.monotonic() + SECONDS, 0
     while time.monotonic() < stop or not ran:
         desk = Desk(place / "root", "ask", answer="allow-once")
+        desk.workspace.sandbox = Sandbox(confinement, desk.workspace.roots.folders)
         result = await desk.call("shell", command=["pwd", "-P"], workdir="sub")
         ran += "Exit code: 0" in result
         (asked,) = desk.permissions_asked or [""]

@@ -18,10 +18,11 @@ import pytest
 
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.settings import Mode
-from gptoss_acp.workspace import bubblewrap
+from gptoss_acp.workspace import bubblewrap, landlock
 from gptoss_acp.workspace.sandbox import Sandbox
 from tests.support import processes
 from tests.support.desk import Desk
+from tests.support.mcp_desk import program, ready
 from tests.support.waiting import settled
 
 pytestmark = pytest.mark.skipif(bubblewrap.program([]) is None, reason="no bubblewrap that works here")
@@ -421,3 +422,54 @@ async def test_an_editors_terminal_gets_words_that_can_be_joined_and_the_sandbox
     assert not (project / "evaluated").exists()
     assert (project / "inside").exists()
     assert not (tmp_path / "outside").exists()
+
+
+async def test_mcp_servers_run_in_the_sandbox_if_they_are_to(project: Path, listener: int) -> None:
+    sandbox = Sandbox("auto", [project], "on")
+    async with ready(project, program(project), sandbox=sandbox) as desk:
+        assert "Read-only file system" in await desk.call("test__write", path=f"{project.parent}/outside")
+        assert "Read-only file system" in await desk.call("test__write", path=f"{project}/.git/hooks/pre-commit")
+        assert await desk.call("test__write", path=f"{project}/inside") == "written"
+        assert "moved aside" in await desk.call("test__write", path=f"{project}/.mcp.json")
+        assert not (project / ".mcp.json").exists()
+        words = await sandbox.server_words(project)
+        assert "--unshare-net" in words
+        assert "--unshare-net" not in await Sandbox("auto", [project], "network").server_words(project)
+
+
+async def test_an_mcp_server_that_is_to_be_sandboxed_and_can_not_be_is_not_started(project: Path) -> None:
+    async with ready(project, program(project), sandbox=Sandbox("off", [project], "on")) as desk:
+        (problem,) = desk.servers.take_problems()
+        assert "it is to run in a sandbox (--sandbox-servers), and there is none" in problem
+        assert not (project / "pid").exists()
+
+
+@pytest.mark.skipif(not landlock.works(), reason="no Landlock, or too old a one")
+async def test_where_there_is_only_landlock_commands_are_asked_about_and_partly_confined(
+    project: Path, tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(without(tmp_path, "bwrap")))
+    async with desk_in(project, "auto-edit", answer="allow-once") as desk:
+        assert "Exit code: 0" in await sh(
+            desk, f"echo y > a.txt; echo t > $TMPDIR/t; ! echo > /dev/tcp/127.0.0.1/{listener}"
+        )
+        assert await desk.call("read_file", path=f"{desk.workspace.sandbox.temporary}/t") == "L1: t"
+        (asked,) = desk.permissions_asked
+        assert "in a partial sandbox (Landlock): writes only in the session's folders and $TMPDIR, no TCP" in str(asked)
+        assert [option["optionId"] for option in asked["options"]][1] == "allow-network"
+        desk.answer = "reject-once"
+        assert "the user did not allow it" in await sh(desk, "echo y > ../outside")
+        desk.permissions.mode = "read-only"
+        assert "the mode is read-only" in await sh(desk, "true")
+    assert desk.workspace.sandbox.kind == "partial"
+    assert not (tmp_path / "outside").exists()
+
+
+def without(folder: Path, program: str) -> Path:
+    """Return a folder with all of the system's programs but one."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for path in Path("/usr/bin").iterdir():
+        if path.name != program:
+            (programs / path.name).symlink_to(path)
+    return programs

@@ -82,9 +82,11 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected(
-    server: McpServerStdio | HttpMcpServer | SseMcpServer, cwd: Path, seconds: float
+    server: McpServerStdio | HttpMcpServer | SseMcpServer, cwd: Path, seconds: float, within: Sequence[str] = ()
 ) -> AsyncIterator[Connection]:
-    """Connect to a server within so many seconds; programs are run in `cwd`. To be left by the task that entered it.
+    """Connect to a server within so many seconds; to be left by the task that entered it.
+
+    Programs are run in `cwd`, behind the words `within`, which start them in a sandbox.
 
     Raises:
         ToolError: it could not be started or reached, or has been lost.
@@ -94,7 +96,7 @@ async def connected(
         try:
             with anyio.fail_after(seconds) as limit:
                 if isinstance(server, McpServerStdio):
-                    transport, complaints = await _program(server, cwd, stack)
+                    transport, complaints = await _program(server, cwd, within, stack)
                 else:
                     transport = await _address(server, stack)
                 async with Client(transport, client_info=_US) as client:
@@ -112,10 +114,10 @@ async def connected(
 
 
 async def _program(
-    server: McpServerStdio, cwd: Path, stack: contextlib.AsyncExitStack
+    server: McpServerStdio, cwd: Path, within: Sequence[str], stack: contextlib.AsyncExitStack
 ) -> tuple[Any, process.Complaints]:
     found = await environment.environment() | {variable.name: variable.value for variable in server.env}
-    watched = process.watched_server([server.command, *server.args], cwd, found)
+    watched = process.watched_server([server.command, *server.args], cwd, found, within)
     (program, *arguments), stderr, complaints = await stack.enter_async_context(watched)
     parameters = StdioServerParameters(
         command=program, args=arguments, env=found, cwd=cwd, encoding_error_handler="replace"

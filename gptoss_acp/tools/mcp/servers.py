@@ -13,7 +13,7 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
@@ -52,17 +52,25 @@ _LONGEST_NAME = 64
 
 
 Tellable = Callable[[ToolDescription], ToolDescription]
+Confined = Callable[[], Awaitable[Sequence[str]]]
+
+
+async def _freely() -> Sequence[str]:
+    return ()
 
 
 class Servers:
     """The MCP servers of one session; each is connected from now on until it is stopped.
 
-    `tellable` returns a tool's description as the model can be told it.
+    `tellable` returns a tool's description as the model can be told it, `confined` the words before those of a server's
+    program that start it in a sandbox.
     """
 
-    def __init__(self, configurations: Sequence[McpServer], cwd: Path, tellable: Tellable) -> None:
+    def __init__(
+        self, configurations: Sequence[McpServer], cwd: Path, tellable: Tellable, confined: Confined = _freely
+    ) -> None:
         prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
-        self._servers = [_Server(*each, cwd, tellable) for each in zip(configurations, prefixes, strict=True)]
+        self._servers = [_Server(*each, cwd, tellable, confined) for each in zip(configurations, prefixes, strict=True)]
         self._began = time.monotonic()
 
     def tools(self) -> list[Tool]:
@@ -97,7 +105,9 @@ class Servers:
 class _Server:
     """One server, from its start to its end in one task, as the SDK demands."""
 
-    def __init__(self, configuration: McpServer, prefix: str, cwd: Path, tellable: Tellable) -> None:
+    def __init__(
+        self, configuration: McpServer, prefix: str, cwd: Path, tellable: Tellable, confined: Confined
+    ) -> None:
         self.tools: list[Tool] = []
         self.problems: list[str] = []
         self.settled = asyncio.Event()
@@ -106,7 +116,8 @@ class _Server:
         self._prefix = prefix
         self._tellable = tellable
         self._connection: Connection | None = None
-        self._living = asyncio.create_task(self._live(cwd))
+        self._is_confined = False
+        self._living = asyncio.create_task(self._live(cwd, confined))
 
     def stop(self) -> None:
         # Once only: a second cancel would interrupt the stopping.
@@ -116,10 +127,12 @@ class _Server:
     async def gone(self) -> None:
         await asyncio.wait([self._living])
 
-    async def _live(self, cwd: Path) -> None:
+    async def _live(self, cwd: Path, confined: Confined) -> None:
         try:
             sdk = await asyncio.to_thread(importlib.import_module, "gptoss_acp.tools.mcp.connection")
-            async with sdk.connected(self._configuration, cwd, CONNECT_SECONDS) as self._connection:
+            within = await confined()
+            self._is_confined = bool(within)
+            async with sdk.connected(self._configuration, cwd, CONNECT_SECONDS, within) as self._connection:
                 assert self._connection is not None
                 self.tools = list(self._described(self._connection.tools))
                 log.info("MCP server %s is ready: %d tools", self._name, len(self.tools))
@@ -168,7 +181,8 @@ class _Server:
 
         async def call_server(arguments: dict[str, Any], call: Call) -> Result:
             await call.use(told.name, arguments, reads_only=reads_only)
-            return await self._call(tool.name, arguments)
+            calling = self._call(tool.name, arguments)
+            return await (call.tidied(calling) if self._is_confined else calling)
 
         shown = clip_line(visible(f"{self._name}: {title}{claim}"), 200)
         return Tool(told, call_server, None, "other", shown)

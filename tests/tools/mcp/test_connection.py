@@ -20,7 +20,18 @@ async def test_a_server_on_pipes_has_its_tools_called(tmp_path: Path, monkeypatc
     async with ready(tmp_path, program(tmp_path)) as desk:
         assert names(desk.servers) == [
             f"test__{name}"
-            for name in ("add", "throw", "strange_n_me", "fail", "mixed", "long", "wait", "die", "show_environment")
+            for name in (
+                "add",
+                "throw",
+                "strange_n_me",
+                "fail",
+                "mixed",
+                "long",
+                "wait",
+                "die",
+                "show_environment",
+                "write",
+            )
         ]
         assert desk.servers.take_problems() == []
         assert await desk.call("test__add", a=1, b=2) == "3"

@@ -182,7 +182,7 @@ async def test_a_server_with_too_much_to_tell_is_told_in_part(tmp_path: Path, mo
     monkeypatch.setattr("gptoss_acp.tools.mcp.servers.LONGEST_DESCRIPTIONS", 300)
     async with ready(tmp_path, program(tmp_path)) as desk:
         told = len(names(desk.servers))
-        assert 0 < told < 9
+        assert 0 < told < 10
         assert desk.servers.take_problems() == [
-            f"The model is not told of {9 - told} of the 9 tools of the MCP server test: their descriptions are too long."
+            f"The model is not told of {10 - told} of the 10 tools of the MCP server test: their descriptions are too long."
         ]
