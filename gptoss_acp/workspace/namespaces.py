@@ -13,7 +13,7 @@ import struct
 
 _KINDS = ("ipc", "uts", "cgroup", "net", "pid", "mnt")
 _OWNER = 0xB701  # NS_GET_USERNS
-_NO_NEW_PRIVILEGES, _DROP_FROM_BOUNDING_SET, _DIE_WITH_PARENT = 38, 24, 1
+_NO_NEW_PRIVILEGES, _DROP_FROM_BOUNDING_SET = 38, 24
 _CAPABILITY_VERSION = 0x20080522
 
 
@@ -45,11 +45,6 @@ def join(process: int) -> None:
         if inner_user:
             _checked(_libc().setns(there["user"], 0))
     _give_up_capabilities()
-
-
-def die_with_parent(number: int) -> None:
-    """Let this process get a signal when the one that has started it ends."""
-    _checked(_libc().prctl(_DIE_WITH_PARENT, number, 0, 0, 0))
 
 
 def _differs(namespace: int, kind: str) -> bool:

@@ -6,14 +6,15 @@ Landlock before it starts, or start it where another one is. Run as a program of
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import json
 import os
 import signal
 import sys
 import time
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # typing, contextlib and json would be half of what it takes to start
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 GRACE_SECONDS = 0.5
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
@@ -30,21 +31,29 @@ def words(cwd: str, *, writable: list[str] | None = None, network: bool = True, 
     `writable`: all that Landlock lets it write; it has TCP only with the `network`. `join`: a process in whose
     namespaces it is to run.
     """
-    told = {"cwd": cwd, "writable": writable, "network": network, "join": join}
-    return [sys.executable, "-I", "-S", __file__, json.dumps(told)]
+    told = [f"cwd={cwd}", *(f"writable={path}" for path in writable or ())]
+    told += [f"join={join}"] if join is not None else []
+    told += [f"landlock={'' if network else 'no TCP'}"] if writable is not None else []
+    return [sys.executable, "-I", "-S", __file__, *told, "--"]
 
 
 def main() -> None:
-    told: dict[str, Any] = json.loads(sys.argv[1])
+    end = sys.argv.index("--")
+    told = [word.partition("=") for word in sys.argv[1:end]]
+    one = {name: value for name, _, value in told}
     sys.path.append(__file__.rsplit("/", 3)[0])
     signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored can't be waited for
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *_REQUESTS})
-    if told["join"] is not None:
-        _go_to(told["join"])
-    _check_folder(told["cwd"])
+    if "join" in one:
+        _go_to(int(one["join"]))
+    if inside := os.fork():
+        os._exit(_stand_before(inside))
+    _check_folder(one["cwd"])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
-    sys.exit(_supervise(sys.argv[2:], told))
+    if "landlock" in one:
+        _confine([value for name, _, value in told if name == "writable"], network=not one["landlock"])
+    os._exit(_supervise(sys.argv[end + 1 :]))
 
 
 def _go_to(process: int) -> None:
@@ -54,10 +63,16 @@ def _go_to(process: int) -> None:
         namespaces.join(process)
     except OSError as error:
         _give_up(f"what runs in the background can't be reached: {error.strerror}")
-    if inside := os.fork():
-        # It gets what our group gets; that we get too, and wait.
-        sys.exit(_code(os.waitpid(inside, 0)[1]))
-    namespaces.die_with_parent(signal.SIGTERM)
+
+
+def _stand_before(inside: int) -> int:
+    """Wait for the process that supervises: one of its own, for we may have children already, who are none of it."""
+    while True:
+        number = signal.sigwait({signal.SIGCHLD, *_REQUESTS})
+        if number != signal.SIGCHLD:
+            os.kill(inside, number)
+        elif (ended := os.waitpid(inside, os.WNOHANG))[0]:
+            return _code(ended[1])
 
 
 def _check_folder(cwd: str) -> None:
@@ -70,10 +85,19 @@ def _check_folder(cwd: str) -> None:
         _give_up(f"{cwd} is not where it was when it was asked about")
 
 
-def _supervise(command: list[str], told: dict[str, Any]) -> int:
+def _confine(writable: list[str], *, network: bool) -> None:
+    from gptoss_acp.workspace import landlock  # noqa: PLC0415 (not to be found before)
+
+    try:
+        landlock.restrict(writable, network=network)
+    except OSError as error:
+        _give_up(f"Landlock does not work: {error.strerror}")
+
+
+def _supervise(command: list[str]) -> int:
     child = os.fork()
     if child == 0:
-        _become(command, told)
+        _become(command)
     code = None
     while code is None:
         number = signal.sigwait({signal.SIGCHLD, *_REQUESTS})
@@ -84,15 +108,11 @@ def _supervise(command: list[str], told: dict[str, Any]) -> int:
     return _end_all(child, code)
 
 
-def _become(command: list[str], told: dict[str, Any]) -> NoReturn:
+def _become(command: list[str]) -> NoReturn:
     for ours in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # the last two Python ignores
         signal.signal(ours, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *_REQUESTS})
     try:
-        if told["writable"] is not None:
-            from gptoss_acp.workspace import landlock  # noqa: PLC0415 (not to be found before)
-
-            landlock.restrict(told["writable"], network=told["network"])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *_REQUESTS})
         os.execvp(command[0], command)  # noqa: S606 (that is what it is for)
     except OSError as error:
         _give_up(f"{command[0]}: {error.strerror}")
@@ -102,13 +122,15 @@ def _end_all(child: int, code: int | None) -> int:
     """Return the exit code of the child, 128 + the signal's number where one ended it, when all below us is gone."""
     number, until = signal.SIGTERM, time.monotonic() + GRACE_SECONDS
     asked: set[int] = set()
-    with contextlib.suppress(ChildProcessError):
-        while time.monotonic() < until + GRACE_SECONDS:  # what runs as somebody else can't be ended
+    while time.monotonic() < until + GRACE_SECONDS:  # what runs as somebody else can't be ended
+        try:
             code = _reaped().get(child, code)
-            if time.monotonic() > until:
-                number = signal.SIGKILL
-            _signal(number, asked)
-            time.sleep(_POLL_SECONDS)
+        except ChildProcessError:
+            break
+        if time.monotonic() > until:
+            number = signal.SIGKILL
+        _signal(number, asked)
+        time.sleep(_POLL_SECONDS)
     return 128 + number if code is None else code
 
 
@@ -117,9 +139,11 @@ def _signal(number: signal.Signals, asked: set[int]) -> None:
     from gptoss_acp.workspace import descendants  # noqa: PLC0415 (not to be found before)
 
     for process in descendants.below(os.getpid()):
-        with contextlib.suppress(OSError):
+        try:
             if number == signal.SIGKILL or (process not in asked and os.getpgid(process) != os.getpgrp()):
                 os.kill(process, number)
+        except OSError:  # it has ended, or is somebody else's
+            pass
         asked.add(process)
 
 
