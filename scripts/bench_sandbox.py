@@ -64,7 +64,7 @@ async def measure(project: Path, runs: int) -> list[Figure]:
     programs = background.Background()
     holding = functools.partial(process.run, background.HOLDING, project, dict(os.environ), within=words)
     inside = await programs.hold(limits, holding)
-    told = {"command": ["true"], "cwd": str(project), "sandbox": [], "passed": []}
+    told = {"command": ["true"], "cwd": str(project), "within": [], "passed": []}
     environment = {**os.environ, launcher.VARIABLE: json.dumps(told)}
     terminal = [sys.executable, "-I", "-S", launcher.__file__, "true"]
     ways: dict[str, Way] = {

@@ -24,7 +24,7 @@ def main() -> None:
 
     environment = variables.cleaned(dict(os.environ), told["passed"])
     command = variables.with_own_path(told["command"], environment["PATH"])
-    words = [*told["sandbox"], *command]
+    words = [*told["within"], *command]
     try:
         for ours in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the program
             signal.signal(ours, signal.SIG_DFL)

@@ -212,7 +212,7 @@ class Workspace:
         on_terminal: Callable[[str], None],
         on_output: Callable[[str], None],
     ) -> int:
-        told = {"command": command, "cwd": str(cwd), "sandbox": self._within(cwd, limits), "passed": self._passed}
+        told = {"command": command, "cwd": str(cwd), "within": self._within(cwd, limits), "passed": self._passed}
         added = {launcher.VARIABLE: orjson.dumps(told).decode()}
         if limits:
             added["TMPDIR"] = str(self.sandbox.temporary)

@@ -87,9 +87,10 @@ def test_nearer_files_win_where_there_is_too_much(repository: Path, config: Path
     assert files[1][1] == "n" * 1001
 
 
-@pytest.mark.parametrize(
-    "odd", ["latin-1", "binary", "empty", "folder", "pipe", "loop", "leads out", "missing target", "huge"]
-)
+LINKS = {"loop": "AGENTS.md", "missing target": "nothing", "leads into a process": "/proc/1/cwd/AGENTS.md"}
+
+
+@pytest.mark.parametrize("odd", ["latin-1", "binary", "empty", "folder", "pipe", *LINKS, "leads out", "huge"])
 def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
     odd: str, repository: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,12 +108,10 @@ def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
             file.mkdir()
         case "pipe":
             os.mkfifo(file)
-        case "loop":
-            file.symlink_to("AGENTS.md")
         case "leads out":
             file.symlink_to(write(tmp_path / "secret", "secret"))
-        case "missing target":
-            file.symlink_to("nothing")
+        case "loop" | "missing target" | "leads into a process":
+            file.symlink_to(LINKS[odd])
         case "huge":
             with file.open("wb") as sparse:
                 sparse.truncate(5 * 2**30)

@@ -17,7 +17,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.protocol.shapes import PermissionOption
 from gptoss_acp.rpc import RpcError
-from gptoss_acp.workspace import launcher
+from gptoss_acp.workspace import launcher, supervisor
 from tests.support.desk import Desk
 from tests.support.waiting import settled
 
@@ -123,7 +123,8 @@ async def test_a_command_runs_in_the_editors_terminal_and_is_shown_there(tmp_pat
     assert (created["command"], created["cwd"]) == (sys.executable, str(tmp_path))
     assert created["args"] == ["-I", "-S", launcher.__file__, "make_test"]
     (told,) = [json.loads(one["value"]) for one in created["env"] if one["name"] == launcher.VARIABLE]
-    assert told == {"command": ["make", "test"], "cwd": str(tmp_path), "sandbox": [], "passed": []}
+    within = supervisor.words(str(tmp_path))
+    assert told == {"command": ["make", "test"], "cwd": str(tmp_path), "within": within, "passed": []}
     assert any(update.get("content") == [{"type": "terminal", "terminalId": "t1"}] for update in desk.peer.updates)
     assert "content" not in desk.last
 
