@@ -45,6 +45,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "max_turn_requests": ("3", 3),
     "stop_repetition": ("off", "off"),
     "sandbox": ("require", "require"),
+    "sandbox_servers": ("network", "network"),
     "pass_variables": ("MY_TOKEN,X_*", "MY_TOKEN,X_*"),
     "titles": ("off", "off"),
     "header_grammar": ("off", "off"),
