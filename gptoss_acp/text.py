@@ -37,6 +37,11 @@ class HeadAndTail:
         self._tail = ""
         self._left_out = 0
 
+    @property
+    def room(self) -> int:
+        """How many characters can still be added before any is left out."""
+        return self._head_limit - len(self._head) + self._tail_limit - len(self._tail)
+
     def add(self, text: str) -> None:
         room = self._head_limit - len(self._head)
         self._head += text[:room]

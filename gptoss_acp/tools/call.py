@@ -23,8 +23,9 @@ from gptoss_acp.protocol.shapes import (
     text_content,
 )
 from gptoss_acp.shielding import unharmed
-from gptoss_acp.text import HeadAndTail, clip_line, code_span, fit, json_size, visible, visible_in
+from gptoss_acp.text import clip_line, code_span, fit, json_size, visible, visible_in
 from gptoss_acp.tools import question
+from gptoss_acp.tools.command_output import CommandOutput
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files
@@ -44,7 +45,6 @@ STREAM_SECONDS = 0.1
 """Between two updates with a running command's output."""
 
 _LONGEST_FIELD = 12_000
-_LONGEST_STREAM = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +206,17 @@ class Call:
 
     async def _run(self, command: Sequence[str], cwd: Path, limits: Limits | None, seconds: float) -> Finished:
         stream = _Stream(self, self.longest_output)
-        code = None
+        code, output = None, ""
         try:
             async with asyncio.timeout(seconds):
                 code = await self.workspace.run(command, cwd, limits, self._show_terminal, stream.add)
         except TimeoutError:
             pass
         finally:
-            stream.finish()
+            output = stream.finish()
             if limits:
                 self.notes += await unharmed(self.workspace.tidy())
-        return Finished(code, str(stream.kept))
+        return Finished(code, output)
 
     async def use(self, tool: str, arguments: Any, *, reads_only: bool) -> None:
         """Return once the tool of an MCP server may be called with these arguments."""
@@ -314,30 +314,34 @@ class Call:
 
 
 class _Stream:
-    """A running command's output: kept within bounds, shown now and then."""
+    """A running command's output: shown now and then."""
 
     def __init__(self, call: Call, limit: int) -> None:
-        self.kept = HeadAndTail(limit)
+        self._output = CommandOutput(limit, call.workspace.new_temporary_file)
         self._call = call
-        self._shown = HeadAndTail(_LONGEST_STREAM)
         self._next = 0.0
         self._unshown = False
 
     def add(self, text: str) -> None:
-        self.kept.add(text)
-        self._shown.add(text)
+        self._output.add(text)
         self._unshown = True
         if time.monotonic() >= self._next and not self._call.updates.congested:
             self._show()
 
-    def finish(self) -> None:
+    def finish(self) -> str:
+        """Return what is kept of the output; the call's notes say where the rest is."""
         if self._unshown:
             self._show()
+        text, file = self._output.finish(), self._output.file
+        if file is not None:
+            part = "all" if self._output.file_is_whole else "the first part"
+            self._call.notes.append(f"({part} of the output is in {self._call.workspace.roots.shown(file)})")
+        return text
 
     def _show(self) -> None:
         self._next = time.monotonic() + STREAM_SECONDS
         self._unshown = False
-        self._call.show_output(str(self._shown))
+        self._call.show_output(self._output.latest())
 
 
 def _text(text: str) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -97,8 +98,16 @@ async def _carry_out(command: list[str], workdir: str, seconds: float, call: Cal
     if finished.code is None:
         output = f" Output so far:\n{finished.output}" if finished.output else ""
         return Result(f"Error: timed out after {seconds:g} seconds; the command was stopped.{output}", raw, failed=True)
-    text = f"Exit code: {finished.code}\nOutput:\n{finished.output}"
+    text = f"Exit code: {finished.code}{_signal(finished.code)}\nOutput:\n{finished.output}"
     return Result(text, raw, failed=finished.code != 0)
+
+
+def _signal(code: int) -> str:
+    """Return what a code above 128 stands for: a signal that has ended the program, as a shell says it too."""
+    try:
+        return f" (killed by {signal.Signals(code - 128).name})" if code > 128 else ""
+    except ValueError:
+        return ""
 
 
 def _words(command: Any, arguments: Any) -> Any:

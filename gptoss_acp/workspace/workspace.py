@@ -58,6 +58,7 @@ class Workspace:
         self.background = Background()
         self._passed = passed
         self._began = 0
+        self._outputs = itertools.count(1)
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, _Had] = {}  # the files that were looked at last
 
@@ -183,6 +184,11 @@ class Workspace:
         words = variables.with_own_path(list(command), found["PATH"])
         running = functools.partial(process.run, words, cwd, found, within=within)
         return await self.background.start(line, running, limits, self.sandbox.temporary)
+
+    def new_temporary_file(self) -> Path:
+        """Return the path of a new file, not yet made, that the model may read."""
+        self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
+        return self.sandbox.temporary / f"output-{next(self._outputs)}.txt"
 
     async def tidy(self) -> list[str]:
         """Move aside what commands have put where others run or obey it, and return what to say of it."""

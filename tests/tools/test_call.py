@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from gptoss_acp.text import LONGEST_RESULT, visible
+from gptoss_acp.tools import command_output
 from gptoss_acp.tools.call import STREAM_SECONDS
 from tests.support.desk import Desk
 from tests.support.waiting import settled
@@ -53,8 +55,39 @@ async def test_output_without_end_keeps_head_and_tail_and_memory(tmp_path: Path)
     result = await desk.call("shell", command=["sh", "-c", "echo first; seq 1 1000000; echo last"])
     assert len(result) < LONGEST_RESULT + 100
     assert result.startswith("Exit code: 0\nOutput:\nfirst\n1\n")
-    assert result.endswith("1000000\nlast\n")
+    kept, _, note = result.rpartition("\n")
+    assert kept.endswith("1000000\nlast")
     assert "characters left out" in result
+    file = re.fullmatch(r"\(all of the output is in (.*)\)", note)
+    assert file
+    desk.permissions.mode = "read-only"
+    window = await desk.call("open_file", path=file[1], line_start=500_000, line_end=500_000)
+    assert window.startswith("L500000: 499999\n")
+    assert (
+        await desk.call("search", path=file[1], query="^(first|last)$") == f"{file[1]}:1:first\n{file[1]}:1000002:last"
+    )
+
+
+async def test_output_is_what_stands_on_a_terminal_at_the_end(tmp_path: Path) -> None:
+    script = "for i in $(seq 0 200); do printf '\\r%3d%% of it' $i; done; printf '\\r\\033[K\\033[32mdone\\033[0m\\n'"
+    desk = Desk(tmp_path)
+    assert await desk.call("shell", command=["bash", "-c", script]) == "Exit code: 0\nOutput:\ndone\n"
+    assert desk.last["rawOutput"] == {"exitCode": 0, "output": "done\n"}
+
+
+@pytest.mark.parametrize("largest", [0, 10, 10_000])
+def test_a_file_with_the_output_says_whether_it_is_whole(
+    largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_output, "LARGEST_FILE", largest)
+    output = command_output.CommandOutput(100, lambda: tmp_path / "all")
+    lines = "".join(f"line {number}\n" for number in range(300))
+    for line in lines.splitlines(keepends=True):
+        output.add(line)
+    assert output.finish().startswith("line 0\n")
+    assert output.file == tmp_path / "all"
+    assert (tmp_path / "all").read_text() == lines[:largest]
+    assert output.file_is_whole == (largest > len(lines))
 
 
 async def test_output_is_shown_while_the_command_runs_but_not_too_often(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ async def test_a_command_answers_with_its_code_and_output(tmp_path: Path) -> Non
     assert await desk.call("exec", command=["pwd"], workdir="sub") == f"Exit code: 0\nOutput:\n{tmp_path / 'sub'}\n"
     assert await desk.call("exec", command=["cat"]) == "Exit code: 0\nOutput:\n"
     assert await desk.call("exec", command="echo $((1+1)) | cat") == "Exit code: 0\nOutput:\n2\n"
-    assert await desk.call("exec", command=["sh", "-c", "kill -9 $$"]) == "Exit code: 137\nOutput:\n"
+    assert await desk.call("exec", command=["sh", "-c", "kill -9 $$"]) == (
+        "Exit code: 137 (killed by SIGKILL)\nOutput:\n"
+    )
+    assert await desk.call("exec", command=["sh", "-c", "exit 255"]) == "Exit code: 255\nOutput:\n"
     assert await desk.call("exec", command=["no-such-program"]) == "Error: no-such-program: command not found."
     assert await desk.call("exec", command=["pwd"], workdir="gone") == "Error: no such file or directory: gone."
     assert (await desk.call("exec", command=[])).startswith("Error: invalid arguments: command: ")
