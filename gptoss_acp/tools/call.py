@@ -176,6 +176,8 @@ class Call:
         self, command: Sequence[str], workdir: str, *, background: bool = False
     ) -> tuple[Path, Limits | None]:
         """Return the folder in which a command may run, and within which limits of a sandbox, if any."""
+        if any("\0" in word for word in command):
+            raise ToolError("the command holds a null character, which no program can be given")
         roots = self.workspace.roots
         cwd = roots.resolve(workdir)
         await self.workspace.prepare_to_run()

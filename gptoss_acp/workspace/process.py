@@ -189,9 +189,15 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _find(program: str, cwd: Path, environment: Mapping[str, str]) -> str:
-    found = shutil.which(str(cwd / program) if "/" in program else program, path=environment.get("PATH"))
+    path = cwd / program
+    found = shutil.which(str(path) if "/" in program else program, path=environment.get("PATH"))
     if found is None:
-        raise ToolError(f"{program[:200]}: command not found")
+        why = "command not found"
+        if "/" in program and path.is_dir():
+            why = "it is a folder"
+        elif "/" in program and path.exists():
+            why = "it is not executable; run it with its interpreter, or chmod +x it"
+        raise ToolError(f"{program[:200]}: {why}")
     return found
 
 

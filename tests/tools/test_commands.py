@@ -34,6 +34,15 @@ async def test_a_command_answers_with_its_code_and_output(tmp_path: Path) -> Non
     assert (await desk.call("exec", command=["apply_patch", "x"])).startswith("Error: apply_patch is no program")
 
 
+async def test_why_a_command_can_not_be_started_is_said(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    desk = Desk(tmp_path)
+    assert "./script: it is not executable; run it" in await desk.call("exec", command=["./script"])
+    assert "./: it is a folder" in await desk.call("exec", command=["./"])
+    assert "./gone: command not found" in await desk.call("exec", command=["./gone"])
+    assert "holds a null character" in await desk.call("exec", command=["echo", "a\0b"])
+
+
 async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     result = await desk.call("exec", command=["bash", "-c", "echo begun; sleep 60 & wait"], timeout=1)
