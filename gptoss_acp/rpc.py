@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import threading
 from collections import deque
@@ -43,6 +44,9 @@ UNSENT_LOW_WATER = 64 * 1024
 UNHANDLED_MESSAGES = 256
 LONGEST_ID = 1000
 LAST_WORD_SECONDS = 0.1
+
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""An escape in a JSON string (RFC 8259, section 7); `half`: of a surrogate pair without the other half."""
 
 Id = str | int | float | None
 Handler = Callable[[Any], Awaitable[Any]]
@@ -437,12 +441,27 @@ def _decode(line: bytes | None) -> Any:
     if not line.strip():
         return None
     try:
-        message = orjson.loads(line)
+        message = _value(line)
     except orjson.JSONDecodeError as error:
         return _Malformed(PARSE_ERROR, f"Parse error: {error}")
     if message is None:
         return _Malformed(INVALID_REQUEST, "Invalid request: null is no message")
     return message
+
+
+def _value(line: bytes) -> Any:
+    """Return the JSON value in a line; for half of a surrogate pair, as JavaScript may send it, U+FFFD is taken.
+
+    Raises:
+        orjson.JSONDecodeError: it is no JSON.
+    """
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        mended = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], line)
+        if mended == line:
+            raise
+    return orjson.loads(mended)
 
 
 def _line(message: dict[str, Any]) -> bytes:

@@ -170,6 +170,30 @@ async def test_half_of_a_surrogate_pair_is_replaced() -> None:
         assert (await peer.ask("name", None))["result"] == "caf?"
 
 
+HALVES = {
+    rb"a\ud83d": "a\ufffd",
+    rb"\uDE00b": "\ufffdb",
+    rb"\ud83d\ude00 \ud83d": "\U0001f600 \ufffd",
+    rb"\ud83d\ud83d\ude00": "\ufffd\U0001f600",
+    rb"\\ud83d \ud83d": "\\ud83d \ufffd",
+    rb"\ud83d\n": "\ufffd\n",
+}
+
+
+@pytest.mark.parametrize("written", HALVES)
+async def test_half_of_a_surrogate_pair_costs_itself_in_requests_and_answers(written: bytes) -> None:
+    async with connected() as peer:
+        await peer.send(b'{"jsonrpc":"2.0","id":7,"method":"echo","params":"' + written + b'"}\n')
+        assert (await peer.receive())["result"] == HALVES[written]
+        asking = asyncio.create_task(peer.connection.request("ask", {}))
+        identifier = (await peer.receive())["id"]
+        answer = b'{"jsonrpc":"2.0","result":"%s","id":"%s"}\n' % (written, str(identifier).encode())
+        await peer.send(
+            answer if isinstance(identifier, str) else answer.replace(b'"%d"' % identifier, b"%d" % identifier)
+        )
+        assert await asking == HALVES[written]
+
+
 async def test_an_id_in_use_is_refused_and_free_again_after_its_answer() -> None:
     go = asyncio.Event()
 
