@@ -101,7 +101,6 @@ async def test_a_flood_of_notifications_is_handled_in_order() -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"echo","params":NaN}',
         b'{"jsonrpc":"2.0","id":1,"method":"echo","params":"\xff\xfe"}',
         b'{"jsonrpc":"2.0","id":1,"method":"echo","params":"\xed\xa0\x80"}',
-        b'{"jsonrpc":"2.0","id":1,"method":"echo","params":"\\ud800"}',
         b"\x00",
         b"[" * 100_000,
     ],
