@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.text import HeadAndTail, clip_line
+from gptoss_acp.text import HeadAndTail, clip_line, code_span
 from gptoss_acp.workspace import descendants
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ class Program:
     output: HeadAndTail = field(default_factory=lambda: HeadAndTail(_LONGEST_OUTPUT))
     began: float = field(default_factory=time.monotonic)
     problem: str = ""
+    has_ended: bool = False
 
     def __str__(self) -> str:
         minutes = (time.monotonic() - self.began) / 60
-        state = f"running for {minutes:.0f} min" if self.code is None else f"has ended with exit code {self.code}"
-        return f"{self.number}. `{clip_line(self.line, 80)}`, {state}"
+        state = f"running for {minutes:.0f} min" if not self.has_ended else "stopped"
+        state = state if self.code is None else f"has ended with exit code {self.code}"
+        return f"{self.number}. {code_span(clip_line(self.line, 80))}, {state}"
 
 
 class Background:
@@ -129,17 +131,21 @@ class Background:
 
 
 async def _run(program: Program, running: Running) -> None:
-    with _Log(program.log) as log:
+    try:
+        with _Log(program.log) as log:
 
-        def add(text: str) -> None:
-            program.output.add(text)
-            log.add(text)
+            def add(text: str) -> None:
+                program.output.add(text)
+                log.add(text)
 
-        try:
             program.code = await running(add)
             log.add(f"\n(it has ended with exit code {program.code})\n")
-        except ToolError as error:
-            program.problem = str(error)
+    except ToolError as error:
+        program.problem = str(error)
+    except OSError as error:
+        program.problem = f"its output can't be kept in {program.log.name}: {error.strerror}"
+    finally:
+        program.has_ended = True
 
 
 @dataclass(slots=True)
@@ -178,21 +184,25 @@ class _Log(contextlib.AbstractContextManager["_Log"]):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = 0
-        self._open()
+        self._descriptor = self._opened()
 
     def add(self, text: str) -> None:
+        if self._size > LARGEST_LOG:
+            with contextlib.suppress(OSError):  # the command has its hands on the names
+                self._begin_another()
         with contextlib.suppress(OSError):  # a full disk, say, ends no server
-            if self._size > LARGEST_LOG:
-                os.close(self._descriptor)
-                os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 (the name of a link is moved, not followed)
-                self._open()
             os.write(self._descriptor, text.encode(errors="replace"))
             self._size += len(text)
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
+    def _begin_another(self) -> None:
+        os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 (the name of a link is moved, not followed)
+        full, self._descriptor = self._descriptor, self._opened()
+        os.close(full)
         self._size = 0
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self._path, flags, 0o600)

@@ -161,7 +161,8 @@ def _moved_aside(path: Path) -> str:
     aside = user_state_path("gptoss-acp") / "moved-aside" / f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S-%f}"
     try:
         own_files.make_folder(aside)
-        shutil.move(path, aside / path.name)
+        with paths.hold_folder(path.parent) as held:
+            shutil.move(f"{paths.as_cwd(path.parent, held)}/{path.name}", aside / path.name)
     except OSError as error:
         return f"(the command put {path} there, where others run or obey it, and it could not be moved aside: {error})"
     log.warning("moved aside: %s to %s", path, aside)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 0.5
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
 
-_BECOME_SUBREAPER = 36
+_BECOME_SUBREAPER, _BE_UNDUMPABLE = 36, 4
 _POLL_SECONDS = 0.005
 _REQUESTS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 _CANNOT_RUN = 126
@@ -50,7 +50,10 @@ def main() -> None:
         os._exit(_stand_before(inside))
     _check_folder(one["cwd"])
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        libc.prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
+        # Others in the namespaces joined shall not find, in /proc/…/exe, a file of the mounts that we came from.
+        libc.prctl(_BE_UNDUMPABLE, 0, 0, 0, 0)
     if "landlock" in one:
         _confine([value for name, _, value in told if name == "writable"], network=not one["landlock"])
     os._exit(_supervise(sys.argv[end + 1 :]))

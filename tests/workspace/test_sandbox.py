@@ -473,3 +473,33 @@ def without(folder: Path, program: str) -> Path:
         if path.name != program:
             (programs / path.name).symlink_to(path)
     return programs
+
+
+async def test_what_supervises_is_no_way_out_for_what_it_joins(project: Path) -> None:
+    async with desk_in(project) as desk:
+        await background(desk, "sleep 60")
+        await sh(desk, "true")
+        script = "for exe in /proc/[0-9]*/exe; do readlink $exe; done | grep python; exit 0"
+        assert await sh(desk, script) == "Exit code: 0\nOutput:\n"
+
+
+async def test_a_log_whose_names_the_command_has_taken_ends_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptoss_acp.workspace.background.LARGEST_LOG", 1_000)
+    async with desk_in(project) as desk:
+        (project / "victim").write_text("mine\n")
+        await background(
+            desk,
+            f"mkdir /tmp/background-1.log.1; ln -s {project}/victim /tmp/background-3.log; "
+            f"for i in $(seq 3000); do echo $i; done; rm -r /tmp/background-1.log.1; echo again; exec sleep 60",
+        )
+        first, *_ = desk.workspace.background.programs
+        await settled(lambda: "again" in first.log.read_text(), 20)
+        assert "It runs in the background as number 2" in await background(desk, "sleep 60")
+        assert "its output can't be kept in background-3.log: File exists" in await background(desk, "echo x")
+        assert [str(program).rpartition(", ")[2] for program in desk.workspace.background.programs] == [
+            "running for 0 min",
+            "running for 0 min",
+        ]
+    assert (project / "victim").read_text() == "mine\n"
