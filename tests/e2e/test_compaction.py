@@ -23,7 +23,7 @@ from tests.support.waiting import settled
 
 CONTEXT = 6000
 SMALL = ["--context-length", str(CONTEXT)]
-LONG = "word " * 4390
+LONG = "word " * 4370
 """As many tokens: with the instructions, the first exchange fills more than 85% of the context."""
 
 REQUEST = developer_message.request("compact")
