@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.engine.api import Constraint
     from gptoss_acp.protocol.params import McpServer
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.workspace.workspace import Workspace
@@ -278,16 +279,23 @@ class Session:
             self.journal.asked(self._unnoted.pop(0))
 
     async def _converse(self) -> Outcome:
+        self._servers.restart_ended()
         await self._servers.settled(servers.PATIENCE_SECONDS)
         self._take_tools()
-        for problem in self._servers.take_problems():
-            # A paragraph of its own, for some clients show one message right behind another.
-            self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
+        self._tell_problems()
         await self.journal.take_in()
         identifier = str(uuid.uuid4())
         before_changes = functools.partial(self.journal.before_changes, identifier)
         runner = Runner(self.workspace, self._permissions, self.updates, self._tools, before_changes)
         turn = self._new_turn(runner)
+
+        def follow_servers() -> None:
+            if self._take_tools():
+                runner.take(self._tools)
+                turn.constraint = self._constraint()
+            self._tell_problems()
+
+        turn.before_call = follow_servers
         try:
             return await turn.run()
         finally:
@@ -322,7 +330,6 @@ class Session:
 
     def _new_turn(self, runner: Runner) -> Turn:
         settings = self._settings
-        constraint = constraint_to(tools.descriptions(self._tools))
         return Turn(
             self.journal,
             self._model,
@@ -331,10 +338,19 @@ class Session:
             self._compactor,
             self._sampling,
             settings.max_turn_requests,
-            constraint=constraint if settings.header_grammar == "on" else None,
+            constraint=self._constraint(),
             stop_repetition=settings.stop_repetition == "on",
             trace=self._trace,
         )
+
+    def _constraint(self) -> Constraint | None:
+        described = tools.descriptions(self._tools)
+        return constraint_to(described) if self._settings.header_grammar == "on" else None
+
+    def _tell_problems(self) -> None:
+        for problem in self._servers.take_problems():
+            # A paragraph of its own, for some clients show one message right behind another.
+            self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
 
     async def _run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         task = self._turn = asyncio.create_task(work)

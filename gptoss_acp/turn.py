@@ -25,7 +25,7 @@ from gptoss_acp.tools.runner import CANCELLED, AnnouncedCall, Runner
 from gptoss_acp.vocabulary import STOP_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.ledger import Ledger
@@ -78,7 +78,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Turn:
-    """One turn of a session, whose ledger already holds the user's message."""
+    """One turn of a session, whose ledger already holds the user's message; `before_call` precedes each model call."""
 
     journal: Journal
     engine: Model
@@ -90,6 +90,7 @@ class Turn:
     constraint: Constraint | None = None
     stop_repetition: bool = True
     trace: Trace | None = None
+    before_call: Callable[[], None] = lambda: None
     outcome: Outcome = field(default_factory=Outcome)
     _started: float = field(default_factory=time.perf_counter)
     _visible: bool = False
@@ -129,6 +130,7 @@ class Turn:
 
     async def _converse(self) -> StopReason:
         for _ in range(self.max_requests):
+            self.before_call()
             await self._make_room()
             reply = await self._reply()
             if reply.call is not None:

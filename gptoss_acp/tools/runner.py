@@ -56,11 +56,15 @@ class Runner:
         self._updates = updates
         self.changes: list[Change] = []
         self._before_changes = before_changes
-        self._tools = {tool.recipient: tool for tool in tools}
-        self.names = ToolNames(self._tools)
+        self.take(tools)
         self._last: tuple[str, str, str] | None = None
         self._repetitions = 0
         self._longest = LONGEST_RESULT
+
+    def take(self, tools: Sequence[Tool]) -> None:
+        """Let the model call these tools from now on, and no others."""
+        self._tools = {tool.recipient: tool for tool in tools}
+        self.names = ToolNames(self._tools)
 
     def limit_results(self, context_length: int) -> None:
         """Keep every result so short that a context of so many tokens holds several."""

@@ -25,6 +25,7 @@ from gptoss_acp import __version__
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.call import Result
+from gptoss_acp.tools.mcp.mending import Mending
 from gptoss_acp.workspace import environment, process
 
 if TYPE_CHECKING:
@@ -51,11 +52,36 @@ for _library in ("mcp", "httpx2"):
 
 
 class Connection:
-    """A server that is ready."""
+    """A server that is ready.
 
-    def __init__(self, client: Client, tools: Sequence[types.Tool]) -> None:
+    `tools` are those that it has listed, `unusable` the names of those described otherwise than agreed.
+    """
+
+    def __init__(self, client: Client, mending: Mending, tools: Sequence[types.Tool]) -> None:
         self._client = client
+        self._mending = mending
+        self._changed, self._ended = asyncio.Event(), asyncio.Event()
+        mending.on_change, mending.on_end = self._changed.set, self._ended.set
         self.tools = tools
+
+    @property
+    def unusable(self) -> list[str]:
+        return self._mending.unusable
+
+    async def changed(self) -> bool:
+        """Wait until the server has other tools, which are listed then, or says nothing any more; return which."""
+        waiting = [asyncio.create_task(event.wait()) for event in (self._changed, self._ended)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if self._ended.is_set():
+            return False
+        self._changed.clear()
+        self._mending.unusable.clear()
+        self.tools = await _tools(self._client)
+        return True
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> Result:
         """Call a tool. Cancelling tells the server, but does not wait for it.
@@ -92,17 +118,17 @@ async def connected(
         ToolError: it could not be started or reached, or has been lost.
     """
     async with contextlib.AsyncExitStack() as stack:
-        complaints = process.Complaints()
+        complaints, mending = process.Complaints(), Mending()
         try:
             with anyio.fail_after(seconds) as limit:
                 if isinstance(server, McpServerStdio):
                     transport, complaints = await _program(server, cwd, within, stack)
                 else:
                     transport = await _address(server, stack)
-                async with Client(transport, client_info=_US) as client:
-                    tools = await _tools(client)
+                async with Client(mending.around(transport), client_info=_US) as client:
+                    connection = Connection(client, mending, await _tools(client))
                     limit.deadline = math.inf
-                    yield Connection(client, tools)
+                    yield connection
         except TimeoutError:
             raise ToolError(f"it did not answer within {seconds:g} seconds") from None
         except ToolError:

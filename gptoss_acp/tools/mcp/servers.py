@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 30.0
-"""For a server to start and to list its tools. One that has to be downloaded first may need that long."""
+"""After which the user is told that a server is not ready. One that has to be downloaded first may need that long."""
+
+LONGEST_START_SECONDS = 600.0
+"""For a server to start and to list its tools; it is taken when it comes."""
 
 PATIENCE_SECONDS = 10.0
 """For how long after the session's begin a prompt waits for servers.
@@ -49,6 +52,7 @@ LONGEST_DESCRIPTIONS = 60_000
 _LONGEST_DESCRIPTION = 2_000
 _LONGEST_PREFIX = 30
 _LONGEST_NAME = 64
+_LONGEST_NAMES = 300
 
 
 Tellable = Callable[[ToolDescription], ToolDescription]
@@ -76,6 +80,12 @@ class Servers:
     def tools(self) -> list[Tool]:
         """Return the tools of the servers that are ready, always in the same order."""
         return [tool for server in self._servers for tool in server.tools]
+
+    def restart_ended(self) -> None:
+        """Start again those that were ready and have ended."""
+        restarted = [server for server in self._servers if server.restart_if_ended()]
+        if restarted:
+            self._began = time.monotonic()
 
     async def settled(self, patience: float | None = None) -> None:
         """Return when each is ready or has failed, at the latest `patience` seconds after they were started."""
@@ -115,11 +125,15 @@ class _Server:
         self._name = clip_line(configuration.name, 100)
         self._prefix = prefix
         self._tellable = tellable
+        self._cwd = cwd
+        self._confined = confined
         self._connection: Connection | None = None
         self._is_confined = False
-        self._living = asyncio.create_task(self._live(cwd, confined))
+        self._was_ready = self._stopped = False
+        self._living = asyncio.create_task(self._live())
 
     def stop(self) -> None:
+        self._stopped = True
         # Once only: a second cancel would interrupt the stopping.
         if not self._living.cancelling():
             self._living.cancel()
@@ -127,17 +141,30 @@ class _Server:
     async def gone(self) -> None:
         await asyncio.wait([self._living])
 
-    async def _live(self, cwd: Path, confined: Confined) -> None:
+    def restart_if_ended(self) -> bool:
+        """Start again a server that was ready and has ended; return whether that is so."""
+        if not (self._was_ready and self._living.done()) or self._stopped:
+            return False
+        self._was_ready = False
+        self.settled.clear()
+        self._living = asyncio.create_task(self._live())
+        return True
+
+    async def _live(self) -> None:
+        late = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._go_on_without)
         try:
             sdk = await asyncio.to_thread(importlib.import_module, "gptoss_acp.tools.mcp.connection")
-            within = await confined()
+            within = await self._confined()
             self._is_confined = bool(within)
-            async with sdk.connected(self._configuration, cwd, CONNECT_SECONDS, within) as self._connection:
+            async with sdk.connected(self._configuration, self._cwd, LONGEST_START_SECONDS, within) as self._connection:
                 assert self._connection is not None
-                self.tools = list(self._described(self._connection.tools))
-                log.info("MCP server %s is ready: %d tools", self._name, len(self.tools))
+                self._take(self._connection)
+                late.cancel()
+                self._was_ready = True
                 self.settled.set()
-                await asyncio.Event().wait()
+                while await self._connection.changed():
+                    self._take(self._connection)
+                raise ConnectionError("the connection has ended")  # noqa: TRY301 (told with what it has said last)
         except ToolError as error:
             log.warning("MCP server %s: %s", self._name, error, exc_info=error.__cause__)
             self._give_up(str(error))
@@ -145,11 +172,29 @@ class _Server:
             log.exception("MCP server %s failed", self._name)
             self._give_up("it failed, and the log file says more")
         finally:
+            late.cancel()
             self._connection = None
             self.settled.set()
 
-    def _give_up(self, reason: str) -> None:
+    def _take(self, connection: Connection) -> None:
+        self.tools = list(self._described(connection.tools))
+        log.info("MCP server %s is ready: %d tools", self._name, len(self.tools))
+        if connection.unusable:
+            names = clip_line(", ".join(connection.unusable), _LONGEST_NAMES)
+            self.problems.append(
+                f"Some tools of the MCP server {self._name} are not described as agreed, and can't be used: {names}."
+            )
+
+    def _go_on_without(self) -> None:
         if not self.settled.is_set():
+            self.problems.append(f"The MCP server {self._name} is not ready yet; its tools come when it is.")
+            self.settled.set()
+
+    def _give_up(self, reason: str) -> None:
+        if self._was_ready:
+            self.problems.append(f"The MCP server {self._name} had ended: {reason}. It is started again.")
+        else:
+            self.tools = []
             self.problems.append(f"The MCP server {self._name} is not available: {reason}. Going on without it.")
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Result:

@@ -127,7 +127,7 @@ async def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatc
 
 
 async def test_one_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gptoss_acp.tools.mcp.servers.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("gptoss_acp.tools.mcp.servers.LONGEST_START_SECONDS", 1.0)
     hanging = shell(f"echo $$ > {tmp_path}/pid; while :; do sleep 1; done")
     async with ready(tmp_path, hanging) as desk:
         assert names(desk.servers) == []
