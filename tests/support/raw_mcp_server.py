@@ -34,8 +34,13 @@ ANSWERS: dict[str, Any] = {
 }
 
 
+def write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def say(message: dict[str, Any]) -> None:
-    print(json.dumps({"jsonrpc": "2.0"} | message), flush=True)
+    write(json.dumps({"jsonrpc": "2.0"} | message))
 
 
 def answer(identifier: Any, name: str) -> None:
@@ -45,10 +50,7 @@ def answer(identifier: Any, name: str) -> None:
     if KIND == "half an emoji":
         result = {"content": [{"type": "text", "text": "a\ud83dc"}]}
     if KIND == "no JSON":
-        print(
-            '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"cut' % json.dumps(identifier),
-            flush=True,
-        )
+        write(f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{{"content":[{{"type":"text","text":"cut')
         return
     if KIND == "no UTF-8":
         sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", "id": identifier, "result": result}).encode("utf-16"))
@@ -61,7 +63,7 @@ def answer(identifier: Any, name: str) -> None:
         tools.append({"name": "added", "inputSchema": OBJECT})
         say({"method": "notifications/tools/list_changed"})
     if KIND == "talking":
-        print("[MCP] called\n12\nnull\n{}", flush=True)
+        write("[MCP] called\n12\nnull\n{}")
     if KIND == "dying":
         sys.stderr.write("the disk is on fire\n")
         sys.exit(3)
@@ -73,7 +75,7 @@ with (FOLDER / "started").open("a") as file:
 if KIND == "slow":
     time.sleep(1.5)
 if KIND == "talking":
-    print("ready\n", flush=True)
+    write("ready\n")
 for line in sys.stdin:
     asked = json.loads(line)
     if "id" not in asked:

@@ -29,8 +29,10 @@ async def test_a_tool_that_is_described_otherwise_than_agreed_costs_itself(tmp_p
     async with ready(tmp_path, raw("bad tools", tmp_path)) as desk:
         assert names(desk.servers) == ["raw__good", "raw__late"]
         assert desk.servers.take_problems() == [
-            "Some tools of the MCP server raw are not described as agreed, and can't be used: "
-            "bad, one without a name, one without a name."
+            (
+                "Some tools of the MCP server raw are not described as agreed, and can't be used: "
+                "bad, one without a name, one without a name."
+            )
         ]
         assert await desk.call("raw__late") == "fine"
 
