@@ -127,7 +127,7 @@ class Agent:
     async def prompt(self, request: Prompt) -> Answer:
         session = await self.sessions.settled(request.session_id)
         text = prompt_content.text(request.prompt, session.workspace.roots)
-        attached = partial(prompt_content.attached, request.prompt, session.workspace)
+        attached = partial(prompt_content.attached, request.prompt, session.workspace, session.tell)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
         session.journal.note_problem(self.sessions.take_problem())
         return prompt_response(await session.prompt(text, attached, blocks))

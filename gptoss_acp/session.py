@@ -191,6 +191,11 @@ class Session:
         self._cancels += 1
         self._stop()
 
+    def tell(self, problem: str) -> None:
+        """Tell the user of something in a message of its own."""
+        # A paragraph, for some clients show one message right behind another.
+        self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
+
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""
         self.updates.commands(slash_commands.advertised())
@@ -349,8 +354,7 @@ class Session:
 
     def _tell_problems(self) -> None:
         for problem in self._servers.take_problems():
-            # A paragraph of its own, for some clients show one message right behind another.
-            self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
+            self.tell(problem)
 
     async def _run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         task = self._turn = asyncio.create_task(work)

@@ -16,12 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.rpc import INVALID_PARAMS, RpcError
-from gptoss_acp.text import LONGEST_RESULT, fenced
+from gptoss_acp.text import LONGEST_RESULT, code_span, fenced
 from gptoss_acp.tools import print_tree
 from gptoss_acp.workspace import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gptoss_acp.workspace.paths import Roots
@@ -52,8 +52,11 @@ def text(blocks: Sequence[Any], roots: Roots) -> str:
     return said
 
 
-async def attached(blocks: Sequence[Any], workspace: Workspace) -> str:
-    """Return what stands behind the links of a prompt, to come after its text; links that can't be read stay links."""
+async def attached(blocks: Sequence[Any], workspace: Workspace, tell: Callable[[str], None]) -> str:
+    """Return what stands behind the links of a prompt, to come after its text.
+
+    Links that can't be read stay links; `tell` gets a sentence about each, for the user.
+    """
     room = LONGEST_ATTACHED
     parts: dict[str, str] = {}
     for block in blocks:
@@ -64,10 +67,17 @@ async def attached(blocks: Sequence[Any], workspace: Workspace) -> str:
         name = place.name if place else uri
         if block.type == "resource":
             parts[name] = parts.get(name, "") + _fenced(name, block.resource.text)
-        elif place and name not in parts and room >= _LEAST_ATTACHED:
+        elif place is None:
+            if uri.startswith("file:") or ":" not in uri:
+                tell(f"{code_span(block.name)} is not attached: it is not in the session's folders.")
+        elif name not in parts:
+            if room < _LEAST_ATTACHED:
+                tell(f"{code_span(name)} is not attached: there is no room for more.")
+                continue
             try:
                 content = await place.read(workspace, min(room, LONGEST_RESULT))
-            except ToolError:
+            except ToolError as error:
+                tell(f"{code_span(name)} is not attached: {error}.")
                 continue
             room -= len(content)
             parts[name] = content
@@ -88,11 +98,14 @@ class _Place:
         try:
             parts = urlsplit(uri)
             real = roots.resolve(unquote(parts.path))
-        except (ValueError, ToolError):
+            lines = _LINES.fullmatch(parts.fragment)
+            if parts.fragment and not lines and not real.exists():  # a name with an unescaped #
+                real = roots.resolve(unquote(f"{parts.path}#{parts.fragment}"))
+        except (ValueError, ToolError, OSError):
             return None
-        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not roots.contain(real):
+        is_file = parts.scheme in {"", "file"} and parts.netloc in {"", "localhost"} and parts.path
+        if not is_file or not roots.contain(real):
             return None
-        lines = _LINES.fullmatch(parts.fragment)
         if lines is None:
             return cls(real, roots.shown(real), None)
         first, last = sorted((int(lines[1]), int(lines[2] or lines[1])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gptoss_acp.briefing import developer_message
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 _LONGEST_ARGUMENT = 2_000
 
-_BEGINNING = re.compile(r"/([a-z]+)(?:\s+|$)")
+_MENTION = r"\[[^\]\n]{0,300}\]\([^)\n]{0,4096}\)"
+_BEGINNING = re.compile(rf"\A(?:{_MENTION}\s{{0,9}}){{0,20}}/([A-Za-z]+)(?:\s+|$)")
+_ALONE = re.compile(r"\A/[A-Za-z][\w-]{0,50}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ COMMANDS = (
     Command("init", "Let the model write an AGENTS.md for this repository"),
     Command("mode", "Show or set what the agent may do without asking", " | ".join(MODES)),
     Command("effort", "Set how hard the model thinks", " | ".join(EFFORTS)),
+    Command("help", "List these commands"),
 )
+_UNKNOWN = Command("", "")
 _BY_NAME = {command.name: command for command in COMMANDS}
 
 
@@ -70,13 +75,17 @@ def _advertised(command: Command) -> AvailableCommand:
 
 
 def read(prompt: str) -> Given | None:
-    """Return the command that a prompt begins with, or None where it is for the model.
+    """Return the command that a prompt begins with, maybe behind mentions, or None where it is for the model.
 
-    What looks like a command but is none is for the model too: it may well be a path, or another program's command.
+    What looks like a command but is none is for the model too, unless it is all there is: it may well be a path, or
+    another program's command.
     """
+    prompt = prompt.strip()
     beginning = _BEGINNING.match(prompt)
-    command = _BY_NAME.get(beginning[1]) if beginning else None
-    return Given(command, prompt[beginning.end() :].strip()) if beginning and command else None
+    command = _BY_NAME.get(beginning[1].lower()) if beginning else None
+    if beginning and command:
+        return Given(command, prompt[beginning.end() :])
+    return Given(_UNKNOWN, prompt) if _ALONE.match(prompt) and not Path(prompt).exists() else None
 
 
 def meant(prompt: str) -> str:
@@ -84,6 +93,13 @@ def meant(prompt: str) -> str:
     given = read(prompt)
     is_init = given is not None and given.command.name == "init" and not given.argument
     return developer_message.request("init") if is_init else prompt
+
+
+def _listed() -> str:
+    return "\n".join(
+        f"- `/{command.name}{f' {command.hint}' if command.hint else ''}`: {command.description}"
+        for command in COMMANDS
+    )
 
 
 class Options(Protocol):
@@ -132,6 +148,8 @@ class Commands:
             TurnCancelledError: the user cancelled when asked for permission.
         """
         argument = given.argument
+        if given.command is _UNKNOWN:
+            return f"There is no command {argument}.\n{_listed()}"
         if argument and given.command.hint is None:
             return f"/{given.command.name} takes no argument. Send just `/{given.command.name}`."
         match given.command.name:
@@ -145,6 +163,8 @@ class Commands:
                 answer = await self.undo.take_back()
             case "mode":
                 answer = self._mode(argument)
+            case "help":
+                answer = _listed()
             case _:
                 answer = self._effort(argument)
         return answer

@@ -43,8 +43,10 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "work")
 
 
-async def heard(desk: Desk, *blocks: Any) -> str:
-    return prompt_content.text(blocks, desk.workspace.roots) + await prompt_content.attached(blocks, desk.workspace)
+async def heard(desk: Desk, *blocks: Any, told: list[str] | None = None) -> str:
+    told = [] if told is None else told
+    attached = await prompt_content.attached(blocks, desk.workspace, told.append)
+    return prompt_content.text(blocks, desk.workspace.roots) + attached
 
 
 # The words
@@ -182,6 +184,17 @@ async def test_embedded_text_is_taken_as_it_comes(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "uri", ["a#b.md", "{work}/a#b.md", "file://{work}/a#b.md", "file://{work}/a%23b.md", "./x/../a#b.md"]
+)
+async def test_a_path_is_a_link_too_and_a_name_may_have_a_number_sign(uri: str, desk: Desk) -> None:
+    (desk.cwd / "a#b.md").write_text("there")
+    told: list[str] = []
+    text = await heard(desk, link(uri.format(work=desk.cwd)), told=told)
+    assert text == "[it](a#b.md)\n\na#b.md\n```\nthere\n```"
+    assert told == []
+
+
 # What is not
 
 
@@ -194,7 +207,6 @@ OUTSIDE = {
     "folder": "file://{outside}/",
     "home": "file://~/secret.txt",
     "other scheme": "https://example.org{work}/a.txt",
-    "no scheme": "{work}/a.txt",
     "other machine": "file://example.org{work}/a.txt",
     "editor's own": "zed:///agent/file?path={work}/a.txt",
     "bad host": "file://[{work}/a.txt",
@@ -228,7 +240,10 @@ async def test_everything_else_stays_a_link_and_nobody_is_asked(case: str, mode:
     inside = case in {"missing", "binary", "latin-1", "pipe", "huge", "beyond the end", "very long"}
     desk = Desk(work, mode, capabilities=Capabilities(read=not inside))
     uri = OUTSIDE[case].format(work=work, outside=outside)
-    text = await asyncio.wait_for(heard(desk, words("See"), link(uri)), 10)
+    told: list[str] = []
+    text = await asyncio.wait_for(heard(desk, words("See"), link(uri), told=told), 10)
+    assert len(told) == (case not in {"other scheme", "editor's own"}), told
+    assert all("` is not attached: " in problem and problem.endswith(".") for problem in told)
     assert text.startswith("See [it](")
     assert text.endswith(")")
     assert "\n" not in text

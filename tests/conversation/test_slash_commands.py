@@ -16,6 +16,13 @@ from gptoss_acp.conversation import slash_commands
         ("/compact  the tests\nand the build ", "compact", "the tests\nand the build"),
         ("/effort\thigh", "effort", "high"),
         ("/init", "init", ""),
+        (" /clear", "clear", ""),
+        ("/Compact", "compact", ""),
+        ("/HELP", "help", ""),
+        ("[a.py](a.py) /compact the tests", "compact", "the tests"),
+        ("[a.py#L3](src/a.py#L3) [b](b)\n/status", "status", ""),
+        ("/foo", "", "/foo"),
+        (" /compacted \n", "", "/compacted"),
     ],
 )
 def test_a_prompt_that_begins_with_a_command_is_one(prompt: str, name: str, argument: str) -> None:
@@ -25,7 +32,8 @@ def test_a_prompt_that_begins_with_a_command_is_one(prompt: str, name: str, argu
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", "/", "/etc/hosts is broken", "/foo", "/compacted", "/Compact", " /clear", "Use /clear", "//clear"]
+    "prompt",
+    ["", "/", "/etc", "/etc/hosts is broken", "/foo bar", "Use /clear", "//clear", "[a](a) and /clear", "[a](a) /foo"],
 )
 def test_all_else_is_for_the_model(prompt: str) -> None:
     assert slash_commands.read(prompt) is None
