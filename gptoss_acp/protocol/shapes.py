@@ -29,12 +29,13 @@ class Content(TypedDict):
 
 
 class Diff(TypedDict):
-    """What becomes of a file; `oldText` is None where it is new."""
+    """What becomes of a file; `oldText` is None where it is new, `_meta` says `deleted` where it is one no more."""
 
     type: Literal["diff"]
     path: str
     oldText: str | None
     newText: str
+    _meta: NotRequired[dict[str, bool]]
 
 
 class Terminal(TypedDict):

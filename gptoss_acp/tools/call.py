@@ -272,6 +272,8 @@ class Call:
             return
         self._ended = True
         fields: ToolCallFields = {"status": "failed" if result.failed else "completed"}
+        # All of it again: some editors show only what comes with the end.
+        fields["content"] = list(self._content)
         if not self._content or (result.failed and result.raw is None):
             fields["content"] = [*self._content, _text(result.text)]
         raw = {"result": result.text} if result.raw is None else result.raw

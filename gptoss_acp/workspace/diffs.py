@@ -64,7 +64,8 @@ def locations(changes: Sequence[Change]) -> list[Location]:
 
 
 def _diff(change: Change, before: str | None, after: str | None) -> Diff:
-    return {"type": "diff", "path": str(change.path), "oldText": before, "newText": after or ""}
+    diff: Diff = {"type": "diff", "path": str(change.path), "oldText": before, "newText": after or ""}
+    return {**diff, "_meta": {"deleted": True}} if after is None else diff
 
 
 def _narrow(changes: Sequence[Change]) -> list[ToolCallContent]:

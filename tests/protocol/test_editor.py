@@ -126,7 +126,7 @@ async def test_a_command_runs_in_the_editors_terminal_and_is_shown_there(tmp_pat
     within = supervisor.words(str(tmp_path))
     assert told == {"command": ["make", "test"], "cwd": str(tmp_path), "within": within, "passed": []}
     assert any(update.get("content") == [{"type": "terminal", "terminalId": "t1"}] for update in desk.peer.updates)
-    assert "content" not in desk.last
+    assert desk.last["content"] == [{"type": "terminal", "terminalId": "t1"}]
 
 
 async def test_a_program_that_a_signal_ended_has_no_code_of_its_own(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ async def test_a_diff_of_large_files_fits_into_a_line_and_shows_what_changes(tmp
     assert "Success" in await desk.patch(
         "*** Update File: a", "-line 30000", "+changed", "*** Update File: b", "-end", "+END"
     )
-    (shown,) = [update["content"] for update in desk.peer.updates if "content" in update]
+    shown, again = [update["content"] for update in desk.peer.updates if "content" in update]
+    assert again == shown
     assert shown[0]["oldText"].splitlines()[3] == "line 30000"
     assert shown[0]["newText"].splitlines()[3] == "changed"
