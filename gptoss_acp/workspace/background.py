@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -30,6 +31,9 @@ START_SECONDS = 1.5
 
 LARGEST_LOG = 5 * 2**20
 """Characters of a program's output in one file; what comes before is kept in another one, once."""
+
+_MOST_ENDED = 20
+"""Programs that have ended and are still told of."""
 
 _LONGEST_OUTPUT = 8_000
 _READY_SECONDS = 10.0
@@ -69,6 +73,7 @@ class Background:
 
     def __init__(self) -> None:
         self.programs: list[Program] = []
+        self._numbers = itertools.count(1)
         self._running: dict[asyncio.Task[None], Limits | None] = {}
         self._held: dict[Limits, _Held] = {}
 
@@ -105,12 +110,13 @@ class Background:
         """
         if len(self._running) >= MOST_RUNNING:
             raise ToolError(f"{MOST_RUNNING} commands are running in the background; end one of them with kill")
-        number = len(self.programs) + 1
+        number = next(self._numbers)
         program = Program(number, line, logs / f"background-{number}.log")
         task = asyncio.create_task(_run(program, running))
         self._running[task] = limits
         task.add_done_callback(self._running.pop)
-        self.programs.append(program)
+        ended = [other for other in self.programs if other.has_ended]
+        self.programs = [other for other in self.programs if other not in ended[:-_MOST_ENDED]] + [program]
         try:
             await asyncio.wait([task], timeout=START_SECONDS)
         except asyncio.CancelledError:

@@ -50,7 +50,7 @@ def test_commands_are_advertised_right_after_the_session_is_answered(spawn: Spaw
     assert agent.received[place - 1].message["result"]["sessionId"] == session
 
 
-@pytest.mark.parametrize("prompt", ["/frobnicate it", "/etc/hosts is broken", "Say /clear", " /clear"])
+@pytest.mark.parametrize("prompt", ["/frobnicate it", "/etc/hosts is broken", "Say /clear", "/etc"])
 async def test_what_is_no_command_goes_to_the_model_as_it_is(prompt: str, tmp_path: Path) -> None:
     editor = Editor()
     async with opened(editor, tmp_path, final("Heard.")) as session:

@@ -326,6 +326,7 @@ async def test_a_command_that_fails_at_once_in_the_background_says_so(project: P
     async with desk_in(project) as desk:
         assert await background(desk, "echo no; exit 3") == "Exit code: 3\nOutput:\nno\n"
         assert "command not found" in await desk.call("shell", command=["no-such-program"], background=True)
+        assert await background(desk, "echo again") == "Exit code: 0\nOutput:\nagain\n"
 
 
 async def test_the_question_says_that_it_is_about_the_background(project: Path) -> None:
