@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,10 @@ def commit(changes: Sequence[Change]) -> None:
 
 @dataclass(slots=True)
 class _Staged:
-    """A change on its way: its folder held open, the new content lying beside the file, ready to be renamed."""
+    """A change on its way: its folder held open, the new content lying beside the file, ready to be renamed.
+
+    `in_place`: the file itself is written, for another under its name would not have all that it has.
+    """
 
     change: Change
     folder: int = -1
@@ -161,6 +165,7 @@ class _Staged:
     old: bytes | None = None
     mode: int | None = None
     new: str | None = None
+    in_place: bool = False
     done: bool = False
 
     @property
@@ -176,10 +181,15 @@ class _Staged:
         self._choose_mode()
         if self.change.after is not None:
             self.new = _write_beside(self.folder, self.change.after.encode(), self.mode)
+            self.in_place = self.old is not None and _has_more(self.name, self.new, self.folder)
 
     def put_in_place(self) -> None:
-        if self.new is None:
+        if self.new is None or self.change.after is None:
             os.unlink(self.name, dir_fd=self.folder)
+        elif self.in_place:
+            self.done = True  # as good as: what a failure leaves is half of each
+            _write_over(self.folder, self.name, self.change.after.encode(), self.mode)
+            os.unlink(self.new, dir_fd=self.folder)
         else:
             os.replace(self.new, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
         self.done = True
@@ -191,6 +201,8 @@ class _Staged:
                     os.unlink(self.new, dir_fd=self.folder)
             elif self.old is None:
                 os.unlink(self.name, dir_fd=self.folder)
+            elif self.in_place:
+                _write_over(self.folder, self.name, self.old, self.mode)
             else:
                 temporary = _write_beside(self.folder, self.old, self.mode)
                 os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
@@ -231,6 +243,36 @@ def _write_beside(folder: int, content: bytes, mode: int | None) -> str:
             os.unlink(name, dir_fd=folder)
             raise
     return name
+
+
+def _write_over(folder: int, name: str, content: bytes, mode: int | None) -> None:
+    """Write a file that is there."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
+        file.write(content)
+        file.truncate()
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
+
+
+def _has_more(name: str, new: str, folder: int) -> bool:
+    """Whether a file has what a new one in its place would not: another name, owner or group, or attributes (ACLs)."""
+    was, becomes = (os.stat(one, dir_fd=folder, follow_symlinks=False) for one in (name, new))
+    if was.st_nlink > 1 or (was.st_uid, was.st_gid) != (becomes.st_uid, becomes.st_gid):
+        return True
+    return _attributes(name, folder) != _attributes(new, folder)
+
+
+def _attributes(name: str, folder: int) -> list[tuple[str, bytes]]:
+    if sys.platform != "linux":
+        return []
+    descriptor = paths.open_file(name, folder)
+    try:
+        return [(attribute, os.getxattr(descriptor, attribute)) for attribute in sorted(os.listxattr(descriptor))]
+    except OSError:  # the file system has none
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def _read(name: str, folder: int, largest: int = LARGEST_FILE) -> bytes:

@@ -56,6 +56,7 @@ _WORKTREE = re.compile(r"(?mi)^[ \t]{0,9}worktree[ \t]{0,9}=[ \t]{0,9}([^\n]{1,4
 
 _LONGEST_CONFIG = 64 * 1024
 _RUNNABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class Protection:
@@ -76,7 +77,10 @@ class Protection:
             return f"the repository {repository.name}"
         if linked := next((place for place in self._linked if path.is_relative_to(place)), None):
             return f"{linked.name}, which {GIT} leads to"
-        return f"the program {path.name}" if _is_program(path) else None
+        mode = _mode_of(path)
+        if mode & _RUNNABLE:
+            return f"the program {path.name}"
+        return f"the read-only file {path.name}" if mode and not mode & _WRITABLE else None
 
     def _repository(self, path: Path) -> Path | None:
         """Return the folder above `path` that is a repository, or becomes one."""
@@ -141,12 +145,13 @@ def _linked(root: Path) -> Iterator[Path]:
                 yield from (Path(os.path.realpath(start / target)) for start in (folder, root))
 
 
-def _is_program(path: Path) -> bool:
+def _mode_of(path: Path) -> int:
+    """Return what kind of regular file is there and what may be done with it, 0 where there is none."""
     try:
         mode = path.stat(follow_symlinks=False).st_mode
     except OSError:
-        return False
-    return stat.S_ISREG(mode) and bool(mode & _RUNNABLE)
+        return 0
+    return mode if stat.S_ISREG(mode) else 0
 
 
 def worktree_of(folder: Path) -> Path | None:

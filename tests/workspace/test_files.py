@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import files
 from gptoss_acp.workspace.files import Change
+from tests.support.desk import Desk
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -115,5 +118,60 @@ def test_a_commit_that_fails_half_way_is_taken_back(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", fail_later)
     with pytest.raises(ToolError, match="no space left on device: b"):
-        files.commit([files.Change(tmp_path / name, "1", "2") for name in ("a", "b")])
+        files.commit([Change(tmp_path / name, "1", "2") for name in ("a", "b")])
     assert contents(tmp_path) == {"a": "1", "b": "1"}
+
+
+async def test_a_file_keeps_its_other_names_its_group_and_its_attributes(tmp_path: Path) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_text("old\n")
+    file.chmod(0o640)
+    other.hardlink_to(file)
+    if sys.platform == "linux":
+        os.setxattr(file, "user.note", b"kept")
+    identity = file.stat().st_ino
+    desk = Desk(tmp_path)
+    assert "Success" in await desk.patch("*** Update File: file", "-old", "+new and longer")
+    assert other.read_text() == "new and longer\n"
+    assert (file.stat().st_ino, stat.S_IMODE(file.stat().st_mode)) == (identity, 0o640)
+    assert "Success" in await desk.patch("*** Update File: file", "-new and longer", "+x")
+    assert other.read_text() == "x\n"
+    if sys.platform == "linux":
+        assert os.getxattr(file, "user.note") == b"kept"
+        other.unlink()
+        assert "Success" in await desk.patch("*** Update File: file", "-x", "+y")
+        assert os.getxattr(file, "user.note") == b"kept"
+    assert sorted(path.name for path in tmp_path.iterdir() if path != other) == ["file"]
+
+
+def test_what_was_written_in_place_is_taken_back_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("a\n")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    (tmp_path / "folder").mkdir()
+    changes = [
+        Change(tmp_path / "a", "a\n", "changed\n"),
+        Change(tmp_path / "c", None, "new\n"),
+    ]
+    replace = os.replace
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        if arguments[1] == "c":
+            raise OSError(28, "No space left on device")
+        replace(*arguments, **named)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(ToolError, match="no space left"):
+        files.commit(changes)
+    assert (tmp_path / "b").read_text() == "a\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "folder"]
+
+
+async def test_a_read_only_file_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "fixed").write_text("x\n")
+    (tmp_path / "fixed").chmod(0o444)
+    desk = Desk(tmp_path, "auto-edit")
+    assert "the user did not allow it" in await desk.patch("*** Update File: fixed", "-x", "+y")
+    assert "the read-only file fixed" in str(desk.permissions_asked[0]["options"])
+    desk.answer = "allow-once"
+    assert "Success" in await desk.patch("*** Update File: fixed", "-x", "+y")
+    assert stat.S_IMODE((tmp_path / "fixed").stat().st_mode) == 0o444
