@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,8 @@ _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 
 
 
 _MOST_WRITTEN = 1_000
+
+_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 (a name)
 
@@ -60,6 +63,8 @@ class Roots:
             raise ToolError(f"{error.strerror}: {path[:300]}") from None
         except UnicodeEncodeError:
             raise ToolError("invalid path: it holds half of a character") from None
+        if self.contain(real) and not os.path.lexists(real):
+            real = _as_typed(real, self.folders)
         self._written.pop(real, None)
         self._written[real] = self._relative(Path(os.path.normpath(meant)))
         if len(self._written) > _MOST_WRITTEN:
@@ -128,6 +133,28 @@ class Roots:
         if self._temporary and self._is_tmp and meant.is_relative_to(_TEMPORARY) and not is_in(meant, self._spellings):
             return self._temporary / meant.relative_to(_TEMPORARY)
         return meant
+
+
+def _as_typed(real: Path, roots: Sequence[Path]) -> Path:
+    """Return the path, in the roots, whose names look as those of `real` do; `real` itself where there is not just one.
+
+    Nobody types a no-break space or a decomposed accent, and what does not exist is hardly meant.
+    """
+    folder = next(above for above in (real, *real.parents) if above.exists() or above in roots)
+    found = folder
+    for part in real.relative_to(folder).parts:
+        try:
+            like = [name for name in os.listdir(found) if _looks(name) == _looks(part)]  # noqa: PTH208 (names only)
+        except OSError:
+            return real
+        if len(like) != 1 or (found / like[0]).is_symlink():
+            return real
+        found /= like[0]
+    return found
+
+
+def _looks(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).translate(_QUOTES)
 
 
 def is_in(path: Path, folders: Iterable[Path]) -> bool:

@@ -299,3 +299,37 @@ async def test_a_path_that_is_too_long_is_no_path(path: str, place: Path) -> Non
 def test_half_a_character_is_no_path(place: Path) -> None:
     with pytest.raises(ToolError, match="half of a character"):
         Roots(place).resolve("\ud83d")
+
+
+ALIKE = {
+    "a no-break space": ("Screen Shot 1.txt", "Screen\u202fShot\u00a01.txt"),
+    "a decomposed accent": ("caf\u00e9.txt", "cafe\u0301.txt"),
+    "a composed one": ("cafe\u0301.txt", "caf\u00e9.txt"),
+    "a typographer's quote": ("it's.txt", "it\u2019s.txt"),
+    "in a folder's name": ("a b/x.txt", "a\u00a0b/x.txt"),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+async def test_a_name_that_looks_as_it_was_typed_is_meant_if_it_is_the_only_one(name: str, place: Path) -> None:
+    typed, named = ALIKE[name]
+    file = place / "root" / named
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("found\n")
+    desk = Desk(place / "root", "auto-edit")
+    assert await desk.call("read_file", path=typed) == "L1: found"
+    assert "Success" in await desk.patch(f"*** Update File: {typed}", "-found", "+changed")
+    assert file.read_text() == "changed\n"
+    assert desk.permissions_asked == []
+    if "/" not in typed:
+        another = file.with_name(named.translate({0x202F: 0x2007, 0x301: 0x341, 0xE9: "e\u0341", 0x2019: 0x2018}))
+        another.write_text("another\n")
+        assert "no such file" in await desk.call("read_file", path=typed)
+
+
+async def test_what_looks_alike_outside_is_not_looked_for(place: Path) -> None:
+    (place / "outside/a\u00a0b").write_text(SECRET)
+    (place / "root/a\u00a0link").symlink_to(place / "outside")
+    desk = Desk(place / "root", "auto-edit")
+    for path in ("../outside/a b", "a link/a b", "a link", "folder-link/a b"):
+        assert SECRET not in await desk.call("read_file", path=path)
