@@ -72,7 +72,8 @@ class Session:
         cwd = workspace.roots.cwd
         self.workspace = workspace
         self._instructions = developer_message.compose(cwd, has_tools=True)
-        self._notes = agents_md.notes(cwd)
+        self._problems: list[str] = []
+        self._notes = agents_md.notes(cwd, self._problems.append)
         self._today = datetime.now().astimezone().date()
         self._background: set[asyncio.Task[None]] = set()
         self._over = False
@@ -353,8 +354,10 @@ class Session:
         return constraint_to(described) if self._settings.header_grammar == "on" else None
 
     def _tell_problems(self) -> None:
-        for problem in self._servers.take_problems():
+        for problem in [*self._problems, *self._servers.take_problems()]:
+            log.warning("%s", problem)
             self.tell(problem)
+        self._problems.clear()
 
     async def _run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         task = self._turn = asyncio.create_task(work)

@@ -58,4 +58,4 @@ def _select(
 
 def _length(context: str) -> str:
     tokens = as_length(context)
-    return f"{tokens:,} tokens" if tokens else "All that the model has"
+    return f"{tokens // 1024}k" if tokens else "Full"

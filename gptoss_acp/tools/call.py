@@ -100,6 +100,7 @@ class Call:
         real = roots.resolve(path)
         self._question = question.of_reading(roots.absolute(path), real)
         await self._permit(Read(real, roots.hold(path, real)))
+        self._note_instructions(real)
         return real
 
     async def read_to_edit(self, path: str) -> tuple[Path, str | None]:
@@ -126,6 +127,8 @@ class Call:
         self.show(locations=await asyncio.to_thread(diffs.locations, changes), content=self._content)
         await self._permit(self._editing([change.path for change in changes], written))
         # Noted while the files are there: what is deleted now may be wanted back as it was.
+        for change in changes:
+            self._note_instructions(change.path)
         changes = [
             replace(change, mode=files.mode_of(change.path)) if change.after is None else change for change in changes
         ]
@@ -224,6 +227,11 @@ class Call:
         """Return once the tool of an MCP server may be called with these arguments."""
         self._question = question.of_use(arguments)
         await self._permit(Use(tool, reads_only))
+
+    def _note_instructions(self, real: Path) -> None:
+        """Name the instructions for agents that hold where this is, and that the model has not been told of."""
+        for file in self.workspace.untold_instructions(real):
+            self.notes.append(f"(for what is in this folder {self.workspace.roots.shown(file)} holds too; read it)")
 
     def _editing(self, paths: Sequence[Path], written: Sequence[str]) -> Edit:
         roots = self.workspace.roots

@@ -45,6 +45,8 @@ _MOST_TEXTS = 20
 
 _MOST_COMMANDS = 1_000
 
+INSTRUCTIONS = "AGENTS.md"
+
 
 class Workspace:
     """The roots of a session and how to work in them."""
@@ -59,6 +61,7 @@ class Workspace:
         self._passed = passed
         self._began = 0
         self._outputs = itertools.count(1)
+        self._instructed: set[Path] = set()
         self._worked: list[tuple[int, int]] = []
         self._had: dict[Path, _Had] = {}  # the files that were looked at last
 
@@ -184,6 +187,17 @@ class Workspace:
         words = variables.with_own_path(list(command), found["PATH"])
         running = functools.partial(process.run, words, cwd, found, within=within)
         return await self.background.start(line, running, limits, self.sandbox.temporary)
+
+    def untold_instructions(self, real: Path) -> Iterator[Path]:
+        """Yield, once each, the AGENTS.md files below the working directory that hold for a resolved path."""
+        for folder in [real, *real.parents]:
+            if folder == self.roots.cwd or not folder.is_relative_to(self.roots.cwd):
+                return
+            file = folder / INSTRUCTIONS
+            if file not in self._instructed and file.is_file():
+                self._instructed.add(file)
+                if file != real:
+                    yield file
 
     def new_temporary_file(self) -> Path:
         """Return the path of a new file, not yet made, that the model may read."""

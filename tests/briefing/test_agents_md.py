@@ -12,9 +12,10 @@ from gptoss_acp.briefing import git as git_files
 from tests.support.project import git, write
 
 
-def shown(folder: Path) -> list[tuple[str, str]]:
+def shown(folder: Path, told: list[str] | None = None) -> list[tuple[str, str]]:
     """Return path and text of every AGENTS.md in the notes, by the form that the model knows."""
-    first, *parts = agents_md.notes(folder).split("\n\nInstructions from ")
+    told = [] if told is None else told
+    first, *parts = agents_md.notes(folder, told.append).split("\n\nInstructions from ")
     assert first == ""
     return [(path, text) for path, text in (part.split(":\n\n", 1) for part in parts)]
 
@@ -44,7 +45,7 @@ def test_an_odd_repository_is_none_and_nothing_hangs(odd: str, tmp_path: Path) -
         case ".git points nowhere":
             write(folder / ".git", "gitdir: ../nowhere\n")
     assert git_files.branch(folder) is None
-    assert agents_md.notes(folder) == ""
+    assert agents_md.notes(folder, list[str]().append) == ""
 
 
 def test_the_users_own_comes_first_then_from_the_root_down(repository: Path, config: Path, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ LINKS = {"loop": "AGENTS.md", "missing target": "nothing", "leads into a process
 
 @pytest.mark.parametrize("odd", ["latin-1", "binary", "empty", "folder", "pipe", *LINKS, "leads out", "huge"])
 def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
-    odd: str, repository: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    odd: str, repository: Path, tmp_path: Path
 ) -> None:
     root = write(repository / "AGENTS.md", "root")
     file = repository / "a/AGENTS.md"
@@ -115,8 +116,10 @@ def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
         case "huge":
             with file.open("wb") as sparse:
                 sparse.truncate(5 * 2**30)
-    assert shown(repository / "a") == [(str(root), "root")]
-    assert bool(caplog.records) == (odd not in {"empty", "missing target"})
+    told: list[str] = []
+    assert shown(repository / "a", told) == [(str(root), "root")]
+    assert len(told) == (odd not in {"empty", "missing target"})
+    assert all(problem.startswith(f"`{file}` is left out: ") for problem in told)
 
 
 def test_symlinks_within_the_repository_are_followed_and_the_users_own_may_lead_anywhere(

@@ -30,7 +30,7 @@ def test_a_repository_is_shown_by_its_short_name() -> None:
 def test_the_whole_context_is_a_choice_of_its_own() -> None:
     (*_, context) = config_options.config_options("ask", "tiny", ["tiny"], "low", None)
     assert context["currentValue"] == "all"
-    assert [choice["name"] for choice in context["options"]][:2] == ["All that the model has", "8,192 tokens"]
+    assert [choice["name"] for choice in context["options"]][:2] == ["Full", "8k"]
 
 
 @pytest.mark.parametrize(("context", "tokens"), [("all", None), ("8192", 8192), ("65536", 65536), ("1", None)])

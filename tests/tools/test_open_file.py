@@ -9,6 +9,7 @@ import pytest
 from gptoss_acp.text import LONGEST_RESULT
 from gptoss_acp.workspace.window import LONGEST_LINE
 from tests.support.desk import Desk
+from tests.support.project import write
 
 
 async def test_the_lines_of_a_file_are_numbered_unless_that_is_not_wanted(tmp_path: Path) -> None:
@@ -93,3 +94,19 @@ async def test_what_can_not_be_read_is_a_result_not_an_exception(tmp_path: Path)
     assert await desk.call("open_file", path="") == (
         "Error: . is a folder; print its tree with repo_browser.print_tree."
     )
+
+
+async def test_instructions_below_the_working_directory_are_named_once_where_they_hold(tmp_path: Path) -> None:
+    for name in ("AGENTS.md", "a/AGENTS.md", "a/b/AGENTS.md", "a/b/c.txt", "d/AGENTS.md", "d/e.txt"):
+        write(tmp_path / name, "x\n")
+    desk = Desk(tmp_path, "full-access")
+    assert await desk.call("read_file", path="a/b/c.txt") == (
+        "L1: x\n"
+        "(for what is in this folder a/b/AGENTS.md holds too; read it)\n"
+        "(for what is in this folder a/AGENTS.md holds too; read it)"
+    )
+    assert await desk.call("read_file", path="a/b/c.txt", line_start=1) == "L1: x"
+    assert await desk.call("read_file", path="d/AGENTS.md") == "L1: x"
+    assert "holds too" not in await desk.patch("*** Update File: d/e.txt", "-x", "+y")
+    desk = Desk(tmp_path, "full-access")
+    assert "d/AGENTS.md holds too" in await desk.patch("*** Update File: d/e.txt", "-y", "+z")
