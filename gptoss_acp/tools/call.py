@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.shapes import (
-    Content,
     Location,
     PlanEntry,
     ToolCallContent,
@@ -23,7 +22,7 @@ from gptoss_acp.protocol.shapes import (
     text_content,
 )
 from gptoss_acp.shielding import unharmed
-from gptoss_acp.text import clip_line, code_span, fit, json_size, visible, visible_in
+from gptoss_acp.text import clip_line, code_span, fenced, fit, json_size, visible, visible_in
 from gptoss_acp.tools import question
 from gptoss_acp.tools.command_output import CommandOutput
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
@@ -69,7 +68,7 @@ class Call:
     """One tool call of a session.
 
     `changes` are those that it has made to files; it awaits `before_changes` first. `notes` come behind its result, a
-    line each.
+    line each. `language` is that of its result's text, as Markdown calls it.
     """
 
     identifier: str
@@ -83,6 +82,7 @@ class Call:
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     before_changes: Callable[[Sequence[Change]], Awaitable[None]] | None = None
+    language: str = ""
     _whole_title: str = ""
     _content: Sequence[ToolCallContent] = field(default_factory=list)
     _question: Question = field(default_factory=Question)
@@ -283,7 +283,9 @@ class Call:
         # All of it again: some editors show only what comes with the end.
         fields["content"] = list(self._content)
         if not self._content or (result.failed and result.raw is None):
-            fields["content"] = [*self._content, _text(result.text)]
+            text = fit(result.text, _LONGEST_FIELD)
+            shown = text if result.failed else fenced(text, self.language)
+            fields["content"] = [*self._content, text_content(shown)]
         raw = {"result": result.text} if result.raw is None else result.raw
         fields["rawOutput"] = fit(raw, _LONGEST_FIELD)
         self.show(**fields)
@@ -292,7 +294,7 @@ class Call:
         """Show a running command's output, unless its terminal does."""
         if any(content["type"] == "terminal" for content in self._content):
             return
-        self._content = [_text(text)]
+        self._content = [text_content(fenced(fit(text, _LONGEST_FIELD)))] if text else []
         self.show(content=self._content)
 
     def _show_terminal(self, terminal: str) -> None:
@@ -354,7 +356,3 @@ class _Stream:
         self._next = time.monotonic() + STREAM_SECONDS
         self._unshown = False
         self._call.show_output(self._output.latest())
-
-
-def _text(text: str) -> Content:
-    return text_content(fit(text, _LONGEST_FIELD))

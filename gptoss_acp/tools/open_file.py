@@ -75,6 +75,7 @@ async def open_file(arguments: OpenFile, call: Call) -> str:
     call.describe(f"Read {shown}", locations=[call.location(real, first)])
     if last < first:
         raise ToolError(f"line_end {last} is before line_start {first}")
+    call.language = real.suffix.removeprefix(".")
     real = await call.look(arguments.path)
     if os.path.isdir(real):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
         raise ToolError(f"{shown} is a folder; print its tree with repo_browser.print_tree")

@@ -140,7 +140,7 @@ def _as_typed(real: Path, roots: Sequence[Path]) -> Path:
 
     Nobody types a no-break space or a decomposed accent, and what does not exist is hardly meant.
     """
-    folder = next(above for above in (real, *real.parents) if above.exists() or above in roots)
+    folder = next(above for above in (real, *real.parents) if os.path.lexists(above) or above in roots)
     found = folder
     for part in real.relative_to(folder).parts:
         try:

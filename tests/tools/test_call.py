@@ -19,7 +19,7 @@ from tests.support.waiting import settled
 
 
 async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x\n")
+    (tmp_path / "a.py").write_text("x\n")
     desk = Desk(tmp_path)
     call = desk.runner.announce("functions.read_file")
     (pending,) = desk.peer.updates
@@ -28,15 +28,15 @@ async def test_a_call_is_shown_from_its_announcement_to_its_end(tmp_path: Path) 
         "kind": "read",
         "status": "pending",
     }
-    await call.run('{"path": "a", "line_start": 1}')
+    await call.run('{"path": "a.py", "line_start": 1}')
     fields: dict[str, Any] = {}
     for update in desk.peer.updates[1:]:
         assert update["toolCallId"] == pending["toolCallId"]
         fields |= update
-    assert fields["rawInput"] == {"path": "a", "line_start": 1}
-    assert fields["title"] == "Read a"
-    assert fields["locations"] == [{"path": str(tmp_path / "a"), "line": 1}]
-    assert fields["content"] == [{"type": "content", "content": {"type": "text", "text": "L1: x"}}]
+    assert fields["rawInput"] == {"path": "a.py", "line_start": 1}
+    assert fields["title"] == "Read a.py"
+    assert fields["locations"] == [{"path": str(tmp_path / "a.py"), "line": 1}]
+    assert fields["content"] == [{"type": "content", "content": {"type": "text", "text": "```py\nL1: x\n```"}}]
     assert fields["rawOutput"] == {"result": "L1: x"}
     assert [update["status"] for update in desk.peer.updates if "status" in update] == [
         "pending",

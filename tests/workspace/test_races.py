@@ -28,7 +28,7 @@ while True:
     os.rename("was", "sub")
     os.unlink("link")
 """
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 @pytest.fixture
