@@ -126,9 +126,9 @@ class Call:
         self._content, self._question = shown.contents, question.of_changes(shown)
         self.show(locations=await asyncio.to_thread(diffs.locations, changes), content=self._content)
         await self._permit(self._editing([change.path for change in changes], written))
-        # Noted while the files are there: what is deleted now may be wanted back as it was.
         for change in changes:
             self._note_instructions(change.path)
+        # Noted while the files are there: what is deleted now may be wanted back as it was.
         changes = [
             replace(change, mode=files.mode_of(change.path)) if change.after is None else change for change in changes
         ]
@@ -137,7 +137,7 @@ class Call:
         made = await self.workspace.commit(changes)
         self.changes += made
         self.notes += [
-            f"({self.workspace.roots.shown(change.path)} is not on the disk: the editor has not saved it, or elsewhere)"
+            f"({self.workspace.roots.shown(change.path)} is not on the disk: the editor has not saved it, or wrote elsewhere)"
             for change in made
             if change.unsaved
         ]
