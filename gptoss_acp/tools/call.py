@@ -136,8 +136,9 @@ class Call:
             await self.before_changes(changes)
         made = await self.workspace.commit(changes)
         self.changes += made
+        named = self.workspace.roots.shown
         self.notes += [
-            f"({self.workspace.roots.shown(change.path)} is not on the disk: the editor has not saved it, or wrote elsewhere)"
+            f"({named(change.path)} is not on the disk: the editor has not saved it yet, or has written elsewhere)"
             for change in made
             if change.unsaved
         ]
