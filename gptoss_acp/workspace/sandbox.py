@@ -48,6 +48,7 @@ class Sandbox:
         self._places = places.Places()
         self._hidden: list[Path] = []
         self._temporary: Path | None = None
+        self._allowed: set[Path] = set()
 
     @property
     def temporary(self) -> Path:
@@ -133,6 +134,10 @@ class Sandbox:
         lines = (line.strip() for line in reversed(output.splitlines()))
         return next((line for line in lines if any(sign in line for sign in signs)), None)
 
+    def allow(self, files: Sequence[Path]) -> None:
+        """Let these files, which the user has allowed to be written, stay where they are."""
+        self._allowed.update(files)
+
     async def tidy(self, since: int) -> list[str]:
         """Move aside what commands have put into protected places, and return what to say of it.
 
@@ -150,7 +155,8 @@ class Sandbox:
     def _tidy(self, since: int) -> list[str]:
         kept, later = self._places.kept(), places.find(self._roots)
         inside = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
-        appeared = [path for path in inside if (files.changed_at(path) or since) >= since]
+        recent = [path for path in inside if (files.changed_at(path) or since) >= since]
+        appeared = [path for path in recent if not any(file.is_relative_to(path) for file in self._allowed)]
         told = [_moved_aside(path) for path in appeared]
         kept.add(places.find(self._roots) if told else later)
         self._places = kept

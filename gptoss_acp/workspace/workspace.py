@@ -130,7 +130,9 @@ class Workspace:
                 shown = self.roots.shown(change.path)
                 raise ToolError(f"{shown}: it has changed since it was read, or is there already; read it again")
         with self._working():
-            return await self._write([change for change in changes if not self._suits_editor(change)], changes)
+            made = await self._write([change for change in changes if not self._suits_editor(change)], changes)
+        self.sandbox.allow([change.path for change in made])
+        return made
 
     async def prepare_to_run(self) -> None:
         """Get the sandbox ready, if there is one.
