@@ -316,10 +316,13 @@ async def test_what_runs_in_the_background_ends_with_the_session(project: Path) 
 async def test_what_the_background_puts_into_protected_places_is_moved_aside(project: Path) -> None:
     async with desk_in(project) as desk:
         await background(desk, "sleep 2; mkdir .zed; sleep 2; mkdir .github; sleep 60")
+        desk.answer = "allow-once"
+        assert "Success" in await desk.patch("*** Add File: .husky/pre-push", "+x")
+        desk.answer = "reject-once"
         await asyncio.sleep(1)
         assert f"(the command put {project / '.zed'} there" in await sh(desk, "true")
         await settled((project / ".github").exists)
-    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt"]
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".husky", ".vscode", "a.txt"]
 
 
 async def test_a_command_that_fails_at_once_in_the_background_says_so(project: Path) -> None:
