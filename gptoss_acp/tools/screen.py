@@ -21,7 +21,7 @@ LONGEST_ROW = 8_192
 _LONGEST_SEQUENCE = 4_096
 """Letters of a sequence whose end is waited for."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all but the tab, which is text here
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs, which are text here, and line feeds
 _SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[ -/]+[0-~]|[0-Z\\^-~])"
     r"|\x9b[0-?]*[ -/]*[@-~]"
@@ -43,14 +43,14 @@ class Screen:
 
     def add(self, text: str) -> None:
         """Write text, of which a control sequence may be cut off; what it needs to be whole comes with the next."""
-        text, self._rest = self._rest + text, ""
+        text, self._rest = (self._rest + text).replace("\r\n", "\n"), ""
         at = 0
         while control := _CONTROL.search(text, at):
-            self._write(text[at : control.start()])
+            self._write_lines(text[at : control.start()])
             at = self._obey(text, control.start())
             if self._rest:
                 return
-        self._write(text[at:])
+        self._write_lines(text[at:])
 
     def __str__(self) -> str:
         """What has not scrolled away."""
@@ -68,11 +68,32 @@ class Screen:
             return at + 1
         if letter == "\r":
             self._column = 0
-        elif letter in "\n\v\f\x85":
+        elif letter in "\v\f\x85":
             self._feed()
         elif letter == "\b":
             self._column = max(0, self._column - 1)
         return at + 1
+
+    def _write_lines(self, text: str) -> None:
+        while text:
+            if self._row == len(self._rows) - 1 and self._column == len(self._rows[-1]):
+                self._append(text)
+                return
+            line, feed, text = text.partition("\n")
+            self._write(line)
+            if feed:
+                self._feed()
+
+    def _append(self, text: str) -> None:
+        """Write lines behind all that there is, as nearly all are."""
+        first, *others = text.split("\n")
+        self._rows[-1] += first
+        self._rows += others
+        if len(self._rows) > ROWS:
+            self._scroll(len(self._rows) - ROWS)
+        self._row, self._column = len(self._rows) - 1, len(self._rows[-1])
+        if self._column > LONGEST_ROW:
+            self._let_go()
 
     def _write(self, text: str) -> None:
         if not text:
@@ -100,8 +121,8 @@ class Screen:
             self._scroll(len(self._rows) - ROWS)
 
     def _scroll(self, rows: int) -> None:
-        for row in self._rows[:rows]:
-            self._done(row + "\n")
+        if rows:
+            self._done("\n".join([*self._rows[:rows], ""]))
         del self._rows[:rows]
         self._row = max(0, self._row - rows)
 

@@ -281,8 +281,11 @@ class Workspace:
             # It has written by the name, which may have led elsewhere meanwhile.
             if not await asyncio.to_thread(paths.is_still_at, folder, held):
                 raise ToolError("its folder was replaced while the editor wrote it, maybe elsewhere; look")
-        with contextlib.suppress(OSError, ToolError):
-            saved = await asyncio.to_thread(_read_disk, change.path)
+        with contextlib.suppress(ToolError):  # it has saved what is no text
+            try:
+                saved = await asyncio.to_thread(_read_disk, change.path)
+            except OSError:
+                saved = None
             if saved in {None, change.before}:
                 made[-1] = replace(change, unsaved=True)
             else:
