@@ -184,8 +184,10 @@ class Session:
             if self._background:
                 await asyncio.wait(self._background)
             await self._servers.stopped()
-            await self.workspace.close()
-            await self.journal.close()
+            try:
+                await self.workspace.close()
+            finally:
+                await self.journal.close()
 
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""

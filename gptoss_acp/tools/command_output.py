@@ -66,9 +66,10 @@ class CommandOutput:
         content = text.encode(errors="replace")
         try:
             if self._descriptor is None:
-                self.file = self._new_file()
+                file = self._new_file()
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._descriptor = os.open(self.file, flags, 0o600)
+                self._descriptor = os.open(file, flags, 0o600)
+                self.file = file
             written = os.write(self._descriptor, content[: LARGEST_FILE - self._size])
         except OSError:  # a full disk; or the command has taken the name
             written = 0

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import HeadAndTail, clip_line, code_span
-from gptoss_acp.workspace import descendants
+from gptoss_acp.workspace import descendants, namespaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,8 @@ _MOST_ENDED = 20
 _LONGEST_OUTPUT = 8_000
 _READY_SECONDS = 10.0
 
-HOLDING = ("/bin/sh", "-c", "echo; exec tail -f /dev/null")
+_READY = "gptoss-acp is ready"
+HOLDING = ("/bin/sh", "-c", f"echo {_READY}; exec tail -f /dev/null")
 """What says that it runs, and then does nothing."""
 
 Running = Callable[..., Coroutine[Any, Any, int]]
@@ -76,22 +78,24 @@ class Background:
         self._numbers = itertools.count(1)
         self._running: dict[asyncio.Task[None], Limits | None] = {}
         self._held: dict[Limits, _Held] = {}
+        self._ending: set[asyncio.Task[int]] = set()
 
     @property
     def is_running(self) -> bool:
         return bool(self._running)
 
-    def joined(self, limits: Limits | None) -> int | None:
+    def joined(self, limits: Limits | None) -> str | None:
         """Return the process whose namespaces commands within `limits` are to join; None where nothing runs in any."""
         held = self._held.get(limits) if limits else None
-        if held is None or held.task.done():
+        if limits is None or held is None or held.task.done():
             return None
         if limits not in self._running.values():
             held.task.cancel()  # only now: commands that have joined it would have ended with it
+            self._ending.add(self._held.pop(limits).task)
             return None
         return held.inside
 
-    async def hold(self, limits: Limits, running: Running) -> int:
+    async def hold(self, limits: Limits, running: Running) -> str:
         """Return a process whose namespaces commands within `limits` can join; `running` runs `HOLDING` in new ones.
 
         Raises:
@@ -129,7 +133,7 @@ class Background:
 
     async def stop(self) -> None:
         """End all of them."""
-        for tasks in (list(self._running), [held.task for held in self._held.values()]):
+        for tasks in (list(self._running), [*self._ending, *(held.task for held in self._held.values())]):
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -156,29 +160,46 @@ async def _run(program: Program, running: Running) -> None:
 
 @dataclass(slots=True)
 class _Held:
-    """Namespaces that a program of ours keeps, and a process in them, by its number outside."""
+    """Namespaces that a program of ours keeps, and a process in them, as `supervisor.words` is told of it."""
 
     task: asyncio.Task[int]
-    inside: int
+    inside: str
 
 
 async def _hold(running: Running) -> _Held:
     ready = asyncio.Event()
     outside: list[int] = []
-    task = asyncio.create_task(running(lambda _: ready.set(), on_start=outside.append))
+    said = HeadAndTail(_LONGEST_OUTPUT)
+
+    def hear(text: str) -> None:
+        said.add(text)
+        if _READY in str(said):
+            ready.set()
+
+    task = asyncio.create_task(running(hear, on_start=outside.append))
     waiting = asyncio.create_task(ready.wait())
-    inside: list[int] = []
+    inside = None
     try:
         await asyncio.wait([task, waiting], timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():
-            inside = await asyncio.to_thread(descendants.below, outside[0])
+            inside = await asyncio.to_thread(_found_inside, outside[0])
     finally:
         waiting.cancel()
-        if not inside:
+        if inside is None:
             task.cancel()
-    if not inside:
-        raise ToolError("the sandbox for what runs in the background could not be made")
-    return _Held(task, inside[-1])
+            await unharmed(asyncio.wait([task]))
+    if inside is None:
+        raise ToolError(f"the sandbox for what runs in the background could not be made: {str(said).strip()[:300]}")
+    return _Held(task, inside)
+
+
+def _found_inside(outside: int) -> str | None:
+    """Return a process below this one that has other mounts than we have, and their number."""
+    with contextlib.suppress(OSError):
+        for process in reversed(descendants.below(outside)):
+            if (mounts := namespaces.mounts_of(process)) != namespaces.mounts_of(os.getpid()):
+                return f"{process}:{mounts}"
+    return None
 
 
 class _Log(contextlib.AbstractContextManager["_Log"]):

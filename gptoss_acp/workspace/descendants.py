@@ -5,17 +5,14 @@ Knows `/proc` and, where there is none, `ps`. Also read by the supervisor, and s
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections import defaultdict
-from pathlib import Path
 
 
 def below(root: int) -> list[int]:
     """Return the numbers of the processes below `root`, each behind the one that has started it."""
-    children: defaultdict[int, list[int]] = defaultdict(list)
+    children: dict[int, list[int]] = {}
     for process, parent in _parents():
-        children[parent].append(process)
+        children.setdefault(parent, []).append(process)
     found, waiting = [], [root]
     while waiting:
         inner = children.pop(waiting.pop(), [])
@@ -25,14 +22,17 @@ def below(root: int) -> list[int]:
 
 
 def _parents() -> list[tuple[int, int]]:
-    if not Path("/proc/self/stat").exists():
+    if not os.path.exists("/proc/self/stat"):  # noqa: PTH110 (pathlib is slow to import)
         with os.popen("/bin/ps -axo pid=,ppid=") as listed:  # noqa: S605 (no word of it is another's)
             return [(int(process), int(parent)) for process, parent in map(str.split, listed)]
-    found = []
-    for name in os.listdir("/proc"):  # noqa: PTH208 (names are all that is wanted)
-        with contextlib.suppress(OSError):
-            if name.isdecimal():
-                # Behind the program's name, which may hold anything, come the state and the parent (proc_pid_stat(5)).
-                state = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
-                found.append((int(name), int(state[1])))
-    return found
+    return [(int(name), parent) for name in os.listdir("/proc") if name.isdecimal() and (parent := _parent(name))]  # noqa: PTH208
+
+
+def _parent(process: str) -> int:
+    """Return the number of a process's parent, 0 where it has none or has ended."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123
+            # Behind the program's name, which may hold anything, come the state and the parent (proc_pid_stat(5)).
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0

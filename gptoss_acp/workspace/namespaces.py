@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -17,13 +18,23 @@ _NO_NEW_PRIVILEGES, _DROP_FROM_BOUNDING_SET = 38, 24
 _CAPABILITY_VERSION = 0x20080522
 
 
-def join(process: int) -> None:
-    """Go into the namespaces of a process of this user's; only what is started from now on is in its pid namespace.
-
-    What the joined namespaces would allow, their root's capabilities, is given up.
+def mounts_of(process: int) -> int:
+    """Return the number of a process's mount namespace.
 
     Raises:
         OSError: it has ended, or is not this user's.
+    """
+    return os.stat(f"/proc/{process}/ns/mnt").st_ino  # noqa: PTH116
+
+
+def join(process: int, mounts: int) -> None:
+    """Go into the namespaces of a process of this user's; only what is started from now on is in its pid namespace.
+
+    `mounts` is the number of its mount namespace, by which it is known. What the joined namespaces would allow, their
+    root's capabilities, is given up.
+
+    Raises:
+        OSError: it has ended, is another one by now or in our own namespaces, or is not this user's.
     """
     with contextlib.ExitStack() as opened:
 
@@ -33,6 +44,8 @@ def join(process: int) -> None:
             return descriptor
 
         there = {kind: open_namespace(f"/proc/{process}/ns/{kind}") for kind in (*_KINDS, "user")}
+        if os.fstat(there["mnt"]).st_ino != mounts or not all(_differs(there[kind], kind) for kind in ("mnt", "pid")):
+            raise ProcessLookupError(errno.ESRCH, "it has ended")
         owner = fcntl.ioctl(there["mnt"], _OWNER)
         opened.callback(os.close, owner)
         if _differs(owner, "user"):

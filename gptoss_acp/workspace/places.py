@@ -39,6 +39,14 @@ class Places:
         found = [path for path, identity in (later.read_only | later.git).items() if before.get(path) != identity]
         return [path for path in found if not any(other in found for other in path.parents)]
 
+    def above(self, files: Sequence[Path]) -> Places:
+        """Return those that hold one of these files, or are it."""
+
+        def holding(known: dict[Path, Identity]) -> dict[Path, Identity]:
+            return {path: known[path] for path in known if any(file.is_relative_to(path) for file in files)}
+
+        return Places(holding(self.read_only), holding(self.git))
+
     def kept(self) -> Places:
         """Return those that are still what they were, whatever has become of what was in them."""
         return Places(_as_they_were(self.read_only), _as_they_were(self.git))

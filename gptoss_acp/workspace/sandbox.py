@@ -18,7 +18,7 @@ from platformdirs import user_state_path
 
 from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import files, hidden, mechanisms, paths, places, supervisor
+from gptoss_acp.workspace import files, hidden, mechanisms, paths, places, protected, supervisor
 from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits, View
 
@@ -48,7 +48,6 @@ class Sandbox:
         self._places = places.Places()
         self._hidden: list[Path] = []
         self._temporary: Path | None = None
-        self._allowed: set[Path] = set()
 
     @property
     def temporary(self) -> Path:
@@ -126,7 +125,8 @@ class Sandbox:
         await self.prepare()
         if self.kind != "full":
             raise ToolError(f"it is to run in a sandbox (--sandbox-servers), and there is none: {HOW_TO_GET_ONE}")
-        return self.words(cwd, Limits(network=self._servers == "network"))
+        words = self.words(cwd, Limits(network=self._servers == "network"))
+        return [*words, "/usr/bin/env", f"TMPDIR={self.temporary}"]
 
     def what_stopped(self, output: str) -> str | None:
         """Return the last line of a failed command's output that says the sandbox has kept it from something."""
@@ -134,9 +134,11 @@ class Sandbox:
         lines = (line.strip() for line in reversed(output.splitlines()))
         return next((line for line in lines if any(sign in line for sign in signs)), None)
 
-    def allow(self, files: Sequence[Path]) -> None:
-        """Let these files, which the user has allowed to be written, stay where they are."""
-        self._allowed.update(files)
+    async def take_in(self, files: Sequence[Path]) -> None:
+        """Protect the places of these files, which the user has allowed to be written, as those that were there."""
+        names = {protected.plain_name(part) for file in files for part in file.parts}
+        if self._looked and any(name in protected.OBEYED or protected.is_git(name) for name in names):
+            await asyncio.to_thread(self._take_in, files)
 
     async def tidy(self, since: int) -> list[str]:
         """Move aside what commands have put into protected places, and return what to say of it.
@@ -152,11 +154,14 @@ class Sandbox:
     def _look(self) -> tuple[places.Places, list[Path]]:
         return places.find(self._roots), list(hidden.find())
 
+    def _take_in(self, files: Sequence[Path]) -> None:
+        found = places.find(self._roots)
+        self._places.add(found.above(files))
+
     def _tidy(self, since: int) -> list[str]:
         kept, later = self._places.kept(), places.find(self._roots)
         inside = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
-        recent = [path for path in inside if (files.changed_at(path) or since) >= since]
-        appeared = [path for path in recent if not any(file.is_relative_to(path) for file in self._allowed)]
+        appeared = [path for path in inside if (files.changed_at(path) or since) >= since]
         told = [_moved_aside(path) for path in appeared]
         kept.add(places.find(self._roots) if told else later)
         self._places = kept

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "/usr/bin/sandbox-exec"
 
+PROBE = ("/bin/sh", "-c", '(: > "$1"); (: > "$2") 2>/dev/null; exit 0', "sh")
+"""Writes one file, if it can, and another; shells of their own, for one that can't redirect ends."""
+
 _PROBE_SECONDS = 10.0
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/tty", "/dev/ptmx", "/dev/dtracehelper")
 _TERMINALS = '(regex #"^/dev/ttys[0-9]+$")'
@@ -98,8 +101,7 @@ def works() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         outside, inside = Path(folder).resolve() / "outside", Path(folder).resolve() / "inside"
         inside.mkdir()
-        script = f": > {inside}/written; : > {outside}; exit 0"
-        command = [*words(View(inside), inside), "/bin/sh", "-c", script]
+        command = [*words(View(inside), inside), *PROBE, str(inside / "written"), str(outside)]
         try:
             tried = subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -7,6 +7,7 @@ Landlock before it starts, or start it where another one is. Run as a program of
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -25,11 +26,11 @@ _REQUESTS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 _CANNOT_RUN = 126
 
 
-def words(cwd: str, *, writable: list[str] | None = None, network: bool = True, join: int | None = None) -> list[str]:
+def words(cwd: str, *, writable: list[str] | None = None, network: bool = True, join: str | None = None) -> list[str]:
     """Return the words before those of a command that run it supervised in the resolved folder `cwd`.
 
-    `writable`: all that Landlock lets it write; it has TCP only with the `network`. `join`: a process in whose
-    namespaces it is to run.
+    `writable`: all that Landlock lets it write; it has TCP only with the `network`. `join`: the numbers of a
+    process and its mount namespace, in which, and its others, it is to run.
     """
     told = [f"cwd={cwd}", *(f"writable={path}" for path in writable or ())]
     told += [f"join={join}"] if join is not None else []
@@ -42,10 +43,12 @@ def main() -> None:
     told = [word.partition("=") for word in sys.argv[1:end]]
     one = {name: value for name, _, value in told}
     sys.path.append(__file__.rsplit("/", 3)[0])
+    import gptoss_acp.workspace.descendants  # noqa: F401, PLC0415 (not to be found before, nor where we may go)
+
     signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored can't be waited for
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *_REQUESTS})
     if "join" in one:
-        _go_to(int(one["join"]))
+        _go_to(one["join"])
     if inside := os.fork():
         os._exit(_stand_before(inside))
     _check_folder(one["cwd"])
@@ -59,11 +62,12 @@ def main() -> None:
     os._exit(_supervise(sys.argv[end + 1 :]))
 
 
-def _go_to(process: int) -> None:
+def _go_to(held: str) -> None:
     from gptoss_acp.workspace import namespaces  # noqa: PLC0415 (not to be found before)
 
     try:
-        namespaces.join(process)
+        process, _, mounts = held.partition(":")
+        namespaces.join(int(process), int(mounts))
     except OSError as error:
         _give_up(f"what runs in the background can't be reached: {error.strerror}")
 
@@ -118,6 +122,8 @@ def _become(command: list[str]) -> NoReturn:
     try:
         os.execvp(command[0], command)  # noqa: S606 (that is what it is for)
     except OSError as error:
+        if error.errno == errno.ENOEXEC:  # a script that names no interpreter is the shell's (execvp(3))
+            os.execv("/bin/sh", ["/bin/sh", *command])  # noqa: S606
         _give_up(f"{command[0]}: {error.strerror}")
 
 
@@ -125,6 +131,7 @@ def _end_all(child: int, code: int | None) -> int:
     """Return the exit code of the child, 128 + the signal's number where one ended it, when all below us is gone."""
     number, until = signal.SIGTERM, time.monotonic() + GRACE_SECONDS
     asked: set[int] = set()
+    group = os.getpgrp() if code is None else 0  # what has asked us to end has asked all of our group
     while time.monotonic() < until + GRACE_SECONDS:  # what runs as somebody else can't be ended
         try:
             code = _reaped().get(child, code)
@@ -132,18 +139,18 @@ def _end_all(child: int, code: int | None) -> int:
             break
         if time.monotonic() > until:
             number = signal.SIGKILL
-        _signal(number, asked)
+        _signal(number, asked, group)
         time.sleep(_POLL_SECONDS)
     return 128 + number if code is None else code
 
 
-def _signal(number: signal.Signals, asked: set[int]) -> None:
-    """Signal what is below us: once, and not what is in our group, which gets it with us, unless it is to be killed."""
+def _signal(number: signal.Signals, asked: set[int], group: int) -> None:
+    """Signal what is below us: once, and not what is in the group that has got it, unless it is to be killed."""
     from gptoss_acp.workspace import descendants  # noqa: PLC0415 (not to be found before)
 
     for process in descendants.below(os.getpid()):
         try:
-            if number == signal.SIGKILL or (process not in asked and os.getpgid(process) != os.getpgrp()):
+            if number == signal.SIGKILL or (process not in asked and os.getpgid(process) != group):
                 os.kill(process, number)
         except OSError:  # it has ended, or is somebody else's
             pass

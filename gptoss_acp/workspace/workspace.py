@@ -60,6 +60,7 @@ class Workspace:
         self.background = Background()
         self._passed = passed
         self._began = 0
+        self._untidied = False
         self._outputs = itertools.count(1)
         self._instructed: set[Path] = set()
         self._worked: list[tuple[int, int]] = []
@@ -131,7 +132,7 @@ class Workspace:
                 raise ToolError(f"{shown}: it has changed since it was read, or is there already; read it again")
         with self._working():
             made = await self._write([change for change in changes if not self._suits_editor(change)], changes)
-        self.sandbox.allow([change.path for change in made])
+        await self.sandbox.take_in([change.path for change in made])
         return made
 
     async def prepare_to_run(self) -> None:
@@ -179,6 +180,7 @@ class Workspace:
             ToolError: it can't be run.
         """
         self.note_begin()
+        self._untidied = limits is not None
         found = await self._environment(limits)
         within = self.sandbox.words(cwd, limits)
         if limits and self.sandbox.joins:
@@ -208,13 +210,15 @@ class Workspace:
 
     async def tidy(self) -> list[str]:
         """Move aside what commands have put where others run or obey it, and return what to say of it."""
+        now = time.time_ns() - _CLOCK_SLACK
         told = await self.sandbox.tidy(self._began)
-        self._began = time.time_ns() - _CLOCK_SLACK
+        self._began = now
+        self._untidied = self.background.is_running
         return told
 
     def note_begin(self) -> None:
         """Note that work begins that `tidy` is to tidy up after."""
-        if not self.background.is_running:  # else it may have been at work since
+        if not self._untidied:  # else it may have been at work since
             self._began = time.time_ns() - _CLOCK_SLACK
 
     def _within(self, cwd: Path, limits: Limits | None) -> list[str]:
@@ -243,11 +247,12 @@ class Workspace:
 
     async def close(self) -> None:
         """End what runs in the background, and remove what is temporary."""
-        was_running = self.background.is_running
-        await self.background.stop()
-        if was_running:
-            await self.tidy()
-        await asyncio.to_thread(self.sandbox.close)
+        try:
+            await self.background.stop()
+            if self._untidied:
+                await self.tidy()
+        finally:
+            await asyncio.to_thread(self.sandbox.close)
 
     async def _write(self, on_disk: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
         made: list[Change] = []

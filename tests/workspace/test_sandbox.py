@@ -325,6 +325,24 @@ async def test_what_the_background_puts_into_protected_places_is_moved_aside(pro
     assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".husky", ".vscode", "a.txt"]
 
 
+async def test_what_a_program_has_left_that_ended_in_the_background_is_moved_aside(project: Path) -> None:
+    async with desk_in(project) as desk:
+        await background(desk, "mkdir .zed")
+        await settled(lambda: not desk.workspace.background.is_running)
+        assert f"(the command put {project / '.zed'} there" in await sh(desk, "true")
+        await background(desk, "mkdir .github")
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt"]
+
+
+async def test_what_the_user_has_allowed_to_be_written_is_protected_at_once(project: Path) -> None:
+    async with desk_in(project, answer="allow-once") as desk:
+        await sh(desk, "true")
+        assert "Success" in await desk.patch("*** Add File: .zed/settings.json", "+{}")
+        desk.answer = "reject-once"
+        assert "Read-only file system" in await sh(desk, "echo evil > .zed/tasks.json")
+    assert [path.name for path in (project / ".zed").iterdir()] == ["settings.json"]
+
+
 async def test_a_command_that_fails_at_once_in_the_background_says_so(project: Path) -> None:
     async with desk_in(project) as desk:
         assert await background(desk, "echo no; exit 3") == "Exit code: 3\nOutput:\nno\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_no_rule_without_a_filter_becomes_one_about_everything() -> None:
     assert "(deny file-read* file-write*)" not in profile
     assert "(deny file-write-unlink)" not in profile
     assert profile.count("(deny file-write*)") == 1
+
+
+def test_the_probe_goes_on_where_it_can_not_write(tmp_path: Path) -> None:
+    probed = subprocess.run(
+        [*seatbelt.PROBE, tmp_path / "inside", tmp_path / "gone/outside"], check=True, capture_output=True
+    )
+    assert probed.stderr == b""
+    assert (tmp_path / "inside").exists()
 
 
 @pytest.mark.skipif(sys.platform != "darwin", reason="only a Mac has Seatbelt")

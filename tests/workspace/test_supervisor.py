@@ -84,6 +84,29 @@ async def test_the_exit_code_is_the_commands_own(script: str, tmp_path: Path) ->
     assert code == CODES[script]
 
 
+async def test_a_script_without_an_interpreter_is_the_shells(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("echo $1\n")
+    (tmp_path / "script").chmod(0o755)
+    assert await run(tmp_path, "./script", "ran") == (0, "ran\n")
+
+
+async def test_what_a_command_leaves_is_asked_to_end_before_it_is_made_to(tmp_path: Path) -> None:
+    script = "(trap 'echo cleaned > log; exit' TERM; touch ready; while :; do sleep 0.01; done) & until [ -e ready ]; do :; done"
+    assert await run(tmp_path, "bash", "-c", script) == (0, "")
+    assert (tmp_path / "log").read_text() == "cleaned\n"
+
+
+@on_linux
+@pytest.mark.parametrize("held", ["1:1", "{own}:{mounts}", "{own}:1", "4194300:1"])
+async def test_what_is_not_where_it_was_is_not_joined(held: str, tmp_path: Path) -> None:
+    mounts = Path("/proc/self/ns/mnt").stat().st_ino
+    words = supervisor.words(str(tmp_path), join=held.format(own=os.getpid(), mounts=mounts))
+    code, output = await run(tmp_path, "touch", "ran", within=words)
+    assert code == 126
+    assert output.startswith("what runs in the background can't be reached")
+    assert not (tmp_path / "ran").exists()
+
+
 async def test_another_folder_than_that_of_the_question_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("a")

@@ -192,7 +192,9 @@ class _Server:
 
     def _give_up(self, reason: str) -> None:
         if self._was_ready:
-            self.problems.append(f"The MCP server {self._name} had ended: {reason}. It is started again.")
+            self.problems.append(
+                f"The MCP server {self._name} had ended: {reason}. It is started again at the next prompt."
+            )
         else:
             self.tools = []
             self.problems.append(f"The MCP server {self._name} is not available: {reason}. Going on without it.")

@@ -92,7 +92,7 @@ async def test_a_servers_death_is_told_with_what_it_said_last_and_it_is_started_
     (problem,) = ours.take_problems()
     assert problem == (
         "The MCP server raw had ended: the connection has ended; the last it said: the disk is on fire. "
-        "It is started again."
+        "It is started again at the next prompt."
     )
     assert names(ours) == ["raw__good"]
     assert (tmp_path / "started").read_text() == "xx"
