@@ -18,6 +18,9 @@ def test_well_formed_output_is_read_as_openai_harmony_reads_it(tokens: list[int]
 @few
 @given(outputs.mutated())
 @example(([200000, 200005, 200008, 304, 200002], []))  # a channel without a name that ends as an answer does
+@example(([35644, 200003, 304, 200002], []))  # text without any channel that does
+@example(([200005, 35644, 200007, 200008, 304, 200002], [200005, 35644]))  # the same behind a header that has ended
+@example(([35644, 200002, 200005, 200008, 304, 200002], []))  # and behind what was an answer already
 def test_a_fault_loses_nothing_before_it_and_shows_no_thought(example: tuple[list[int], list[int]]) -> None:
     outputs.check_mutated(*example)
 

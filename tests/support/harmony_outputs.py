@@ -21,11 +21,12 @@ ANSWER_LETTERS = "abc é漢🎉.\n1"
 CALL_LETTERS = '{"path": 1}'
 
 _UNNAMED_ANSWER = re.compile(
-    rf"(^|<\|start\|>\s*(assistant)?)[^{THOUGHT_LETTERS}\w]*(<\|[a-z_\d]+\|>[^{THOUGHT_LETTERS}\w]*)*"
-    rf"[^<]*[{THOUGHT_LETTERS}].*?<\|return\|>",
+    rf"(^|<\|start\|>\s*(assistant)?|<\|(end|return|call)\|>)[^{THOUGHT_LETTERS}\w]*(<\|[a-z_\d]+\|>[^{THOUGHT_LETTERS}\w]*)*"
+    rf"[^<]*[{THOUGHT_LETTERS}].*?<\|return\|>"
+    rf"|(^|<\|start\|>|<\|(end|return|call)\|>)((?!<\|channel\|>|<\|start\|>).)*[{THOUGHT_LETTERS}]((?!<\|channel\|>).)*?<\|return\|>",
     re.DOTALL,
 )
-"""A thought that has lost its channel's name and ends as an answer does: it is taken for one."""
+"""A thought that has lost its channel or its name and ends as an answer does: it is taken for one."""
 
 
 class Said(NamedTuple):
