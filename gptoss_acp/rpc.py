@@ -458,10 +458,15 @@ def _value(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
-        mended = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], line)
+        mended = without_half_pairs(line)
         if mended == line:
             raise
     return orjson.loads(mended)
+
+
+def without_half_pairs(line: bytes) -> bytes:
+    """Return JSON with U+FFFD for each half of a surrogate pair, as JavaScript may send it."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], line)
 
 
 def _line(message: dict[str, Any]) -> bytes:

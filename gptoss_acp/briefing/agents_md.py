@@ -15,11 +15,11 @@ from gptoss_acp.briefing import git
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import code_span
 from gptoss_acp.workspace import files
+from gptoss_acp.workspace.protected import INSTRUCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAME = "AGENTS.md"
 LONGEST_NOTES = 32 * 1024
 """Bytes of all AGENTS.md files together; about 8,000 tokens."""
 
@@ -37,7 +37,7 @@ def notes(folder: Path, tell: Callable[[str], None]) -> str:
         kept = text.encode()[:room].decode(errors="ignore")
         room = max(0, room - len(text.encode()))
         if len(kept) < len(text):
-            tell(f"{code_span(str(file))} is cut: all {NAME} together are longer than {LONGEST_NOTES:,} bytes.")
+            tell(f"{code_span(str(file))} is cut: all {INSTRUCTIONS} together are longer than {LONGEST_NOTES:,} bytes.")
             kept += "\n(The rest was left out; read the file if you need it.)" if kept else ""
         if kept:
             parts.append(f"\n\nInstructions from {file}:\n\n{kept}")
@@ -49,10 +49,10 @@ def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
     repository = git.repository(folder)
     root = repository[0] if repository else folder
     for inner in (folder, *folder.parents):
-        yield inner / NAME, root
+        yield inner / INSTRUCTIONS, root
         if inner == root:
             break
-    yield user_config_path("gptoss-acp") / NAME, Path("/")
+    yield user_config_path("gptoss-acp") / INSTRUCTIONS, Path("/")
 
 
 def _text(file: Path, bounds: Path, tell: Callable[[str], None]) -> str:

@@ -212,7 +212,7 @@ class Call:
 
     async def _run(self, command: Sequence[str], cwd: Path, limits: Limits | None, seconds: float) -> Finished:
         stream = _Stream(self, self.longest_output)
-        code, output = None, ""
+        code = None
         try:
             async with asyncio.timeout(seconds):
                 code = await self.workspace.run(command, cwd, limits, self._show_terminal, stream.add)

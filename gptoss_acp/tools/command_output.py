@@ -9,6 +9,7 @@ import copy
 import os
 from typing import TYPE_CHECKING
 
+from gptoss_acp import own_files
 from gptoss_acp.text import HeadAndTail
 from gptoss_acp.tools.screen import Screen
 
@@ -67,8 +68,7 @@ class CommandOutput:
         try:
             if self._descriptor is None:
                 file = self._new_file()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._descriptor = os.open(file, flags, 0o600)
+                self._descriptor = own_files.open_file(file, os.O_WRONLY | os.O_EXCL)
                 self.file = file
             written = os.write(self._descriptor, content[: LARGEST_FILE - self._size])
         except OSError:  # a full disk; or the command has taken the name

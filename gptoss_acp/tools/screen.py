@@ -36,8 +36,7 @@ class Screen:
 
     def __init__(self, done: Callable[[str], None]) -> None:
         self._done = done
-        self._rows = [""]
-        self._row = self._column = 0
+        self._clear()
         self._saved = (0, 0)
         self._rest = ""
 
@@ -74,6 +73,9 @@ class Screen:
             self._column = max(0, self._column - 1)
         return at + 1
 
+    def _clear(self) -> None:
+        self._rows, self._row, self._column = [""], 0, 0
+
     def _write_lines(self, text: str) -> None:
         while text:
             if self._row == len(self._rows) - 1 and self._column == len(self._rows[-1]):
@@ -89,8 +91,7 @@ class Screen:
         first, *others = text.split("\n")
         self._rows[-1] += first
         self._rows += others
-        if len(self._rows) > ROWS:
-            self._scroll(len(self._rows) - ROWS)
+        self._scroll(len(self._rows) - ROWS)
         self._row, self._column = len(self._rows) - 1, len(self._rows[-1])
         if self._column > LONGEST_ROW:
             self._let_go()
@@ -117,14 +118,13 @@ class Screen:
         self._row, self._column = self._row + 1, 0
         if self._row == len(self._rows):
             self._rows.append("")
-        if len(self._rows) > ROWS:
-            self._scroll(len(self._rows) - ROWS)
+        self._scroll(len(self._rows) - ROWS)
 
     def _scroll(self, rows: int) -> None:
-        if rows:
+        if rows > 0:
             self._done("\n".join([*self._rows[:rows], ""]))
-        del self._rows[:rows]
-        self._row = max(0, self._row - rows)
+            del self._rows[:rows]
+            self._row -= rows
 
     def _obey_sequence(self, sequence: str) -> None:
         if sequence.startswith(("\x1b[", "\x9b")):
@@ -140,14 +140,14 @@ class Screen:
         elif sequence in {"\x1bD", "\x1bE"}:
             self._feed()
         elif sequence == "\x1bc":
-            self._rows, self._row, self._column = [""], 0, 0
+            self._clear()
 
     def _obey_control(self, final: str, first: int, second: int, *, private: bool) -> None:
         place = self._row, self._column
         count = max(1, first)
         if private and final in "hl":
             if first in {47, 1047, 1049}:  # another screen, or back
-                self._rows, self._row, self._column = [""], 0, 0
+                self._clear()
         elif final == "s":
             self._saved = place
         elif final == "u":

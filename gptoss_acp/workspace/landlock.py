@@ -13,6 +13,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
+from gptoss_acp.workspace import libc
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,6 @@ LEAST_VERSION = 4
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
-_NO_NEW_PRIVILEGES = 38
 
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
 _TO_FILES = _WRITE_FILE | _TRUNCATE
@@ -46,14 +47,13 @@ def restrict(writable: Iterable[str], *, network: bool) -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    ruleset = _checked(_syscall(_CREATE_RULESET, struct.pack("QQ", _WRITES, 0 if network else _TCP), 16, 0))
+    ruleset = libc.checked(_syscall(_CREATE_RULESET, struct.pack("QQ", _WRITES, 0 if network else _TCP), 16, 0))
     try:
         for path in (*writable, *_DEVICES):
             if os.path.exists(path):  # noqa: PTH110 (pathlib is slow to import)
                 _allow(ruleset, path)
-        libc = ctypes.CDLL(None, use_errno=True)
-        _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-        _checked(_syscall(_RESTRICT_SELF, ruleset, 0))
+        libc.give_up_new_privileges()
+        libc.checked(_syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
 
@@ -62,7 +62,7 @@ def _allow(ruleset: int, path: str) -> None:
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         rights = _WRITES if stat.S_ISDIR(os.fstat(place).st_mode) else _TO_FILES
-        _checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place), 0))
+        libc.checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place), 0))
     finally:
         os.close(place)
 
@@ -70,11 +70,4 @@ def _allow(ruleset: int, path: str) -> None:
 def _syscall(number: int, *arguments: int | bytes | None) -> int:
     # By number: the C library has no functions for them. The numbers are the same for every kind of machine.
     passed = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
-    return int(ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *passed))
-
-
-def _checked(answer: int) -> int:
-    if answer < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return answer
+    return int(libc.load().syscall(ctypes.c_long(number), *passed))

@@ -6,15 +6,16 @@ Knows setns(2) and ioctl_ns(2). Also read by the supervisor, and so quick to imp
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
 import struct
 
+from gptoss_acp.workspace import libc
+
 _KINDS = ("ipc", "uts", "cgroup", "net", "pid", "mnt")
 _OWNER = 0xB701  # NS_GET_USERNS
-_NO_NEW_PRIVILEGES, _DROP_FROM_BOUNDING_SET = 38, 24
+_DROP_FROM_BOUNDING_SET = 24
 _CAPABILITY_VERSION = 0x20080522
 
 
@@ -49,14 +50,14 @@ def join(process: int, mounts: int) -> None:
         owner = fcntl.ioctl(there["mnt"], _OWNER)
         opened.callback(os.close, owner)
         if _differs(owner, "user"):
-            _checked(_libc().setns(owner, 0))
+            libc.checked(libc.load().setns(owner, 0))
         # All that differ are known before the first is entered: the last brings another /proc.
         different = [kind for kind in _KINDS if _differs(there[kind], kind)]
         inner_user = _differs(there["user"], "user")
         for kind in different:
-            _checked(_libc().setns(there[kind], 0))
+            libc.checked(libc.load().setns(there[kind], 0))
         if inner_user:
-            _checked(_libc().setns(there["user"], 0))
+            libc.checked(libc.load().setns(there["user"], 0))
     _give_up_capabilities()
 
 
@@ -65,20 +66,10 @@ def _differs(namespace: int, kind: str) -> bool:
 
 
 def _give_up_capabilities() -> None:
-    libc = _libc()
+    library = libc.load()
     for capability in range(64):
-        if libc.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0) < 0:
+        if library.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0) < 0:
             break  # the last one is behind us, or there is none to give up
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
-    _checked(libc.capset(header, struct.pack("6I", *[0] * 6)))
-    _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _checked(answer: int) -> None:
-    if answer < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    libc.checked(library.capset(header, struct.pack("6I", *[0] * 6)))
+    libc.give_up_new_privileges()

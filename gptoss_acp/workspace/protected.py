@@ -40,7 +40,10 @@ OBEYED = frozenset(
 )
 """Names of what editors, agents, git and shells start by themselves; commands may not write them either."""
 
-_TOLD = frozenset(["agents.md", "skill.md", "skills"])
+INSTRUCTIONS = "AGENTS.md"
+"""What a project tells every agent."""
+
+_TOLD = frozenset([INSTRUCTIONS.lower(), "skill.md", "skills"])
 """Names of what tells agents what to do."""
 
 DEPENDENCIES = frozenset([".venv", "venv", "node_modules", "site-packages"])

@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 import jsonschema
@@ -18,6 +18,8 @@ import referencing
 import referencing.exceptions
 from mcp.shared.message import SessionMessage
 from pydantic import TypeAdapter, ValidationError
+
+from gptoss_acp.rpc import without_half_pairs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
 
 _UNREADABLE = -32700
 _ID = re.compile(r'"id"\s*:\s*(?:"([^"\\]{1,100})"|(\d{1,15}))')
-_HALF = re.compile("[\ud800-\udfff]")
 _CONTENT: TypeAdapter[Any] = TypeAdapter(mcp_types.ContentBlock)
 _LONGEST_NAME = 100
+
+Stream = TypeVar("Stream", bound="ReadStream[SessionMessage | Exception] | WriteStream[SessionMessage]")
 
 
 def _nothing() -> None:
@@ -80,8 +83,7 @@ class Mending:
     def _mend_line(self, error: Exception) -> SessionMessage | Exception:
         line = _line_of(error)
         with contextlib.suppress(ValueError, RecursionError):
-            # Python's own reader takes halves of surrogate pairs, as JavaScript writes them.
-            told = _HALF.sub("\ufffd", json.dumps(json.loads(line), ensure_ascii=False))
+            told = without_half_pairs(line.encode())
             return self.mend(SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(told, by_name=False)))
         for text, number in _ID.findall(line):
             identifier = text or int(number)
@@ -147,12 +149,28 @@ def _fits(value: Any, schema: Any) -> bool:
         return True  # it says nothing
 
 
-class _Read:
-    """A stream of what a server sends, mended."""
+class _Passing(Generic[Stream]):
+    """A stream of the transport's, by which messages go through a mending."""
 
-    def __init__(self, inner: ReadStream[SessionMessage | Exception], mending: Mending) -> None:
+    def __init__(self, inner: Stream, mending: Mending) -> None:
         self._inner = inner
         self._mending = mending
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._inner.__aexit__(kind, error, trace)
+
+
+class _Read(_Passing["ReadStream[SessionMessage | Exception]"]):
+    """What a server sends, mended."""
 
     async def receive(self) -> SessionMessage | Exception:
         try:
@@ -160,9 +178,6 @@ class _Read:
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             self._mending.on_end()
             raise
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     def __aiter__(self) -> Self:
         return self
@@ -173,35 +188,10 @@ class _Read:
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)
-
-
-class _Write:
-    """A stream of what is sent to a server, noted."""
-
-    def __init__(self, inner: WriteStream[SessionMessage], mending: Mending) -> None:
-        self._inner = inner
-        self._mending = mending
+class _Write(_Passing["WriteStream[SessionMessage]"]):
+    """What is sent to a server, noted."""
 
     async def send(self, item: SessionMessage, /) -> None:
         self._mending.note(item)
         await self._inner.send(item)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)
