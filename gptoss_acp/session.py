@@ -32,7 +32,7 @@ from gptoss_acp.tools.permissions import Permissions
 from gptoss_acp.tools.registry import CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
-from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
+from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Session:
         self._instructions = developer_message.compose(cwd, has_tools=True)
         self._problems: list[str] = []
         self._notes = agents_md.notes(cwd, self._problems.append)
+        for problem in self._problems:
+            log.warning("%s", problem)
         self._today = datetime.now().astimezone().date()
         self._background: set[asyncio.Task[None]] = set()
         self._over = False
@@ -217,7 +219,7 @@ class Session:
         sandbox = self.workspace.sandbox
         if self.mode == "full-access":
             return NOT_SANDBOXED
-        hint = "" if sandbox.kind == "full" else f"; {HOW_TO_GET_ONE}"
+        hint = f"; {sandbox.missing}" if sandbox.missing else ""
         return sandbox.said(Limits(writes=self.mode != "read-only")) + hint
 
     @property
@@ -357,7 +359,6 @@ class Session:
 
     def _tell_problems(self) -> None:
         for problem in [*self._problems, *self._servers.take_problems()]:
-            log.warning("%s", problem)
             self.tell(problem)
         self._problems.clear()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import HeadAndTail, clip_line, code_span
@@ -52,6 +54,7 @@ class Program:
     """A program in the background.
 
     `code` is its exit code once it has ended, `output` what it has written, within bounds; all goes to the file `log`.
+    Times are in nanoseconds of the system's clock.
     """
 
     number: int
@@ -59,13 +62,17 @@ class Program:
     log: Path
     code: int | None = None
     output: HeadAndTail = field(default_factory=lambda: HeadAndTail(_LONGEST_OUTPUT))
-    began: float = field(default_factory=time.monotonic)
+    started_at: int = field(default_factory=time.time_ns)
+    ended_at: float = math.inf
     problem: str = ""
-    has_ended: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self.ended_at < math.inf
 
     def __str__(self) -> str:
-        minutes = (time.monotonic() - self.began) / 60
-        state = f"running for {minutes:.0f} min" if not self.has_ended else "stopped"
+        minutes = (time.time_ns() - self.started_at) / 60e9
+        state = "stopped" if self.has_ended else f"running for {minutes:.0f} min"
         state = state if self.code is None else f"has ended with exit code {self.code}"
         return f"{self.number}. {code_span(clip_line(self.line, 80))}, {state}"
 
@@ -83,6 +90,11 @@ class Background:
     @property
     def is_running(self) -> bool:
         return bool(self._running)
+
+    @property
+    def worked(self) -> list[tuple[int, float]]:
+        """From when to when each has run, in nanoseconds of the system's clock."""
+        return [(program.started_at, program.ended_at) for program in self.programs]
 
     def joined(self, limits: Limits | None) -> str | None:
         """Return the process whose namespaces commands within `limits` are to join; None where nothing runs in any."""
@@ -155,7 +167,7 @@ async def _run(program: Program, running: Running) -> None:
     except OSError as error:
         program.problem = f"its output can't be kept in {program.log.name}: {error.strerror}"
     finally:
-        program.has_ended = True
+        program.ended_at = time.time_ns()
 
 
 @dataclass(slots=True)
@@ -211,7 +223,7 @@ class _Log(contextlib.AbstractContextManager["_Log"]):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = 0
-        self._descriptor = self._opened()
+        self._descriptor = own_files.open_file(path, os.O_WRONLY | os.O_EXCL)
 
     def add(self, text: str) -> None:
         if self._size > LARGEST_LOG:
@@ -226,10 +238,6 @@ class _Log(contextlib.AbstractContextManager["_Log"]):
 
     def _begin_another(self) -> None:
         os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 (the name of a link is moved, not followed)
-        full, self._descriptor = self._descriptor, self._opened()
+        full, self._descriptor = self._descriptor, own_files.open_file(self._path, os.O_WRONLY | os.O_EXCL)
         os.close(full)
         self._size = 0
-
-    def _opened(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._path, flags, 0o600)

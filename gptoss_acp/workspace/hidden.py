@@ -13,7 +13,11 @@ from platformdirs import user_cache_path, user_data_path, user_state_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SECRET_FOLDERS = (".ssh", ".gnupg", ".aws", ".config/gh")
+_SECRETS = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".config/gh", ".config/gcloud", ".docker/config.json"),
+    *(".netrc", ".git-credentials", ".config/git/credentials", ".pypirc", ".cargo/credentials.toml"),
+    *(".cache/huggingface/token", ".cache/huggingface/stored_tokens"),
+)
 _MOST_LOOKED_AT = 20_000
 """Entries of the home folder among which its sockets are looked for."""
 
@@ -23,9 +27,9 @@ _DEEPEST_SOCKET = 4
 def find() -> Iterator[Path]:
     """Yield the files and folders, resolved, that there are now."""
     home = Path.home()
-    folders = [home / name for name in _SECRET_FOLDERS]
-    folders += [own("gptoss-acp") for own in (user_data_path, user_state_path, user_cache_path)]
-    yield from (Path(os.path.realpath(folder)) for folder in folders if folder.exists())
+    places = [home / name for name in _SECRETS]
+    places += [own("gptoss-acp") for own in (user_data_path, user_state_path, user_cache_path)]
+    yield from (Path(os.path.realpath(place)) for place in places if place.exists())
     yield from _sockets(home)
 
 

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,7 +23,7 @@ from gptoss_acp.workspace import descendants, supervisor
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = supervisor.GRACE_SECONDS
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
 
 _SUPERVISED_SECONDS = 2 * supervisor.GRACE_SECONDS + 0.2
@@ -163,12 +162,12 @@ async def _end_group(
 ) -> None:
     """End every process of the group, gently first; return when the program is gone and its output read."""
     if not all(task.done() for task in tasks):
-        supervised = bool(within) and within[0] == sys.executable
+        supervised = supervisor.is_started_by(within)
         if within and not supervised:
             await asyncio.to_thread(_signal_inside, process.pid, within[0], signal.SIGTERM)
         else:
             _signal_group(process.pid, signal.SIGTERM)
-        await asyncio.wait(tasks, timeout=max(GRACE_SECONDS, _SUPERVISED_SECONDS if supervised else 0.0))
+        await asyncio.wait(tasks, timeout=_SUPERVISED_SECONDS if supervised else GRACE_SECONDS)
     _signal_group(process.pid, signal.SIGKILL)
     await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in tasks:

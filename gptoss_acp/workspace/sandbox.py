@@ -35,19 +35,22 @@ Kind = Literal["full", "partial", "none"]
 class Sandbox:
     """The sandbox of one session, whose folders are `roots`; `setting` says whether there may or must be one.
 
-    `servers` says whether the programs of MCP servers run in it too.
+    `servers` says whether the programs of MCP servers run in it too; `has_servers` whether some do, which are at work
+    whenever they like.
     """
 
     def __init__(self, setting: Confinement, roots: Sequence[Path], servers: ServerConfinement = "off") -> None:
         self._setting = setting
         self._servers = servers
         self._roots = roots
-        self._searched = setting == "off"
+        self._one_at_a_time = asyncio.Lock()
+        self._has_searched = setting == "off"
         self._mechanism: mechanisms.Mechanism | None = None
-        self._looked = False
+        self._has_looked = False
         self._places = places.Places()
         self._hidden: list[Path] = []
         self._temporary: Path | None = None
+        self.has_servers = False
 
     @property
     def temporary(self) -> Path:
@@ -58,16 +61,24 @@ class Sandbox:
 
     async def find(self) -> None:
         """Find out once whether there is a sandbox."""
-        if not self._searched:
-            self._searched = True
-            self._mechanism = await asyncio.to_thread(mechanisms.find, self._roots)
-            name = self._mechanism.name if self._mechanism else None
-            log.info("commands run in %s", f"a sandbox ({name})" if name else f"no sandbox: {HOW_TO_GET_ONE}")
+        async with self._one_at_a_time:
+            if not self._has_searched:
+                self._mechanism = await asyncio.to_thread(mechanisms.find, self._roots)
+                self._has_searched = True
+                name = self._mechanism.name if self._mechanism else None
+                log.info("commands run in %s", f"a sandbox ({name})" if name else f"no sandbox: {self.missing}")
 
     @property
     def kind(self) -> Kind:
         """Which sandbox has been found."""
         return self._mechanism.kind if self._mechanism else "none"
+
+    @property
+    def missing(self) -> str:
+        """What would give this session a full sandbox, in words for users; nothing where it has one."""
+        if self.kind == "full":
+            return ""
+        return "it is switched off (--sandbox off)" if self._setting == "off" else HOW_TO_GET_ONE
 
     @property
     def own_tmp(self) -> bool:
@@ -98,10 +109,11 @@ class Sandbox:
         await self.find()
         if self._setting == "require" and self.kind != "full":
             only = "none" if self.kind == "none" else "a partial one only"
-            raise ToolError(f"a sandbox is required (--sandbox require), and there is {only}: {HOW_TO_GET_ONE}")
-        if self._mechanism and not self._looked:
-            self._places, self._hidden = await asyncio.to_thread(self._look)
-            self._looked = True
+            raise ToolError(f"a sandbox is required (--sandbox require), and there is {only}: {self.missing}")
+        async with self._one_at_a_time:
+            if self._mechanism and not self._has_looked:
+                self._places, self._hidden = await asyncio.to_thread(self._look)
+                self._has_looked = True
 
     def words(self, cwd: Path, limits: Limits | None) -> list[str]:
         """Return the words before those of a command that run it within limits, or without any and supervised."""
@@ -124,7 +136,8 @@ class Sandbox:
             return []
         await self.prepare()
         if self.kind != "full":
-            raise ToolError(f"it is to run in a sandbox (--sandbox-servers), and there is none: {HOW_TO_GET_ONE}")
+            raise ToolError(f"it is to run in a sandbox (--sandbox-servers), and there is none: {self.missing}")
+        self.has_servers = True
         words = self.words(cwd, Limits(network=self._servers == "network"))
         return [*words, "/usr/bin/env", f"TMPDIR={self.temporary}"]
 
@@ -137,7 +150,7 @@ class Sandbox:
     async def take_in(self, files: Sequence[Path]) -> None:
         """Protect the places of these files, which the user has allowed to be written, as those that were there."""
         names = {protected.plain_name(part) for file in files for part in file.parts}
-        if self._looked and any(name in protected.OBEYED or protected.is_git(name) for name in names):
+        if self._has_looked and any(name in protected.OBEYED or protected.is_git(name) for name in names):
             await asyncio.to_thread(self._take_in, files)
 
     async def tidy(self, since: int) -> list[str]:
@@ -145,7 +158,7 @@ class Sandbox:
 
         What was there before `since`, in nanoseconds of the system's clock, is somebody else's, the user's say.
         """
-        return await asyncio.to_thread(self._tidy, since) if self._looked else []
+        return await asyncio.to_thread(self._tidy, since) if self._has_looked else []
 
     def close(self) -> None:
         if self._temporary is not None:

@@ -15,6 +15,7 @@ import time
 
 TYPE_CHECKING = False  # typing, contextlib and json would be half of what it takes to start
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 GRACE_SECONDS = 0.5
@@ -34,8 +35,14 @@ def words(cwd: str, *, writable: list[str] | None = None, network: bool = True, 
     """
     told = [f"cwd={cwd}", *(f"writable={path}" for path in writable or ())]
     told += [f"join={join}"] if join is not None else []
-    told += [f"landlock={'' if network else 'no TCP'}"] if writable is not None else []
+    told += ["landlock"] if writable is not None else []
+    told += [] if network else ["no-tcp"]
     return [sys.executable, "-I", "-S", __file__, *told, "--"]
+
+
+def is_started_by(words: Sequence[str]) -> bool:
+    """Whether these words start a supervisor."""
+    return __file__ in words
 
 
 def main() -> None:
@@ -58,7 +65,7 @@ def main() -> None:
         # Others in the namespaces joined shall not find, in /proc/…/exe, a file of the mounts that we came from.
         libc.prctl(_BE_UNDUMPABLE, 0, 0, 0, 0)
     if "landlock" in one:
-        _confine([value for name, _, value in told if name == "writable"], network=not one["landlock"])
+        _confine([value for name, _, value in told if name == "writable"], network="no-tcp" not in one)
     os._exit(_supervise(sys.argv[end + 1 :]))
 
 

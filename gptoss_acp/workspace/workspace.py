@@ -22,9 +22,19 @@ import orjson
 from gptoss_acp.errors import ToolError
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
-from gptoss_acp.workspace import background, environment, files, launcher, paths, process, supervisor, variables, window
+from gptoss_acp.workspace import (
+    background,
+    environment,
+    files,
+    launcher,
+    paths,
+    process,
+    protected,
+    supervisor,
+    variables,
+    window,
+)
 from gptoss_acp.workspace.background import Background, Program
-from gptoss_acp.workspace.protected import Protection
 from gptoss_acp.workspace.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -45,8 +55,6 @@ _MOST_TEXTS = 20
 
 _MOST_COMMANDS = 1_000
 
-INSTRUCTIONS = "AGENTS.md"
-
 
 class Workspace:
     """The roots of a session and how to work in them."""
@@ -59,8 +67,8 @@ class Workspace:
         self.sandbox = sandbox or Sandbox("off", roots.folders)
         self.background = Background()
         self._passed = passed
-        self._began = 0
-        self._untidied = False
+        self._to_tidy_since = 0
+        self._may_be_untidy = False
         self._outputs = itertools.count(1)
         self._instructed: set[Path] = set()
         self._worked: list[tuple[int, int]] = []
@@ -70,7 +78,7 @@ class Workspace:
         """Return those of the paths, about to be written, that others run or obey, and as what."""
         forms = {path: [Path(self.roots.absolute(path)), self.roots.resolve(path)] for path in paths}
         new = list(itertools.chain.from_iterable(forms.values()))
-        protections = [Protection(root, new) for root in self.roots.folders]
+        protections = [protected.Protection(root, new) for root in self.roots.folders]
         found = {}
         for path in paths:
             named = (protection.place_of(form) for form in forms[path] for protection in protections)
@@ -143,7 +151,7 @@ class Workspace:
         """
         await self.sandbox.prepare()
         if self.sandbox.kind != "none":
-            self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
+            self._temporary()
 
     async def run(
         self,
@@ -180,24 +188,24 @@ class Workspace:
             ToolError: it can't be run.
         """
         self.note_begin()
-        self._untidied = limits is not None
+        self._may_be_untidy = limits is not None
         found = await self._environment(limits)
-        within = self.sandbox.words(cwd, limits)
         if limits and self.sandbox.joins:
-            holding = self.sandbox.words(self.roots.cwd, limits)
-            running = functools.partial(process.run, background.HOLDING, self.roots.cwd, found, within=holding)
-            within = supervisor.words(str(cwd), join=await self.background.hold(limits, running))
-        self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
+            alone = self.sandbox.words(self.roots.cwd, limits)
+            holding = functools.partial(process.run, background.HOLDING, self.roots.cwd, found, within=alone)
+            within = supervisor.words(str(cwd), join=await self.background.hold(limits, holding))
+        else:
+            within = self.sandbox.words(cwd, limits)
         words = variables.with_own_path(list(command), found["PATH"])
         running = functools.partial(process.run, words, cwd, found, within=within)
-        return await self.background.start(line, running, limits, self.sandbox.temporary)
+        return await self.background.start(line, running, limits, self._temporary())
 
     def untold_instructions(self, real: Path) -> Iterator[Path]:
         """Yield, once each, the AGENTS.md files below the working directory that hold for a resolved path."""
         for folder in [real, *real.parents]:
             if folder == self.roots.cwd or not folder.is_relative_to(self.roots.cwd):
                 return
-            file = folder / INSTRUCTIONS
+            file = folder / protected.INSTRUCTIONS
             if file not in self._instructed and file.is_file():
                 self._instructed.add(file)
                 if file != real:
@@ -205,21 +213,25 @@ class Workspace:
 
     def new_temporary_file(self) -> Path:
         """Return the path of a new file, not yet made, that the model may read."""
+        return self._temporary() / f"output-{next(self._outputs)}.txt"
+
+    def _temporary(self) -> Path:
+        """Return the folder for what is temporary, which the model may use from now on."""
         self.roots.take_temporary(self.sandbox.temporary, is_tmp=self.sandbox.own_tmp)
-        return self.sandbox.temporary / f"output-{next(self._outputs)}.txt"
+        return self.sandbox.temporary
 
     async def tidy(self) -> list[str]:
         """Move aside what commands have put where others run or obey it, and return what to say of it."""
         now = time.time_ns() - _CLOCK_SLACK
-        told = await self.sandbox.tidy(self._began)
-        self._began = now
-        self._untidied = self.background.is_running
+        told = await self.sandbox.tidy(self._to_tidy_since)
+        self._to_tidy_since = now
+        self._may_be_untidy = self.background.is_running
         return told
 
     def note_begin(self) -> None:
         """Note that work begins that `tidy` is to tidy up after."""
-        if not self._untidied:  # else it may have been at work since
-            self._began = time.time_ns() - _CLOCK_SLACK
+        if not (self._may_be_untidy or self.sandbox.has_servers):  # else it may have been at work since
+            self._to_tidy_since = time.time_ns() - _CLOCK_SLACK
 
     def _within(self, cwd: Path, limits: Limits | None) -> list[str]:
         if (joined := self.background.joined(limits)) is not None:
@@ -249,7 +261,7 @@ class Workspace:
         """End what runs in the background, and remove what is temporary."""
         try:
             await self.background.stop()
-            if self._untidied:
+            if self._may_be_untidy or self.sandbox.has_servers:
                 await self.tidy()
         finally:
             await asyncio.to_thread(self.sandbox.close)
@@ -314,7 +326,8 @@ class Workspace:
         """
         disks, editors = hash(_plain(on_disk)), hash(_plain(in_editor))
         changed = files.changed_at(real) or 0
-        ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in self._worked)
+        worked = (*self._worked, *self.background.worked)
+        ours = any(start - _CLOCK_SLACK <= changed <= end for start, end in worked)
         had = self._had.pop(real, None) or _Had({editors: None} if ours else {})
         had.note(disks, changed)
         self._had[real] = had

@@ -42,6 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (".ssh", ".gnupg", ".aws", ".config/gh", ".local/share/gptoss-acp"):
         (home / name).mkdir(parents=True)
         (home / name / "secret").write_text("SECRET\n")
+    (home / ".netrc").write_text("SECRET\n")
     for name in ("DATA", "STATE", "CACHE", "CONFIG"):
         monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
     monkeypatch.setenv("HOME", str(home))
@@ -128,7 +129,7 @@ async def test_commands_run_without_a_question_write_in_the_project_and_in_tmp(p
 async def test_secrets_and_our_own_files_are_not_seen(home: Path, project: Path) -> None:
     async with desk_in(project) as desk:
         result = await sh(
-            desk, "cat ~/.ssh/* ~/.gnupg/* ~/.aws/* ~/.config/gh/* ~/.local/share/gptoss-acp/*; ls -A ~/.ssh"
+            desk, "cat ~/.netrc ~/.ssh/* ~/.gnupg/* ~/.aws/* ~/.config/gh/* ~/.local/share/gptoss-acp/*; ls -A ~/.ssh"
         )
     assert "SECRET" not in result
     assert (home / ".ssh/secret").read_text() == "SECRET\n"
@@ -459,10 +460,28 @@ async def test_mcp_servers_run_in_the_sandbox_if_they_are_to(project: Path, list
         assert "--unshare-net" not in await Sandbox("auto", [project], "network").server_words(project)
 
 
+async def test_what_a_server_puts_into_a_protected_place_between_calls_is_moved_aside(project: Path) -> None:
+    async with desk_in(project) as desk:
+        desk.workspace.sandbox = Sandbox("auto", desk.workspace.roots.folders, "on")
+        words = await desk.workspace.sandbox.server_words(project)
+        assert await sh(desk, "true") == "Exit code: 0\nOutput:\n"
+        await asyncio.to_thread(subprocess.run, [*words, "mkdir", ".zed"], check=True)
+        await asyncio.sleep(0.05)
+        assert f"(the command put {project / '.zed'} there" in await sh(desk, "true")
+        await asyncio.to_thread(subprocess.run, [*words, "mkdir", ".github"], check=True)
+    assert sorted(path.name for path in project.iterdir()) == [".envrc", ".git", ".vscode", "a.txt"]
+
+
+async def test_sandboxes_asked_for_at_once_are_one(project: Path) -> None:
+    sandbox = Sandbox("auto", [project], "on")
+    words = await asyncio.gather(*(sandbox.server_words(project) for _ in range(3)))
+    assert words[0] == words[1] == words[2]
+
+
 async def test_an_mcp_server_that_is_to_be_sandboxed_and_can_not_be_is_not_started(project: Path) -> None:
     async with ready(project, program(project), sandbox=Sandbox("off", [project], "on")) as desk:
         (problem,) = desk.servers.take_problems()
-        assert "it is to run in a sandbox (--sandbox-servers), and there is none" in problem
+        assert "it is to run in a sandbox (--sandbox-servers), and there is none: it is switched off" in problem
         assert not (project / "pid").exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import RpcError
 from tests.support.desk import Desk
-from tests.support.waiting import all_has_run
+from tests.support.waiting import all_has_run, settled
 
 FILES = Capabilities(read=True, write=True)
 
@@ -62,6 +62,19 @@ async def test_what_a_command_wrote_is_read_until_the_editor_has_it_too(desk: De
     assert await desk.call("read_file", path="a") == "L1: new"
     buffers.texts[str(file)] = "new\n"
     assert await desk.call("read_file", path="a", line_start=1) == "L1: new"
+    buffers.texts[str(file)] = "typed by the user\n"
+    assert await desk.call("read_file", path="a") == "L1: typed by the user"
+
+
+async def test_what_a_program_in_the_background_wrote_is_read_until_the_editor_has_it_too(desk: Desk) -> None:
+    file = desk.cwd / "a"
+    file.write_text("old\n")
+    buffers = Buffers(desk)
+    assert await desk.call("read_file", path="a") == "L1: old"
+    await desk.call("shell", command=["sh", "-c", "echo new > a; exec sleep 2"], background=True)
+    assert await desk.call("read_file", path="a") == "L1: new"
+    await settled(lambda: not desk.workspace.background.is_running)
+    assert await desk.call("read_file", path="a") == "L1: new"
     buffers.texts[str(file)] = "typed by the user\n"
     assert await desk.call("read_file", path="a") == "L1: typed by the user"
 
