@@ -201,7 +201,7 @@ class OpenSessions:
         sandbox = Sandbox(self._settings.sandbox, roots.folders, self._settings.sandbox_servers)
         await sandbox.find()
         session = Session(
-            Workspace(roots, face, sandbox, self._settings.pass_variables.split(",")),
+            Workspace(roots, face, sandbox, self._settings.pass_variables.split(","), self._settings.encoding),
             await self._engine_for(journal),
             Updates(face, journal.update),
             self._settings,

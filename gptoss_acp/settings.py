@@ -86,6 +86,10 @@ class Settings:
             str, "names of variables that commands get although they look secret, by commas; * stands for any letters"
         ),
     )
+    encoding: str = field(
+        default="",
+        metadata=_flag(str, "encoding of text files that are not in Unicode; default: .editorconfig's, else a guess"),
+    )
     temperature: float | None = field(
         default=None,
         metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own", between=(0, 10)),

@@ -62,7 +62,10 @@ def _text(file: Path, bounds: Path, tell: Callable[[str], None]) -> str:
         if not real.is_relative_to(os.path.realpath(bounds)):
             tell(f"{code_span(str(file))} is left out: it leads out of {code_span(str(bounds))}.")
             return ""
-        return files.read_text(real).removeprefix("\ufeff").strip()
+        text, encoding = files.read_text(real)
+        if encoding.is_guess:
+            tell(f"{code_span(str(file))} is taken for text in {encoding.name}, which is a guess; save it as UTF-8.")
+        return text.removeprefix("\ufeff").strip()
     except FileNotFoundError:
         return ""
     except (OSError, ToolError) as error:

@@ -129,7 +129,10 @@ class _Place:
             with paths.explained(self.shown):
                 lines = await print_tree.lines(self.real)
         else:
-            lines = await asyncio.to_thread(self._lines, await workspace.read(self.real))
+            text, encoding = await workspace.read(self.real)
+            lines = await asyncio.to_thread(self._lines, text)
+            described = await asyncio.to_thread(self._described, lines, limit)
+            return described if encoding.name == "utf-8" else f"{described}\n(The file is in {encoding}.)"
         return await asyncio.to_thread(self._described, lines, limit)
 
     def _lines(self, whole: str) -> list[str]:

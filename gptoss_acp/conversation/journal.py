@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from gptoss_acp import ledger
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.text import as_sentence, fit
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace.edits import Change
+from gptoss_acp.workspace.encodings import Encoding
+from gptoss_acp.workspace.files import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -191,5 +193,10 @@ def _made_changes(undos: Sequence[Undo]) -> dict[str, list[Change]]:
 
 def _change(stored: dict[str, Any]) -> Change:
     moved_from = stored["moved_from"]
-    paths = {"path": Path(stored["path"]), "moved_from": moved_from and Path(moved_from)}
-    return Change(**{**stored, **paths})
+    told = {**stored, "path": Path(stored["path"]), "moved_from": moved_from and Path(moved_from)}
+    for side in ("before", "after"):
+        if isinstance(stored[side], dict):
+            told[side] = Blob(**stored[side])
+    if "encoding" in stored:
+        told["encoding"] = Encoding(**stored["encoding"])
+    return Change(**told)

@@ -5,6 +5,9 @@ Knows file changes and what undoes them. Knows nothing about patches, nor how `/
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
@@ -13,16 +16,17 @@ from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.tools.registry import Tool
 from gptoss_acp.tools.runner import Runner
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace import kept
+from gptoss_acp.workspace.files import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.tools.call import Call
     from gptoss_acp.tools.permissions import Permissions
+    from gptoss_acp.workspace.edits import Change
     from gptoss_acp.workspace.workspace import Workspace
 
 UNDOABLE_TURNS = 20
@@ -58,7 +62,8 @@ class Undo:
             return "There is nothing to take back: no file was changed by apply_patch."
         turn, changes = next(reversed(self._turns.items()))
         # A process that was killed may have been about to make them.
-        changes = [change for change in changes if await self._workspace.read_if_there(change.path) != change.after]
+        holds = self._workspace.holds
+        changes = [change for change in changes if not await holds(change.path, change.after, change.encoding)]
         if not changes:
             self._forget(turn)
             return "Of the last changes nothing is left to take back. Send `/undo` again for those before."
@@ -69,6 +74,9 @@ class Undo:
         if not runner.changes:
             return f"Nothing was taken back: {result.removeprefix('Error: ')}"
         self._forget(turn)
+        for change in changes:
+            if isinstance(change.after, Blob) and change.after.kept:
+                await asyncio.to_thread(kept.forget, Path(change.after.kept))
         # The model takes its changes for made until it is told.
         names = self._names(change.path for change in changes)
         self._journal.hear(f"I have taken back your last changes to these files: {names}")
@@ -86,8 +94,11 @@ class Undo:
 
     def _undoing(self, changes: Sequence[Change]) -> Callable[[Any, Call], Awaitable[str]]:
         async def undo(_: Arguments, call: Call) -> str:
-            texts = {change.path: await self._workspace.read_if_there(change.path) for change in changes}
-            if changed := [change.path for change in changes if texts[change.path] != change.before]:
+            holds = self._workspace.holds
+            changed = [
+                change.path for change in changes if not await holds(change.path, change.before, change.encoding)
+            ]
+            if changed:
                 raise ToolError(f"changed since then: {self._names(changed)}")
             await call.edit(changes)
             lines = [
@@ -112,7 +123,12 @@ def taken_back(changes: Sequence[Change]) -> list[Change]:
         back = change.reversed()
         if earlier := net.get(change.path):
             mode = back.mode if earlier.mode is None else earlier.mode
-            back = Change(change.path, back.before, earlier.after, mode=mode)
+            back = replace(back, after=earlier.after, mode=mode)
         net[change.path] = back
-    changed = [change for change in net.values() if change.before != change.after]
+    kept_blobs = {blob: blob for change in changes if (blob := change.blob) and blob.kept}
+    changed = [
+        replace(change, after=kept_blobs.get(change.after, change.after)) if isinstance(change.after, Blob) else change
+        for change in net.values()
+        if change.before != change.after
+    ]
     return sorted(changed, key=lambda change: change.after is None)

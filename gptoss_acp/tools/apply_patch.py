@@ -12,10 +12,13 @@ from gptoss_acp.tools.patch import hunks
 from gptoss_acp.tools.patch.errors import PatchError
 from gptoss_acp.tools.patch.in_command import patch_in_text
 from gptoss_acp.tools.patch.parse import Operation, parse
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace import encodings
+from gptoss_acp.workspace.edits import Change
 
 if TYPE_CHECKING:
     from gptoss_acp.tools.call import Call
+    from gptoss_acp.workspace.encodings import Encoding
+    from gptoss_acp.workspace.files import Blob
 
 _SIDE = re.compile(r"^(\./)?[ab]/")
 """What git puts before a file's name."""
@@ -34,7 +37,7 @@ async def apply_patch_in(folder: str, text: str, call: Call) -> str:
     editing = _Editing(call)
     operations = [await editing.apply(operation) for operation in operations]
     _describe(operations, call)
-    await call.edit(editing.changes(), _names(operations))
+    await call.edit(await editing.changes(), _names(operations))
     marks = {"add": "A", "update": "M", "delete": "D"}
     lines = [f"{marks[operation.kind]} {operation.move_to or operation.path}" for operation in operations]
     return "\n".join(["Success. Updated the following files:", *lines])
@@ -45,8 +48,9 @@ class _Editing:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._before: dict[Path, str | None] = {}
-        self._after: dict[Path, str | None] = {}
+        self._before: dict[Path, str | Blob | None] = {}
+        self._after: dict[Path, str | Blob | None] = {}
+        self._encodings: dict[Path, Encoding] = {}
         self._moved_from: dict[Path, Path] = {}
 
     async def apply(self, operation: Operation) -> Operation:
@@ -66,29 +70,42 @@ class _Editing:
         elif operation.kind == "delete":
             self._after[path] = None
         else:
-            try:
-                after = await asyncio.to_thread(hunks.apply, operation.hunks, before)
-            except PatchError as error:
-                raise PatchError(f"{operation.path}: {error}") from None
-            await self._put(operation, path, after)
+            await self._put(operation, path, await self._changed(operation, before))
         return operation
 
-    def changes(self) -> list[Change]:
+    async def changes(self) -> list[Change]:
         """Return what is to change, new files before those that go."""
         changes = [
-            Change(path, self._before[path], after, self._moved_from.get(path))
-            for path, after in self._after.items()
-            if after != self._before[path]
+            await self._change(path, after) for path, after in self._after.items() if after != self._before[path]
         ]
         return sorted(changes, key=lambda change: change.after is None)
 
-    async def _put(self, operation: Operation, path: Path, after: str) -> None:
+    async def _change(self, path: Path, after: str | Blob | None) -> Change:
+        before, encoding = self._before[path], self._encodings[path]
+        had_none = encoding == encodings.UTF_8 and (before is None or (isinstance(before, str) and before.isascii()))
+        if had_none and isinstance(after, str) and (before is None or not after.isascii()):
+            encoding, mark = await asyncio.to_thread(encodings.of_new, path)
+            after = mark + after if before is None else after
+        return Change(path, before, after, self._moved_from.get(path), encoding=encoding)
+
+    async def _changed(self, operation: Operation, before: str | Blob) -> str | Blob:
+        if isinstance(before, str):
+            try:
+                return await asyncio.to_thread(hunks.apply, operation.hunks, before)
+            except PatchError as error:
+                raise PatchError(f"{operation.path}: {error}") from None
+        if operation.hunks:
+            raise PatchError(f"{operation.path}: {before.why}")
+        return before
+
+    async def _put(self, operation: Operation, path: Path, after: str | Blob) -> None:
         target = await self._load(operation.move_to) if operation.move_to else path
         if target != path:
             if self._after[target] is not None:
                 raise PatchError(f"{operation.move_to} already exists; {operation.path} can't be moved there")
             self._after[path] = None
             self._moved_from[target] = path
+            self._encodings[target] = self._encodings[path]
         self._after[target] = after
 
     async def _with_names_meant(self, operation: Operation) -> Operation:
@@ -101,9 +118,10 @@ class _Editing:
         return replace(operation, path=plain, move_to=operation.move_to and _SIDE.sub("", operation.move_to))
 
     async def _load(self, path: str) -> Path:
-        real, text = await self._call.read_to_edit(path)
+        real, content, encoding = await self._call.read_to_edit(path)
         if real not in self._before:
-            self._before[real] = self._after[real] = text
+            self._before[real] = self._after[real] = content
+            self._encodings[real] = encoding
         return real
 
 

@@ -27,7 +27,7 @@ from gptoss_acp.tools import question
 from gptoss_acp.tools.command_output import CommandOutput
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
-from gptoss_acp.workspace import diffs, files
+from gptoss_acp.workspace import diffs, files, kept
 from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits
 
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.workspace.background import Program
-    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.edits import Change
+    from gptoss_acp.workspace.encodings import Encoding
+    from gptoss_acp.workspace.files import Blob
     from gptoss_acp.workspace.workspace import Workspace
 
 STREAM_SECONDS = 0.1
@@ -103,14 +105,14 @@ class Call:
         self._note_instructions(real)
         return real
 
-    async def read_to_edit(self, path: str) -> tuple[Path, str | None]:
-        """Return the resolved `path` and its text, None where there is no such file, if it may be changed at all."""
+    async def read_to_edit(self, path: str) -> tuple[Path, str | Blob | None, Encoding]:
+        """Return the resolved `path`, what is there, None for no file, and how it is encoded, if it may be changed."""
         roots = self.workspace.roots
         real = roots.resolve(path)
         verdict = self.permissions.judge(Edit(() if roots.hold(path, real) else (roots.shown(real),)))
         if isinstance(verdict, Refused):
             raise ToolError(verdict.reason)
-        return real, await self.workspace.read_if_there(real)
+        return real, *await self.workspace.content(real)
 
     def is_link(self, path: str) -> bool:
         """Whether `path` is itself a symlink, which an edit of it would not touch."""
@@ -125,13 +127,14 @@ class Call:
         shown = await asyncio.to_thread(diffs.shown, changes)
         self._content, self._question = shown.contents, question.of_changes(shown)
         self.show(locations=await asyncio.to_thread(diffs.locations, changes), content=self._content)
-        await self._permit(self._editing([change.path for change in changes], written))
+        await self._permit(self._editing(changes, written))
         for change in changes:
             self._note_instructions(change.path)
         # Noted while the files are there: what is deleted now may be wanted back as it was.
         changes = [
             replace(change, mode=files.mode_of(change.path)) if change.after is None else change for change in changes
         ]
+        changes = await self._keep(changes)
         if self.before_changes is not None:
             await self.before_changes(changes)
         made = await self.workspace.commit(changes)
@@ -141,6 +144,16 @@ class Call:
             f"({named(change.path)} is not on the disk: the editor has not saved it yet, or has written elsewhere)"
             for change in made
             if change.unsaved
+        ]
+        self.notes += [
+            f"({named(change.path)} is written in {change.encoding})"
+            for change in made
+            if change.after is not None and change.encoding.name != "utf-8"
+        ]
+        self.notes += [
+            f"({named(change.path)} was {change.blob}; /undo can bring it back for {kept.DAYS} days)"
+            for change in made
+            if change.after is None and change.blob and change.blob.kept
         ]
         self.permissions.note_changed([change.path for change in changes])
 
@@ -234,9 +247,17 @@ class Call:
         for file in self.workspace.untold_instructions(real):
             self.notes.append(f"(for what is in this folder {self.workspace.roots.shown(file)} holds too; read it)")
 
-    def _editing(self, paths: Sequence[Path], written: Sequence[str]) -> Edit:
+    async def _keep(self, changes: Sequence[Change]) -> list[Change]:
+        """Return changes as they can be undone: of what is no text, what moves is to be found where it goes."""
+        moving = {change.after for change in changes if change.blob}
+        return [change if change.before in moving else await self.workspace.keep(change) for change in changes]
+
+    def _editing(self, changes: Sequence[Change], written: Sequence[str]) -> Edit:
         roots = self.workspace.roots
-        places = self.protected([*written, *map(str, paths)]).values()
+        paths = [change.path for change in changes]
+        places = list(self.protected([*written, *map(str, paths)]).values())
+        if any(change.relies_on_guess for change in changes):
+            places.append(question.GUESSED)
         outside = tuple(roots.shown(path) for path in paths if not roots.contain(path))
         return Edit(outside, tuple(dict.fromkeys(places)))
 

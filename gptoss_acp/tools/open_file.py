@@ -97,3 +97,5 @@ def _lines(window: Window, first: int, *, numbered: bool) -> Iterator[str]:
         yield f"({window.size:,} bytes in all; go on with line_start {following})"
     elif following <= window.total:
         yield f"({window.total} lines in all; go on with line_start {following})"
+    if window.encoding.name != "utf-8":
+        yield f"(the file is in {window.encoding})"

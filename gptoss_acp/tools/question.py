@@ -29,6 +29,8 @@ _LONGEST_OPTION = 1_000
 
 IN_BACKGROUND = "in the background, until the session ends"
 
+GUESSED = "text whose encoding is a guess"
+
 ONCE, WITH_NETWORK, ALWAYS, REJECT = "allow-once", "allow-network", "allow-always", "reject-once"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.tools.permissions import Permissions
-    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.edits import Change
     from gptoss_acp.workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)

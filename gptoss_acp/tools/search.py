@@ -17,7 +17,7 @@ from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.workspace import paths, ripgrep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gptoss_acp.tools.call import Call
 
@@ -26,6 +26,7 @@ MOST_LOCATIONS = 20
 LONGEST_SEARCH_SECONDS = 60.0
 
 _ROOM_FOR_NOTES = 600
+_MOST_NAMES = 5
 _MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<offset>\d+):(?P<text>.*)", re.DOTALL)
 _NO_REGEX = "regex parse error"
 _UNREADABLE = "(os error "
@@ -52,7 +53,7 @@ async def search(arguments: Search, call: Call) -> str:
     shown = roots.shown(roots.resolve(arguments.path))
     call.describe(f"Search {arguments.query}" + ("" if shown == "." else f" in {shown}"))
     real = await call.look(arguments.path)
-    found = _Found(real, shown, max(1, arguments.max_results or MOST_MATCHES))
+    found = _Found(real, shown, max(1, arguments.max_results or MOST_MATCHES), call.workspace.decoded)
     await found.search(arguments.query, arguments.glob)
     lines: list[str] = []
     room = call.longest_output - _ROOM_FOR_NOTES
@@ -70,10 +71,11 @@ async def search(arguments: Search, call: Call) -> str:
 class _Found:
     """The first of the matches, by name and line, and how many there are in all."""
 
-    def __init__(self, real: Path, shown: str, most: int) -> None:
+    def __init__(self, real: Path, shown: str, most: int, decoded: Callable[[bytes, Path], str]) -> None:
         self._real = real
         self._shown = shown
         self._most = most
+        self._decoded = decoded
         self._count = 0
         self._kept: list[bytes] = []
         self._beyond: bytes | None = None
@@ -92,6 +94,8 @@ class _Found:
                 if problem := _why_no_regex(complaints):
                     self._notes.append(f"(no regular expression: {problem}; searched as plain text)")
                     complaints = await self._search(["--fixed-strings", f"--regexp={query}"], glob)
+                if not query.isascii():
+                    await self._note_other_encodings()
         except TimeoutError:
             self._notes.append(
                 f"(stopped after {LONGEST_SEARCH_SECONDS:g} seconds, so not all was searched; narrow the path)"
@@ -112,8 +116,7 @@ class _Found:
             self._notes.append(f"({gone:,} more were found in files that have changed meanwhile; search again)")
             self._count -= gone
         return [
-            (path, int(match["number"]), match["text"].decode(errors="replace").removesuffix("\r"))
-            for path, match in shown
+            (path, int(match["number"]), self._decoded(match["text"], path).removesuffix("\r")) for path, match in shown
         ]
 
     def _path(self, match: re.Match[bytes]) -> Path | None:
@@ -142,6 +145,12 @@ class _Found:
                 async for lines in batches:
                     self._add(lines if names is None else [line for line in lines if line.partition(b"\0")[0] in names])
         return complaints
+
+    async def _note_other_encodings(self) -> None:
+        if others := await ripgrep.not_in_unicode(self._real):
+            some = ", ".join(sorted(others)[:_MOST_NAMES])
+            said = f"{len(others):,} files are not in Unicode, and were searched for the query's bytes in UTF-8 only"
+            self._notes.append(f"({said}: {some}{', …' if len(others) > _MOST_NAMES else ''})")
 
     def _add(self, lines: list[bytes]) -> None:
         matches = [line for line in lines if b"\0" in line]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gptoss_acp.protocol.shapes import Diff, Location, ToolCallContent
-    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.edits import Change
 
 _LARGEST = 36_000
 """Bytes, as JSON, of all diffs of a call."""
@@ -44,8 +44,9 @@ def shown(changes: Sequence[Change]) -> Shown:
     Where they are too large, only the lines around what changes are shown, and of files that go or move as they are
     only their names; and where those are too large, some of them.
     """
-    told = _invisible(changes)
-    contents: list[ToolCallContent] = [_diff(change, change.before, change.after) for change in changes]
+    told = [*_no_text(changes), *_encoded(changes), *_invisible(changes)]
+    changes = [change for change in changes if not change.blob]
+    contents: list[ToolCallContent] = [_diff(change, change.old_text, change.new_text) for change in changes]
     if json_size(contents) > _LARGEST:
         contents = _narrow(changes)
     if json_size([*told, *contents]) <= _LARGEST:
@@ -70,23 +71,23 @@ def _diff(change: Change, before: str | None, after: str | None) -> Diff:
 
 def _narrow(changes: Sequence[Change]) -> list[ToolCallContent]:
     """Return only what changes: of a file that moves, against what it was where it came from."""
-    texts = {change.path: change.before for change in changes if change.after is None}
+    texts = {change.path: change.old_text for change in changes if change.new_text is None}
     contents: list[ToolCallContent] = []
     for change in changes:
         came_from = change.moved_from if change.moved_from in texts else None
-        if change.after is None:
-            contents.append(text_content(f"{code_span(str(change.path))} goes from here ({_size(change.before)})."))
+        if change.new_text is None:
+            contents.append(text_content(f"{code_span(str(change.path))} goes from here ({_size(change.old_text)})."))
             continue
         if came_from:
             contents.append(text_content(f"{code_span(str(change.path))} is what {code_span(str(came_from))} was."))
-        before = texts[came_from] if came_from else change.before
-        if before != change.after:
-            contents.append(_diff(change, *_narrowed(before, change.after)))
+        before = texts[came_from] if came_from else change.old_text
+        if before != change.new_text:
+            contents.append(_diff(change, *_narrowed(before, change.new_text)))
     return contents
 
 
 def _clipped(changes: Sequence[Change]) -> list[ToolCallContent]:
-    clipped = [_diff(change, *_narrowed(change.before, change.after)) for change in changes[: _LARGEST // 1000]]
+    clipped = [_diff(change, *_narrowed(change.old_text, change.new_text)) for change in changes[: _LARGEST // 1000]]
     share = _LARGEST // (2 * len(clipped)) - 200
     for diff in clipped:
         diff["oldText"], diff["newText"] = diff["oldText"] and fit(diff["oldText"], share), fit(diff["newText"], share)
@@ -95,14 +96,38 @@ def _clipped(changes: Sequence[Change]) -> list[ToolCallContent]:
     return [*clipped]
 
 
+def _no_text(changes: Sequence[Change]) -> list[ToolCallContent]:
+    """Say what becomes of the files that are no text."""
+    targets = {change.after: change.path for change in changes}
+    told: list[ToolCallContent] = []
+    for change in changes:
+        name = code_span(str(change.path))
+        if change.blob and change.after is None:
+            target = targets.get(change.before)
+            becomes = f"moves to {code_span(str(target))}" if target else "is removed"
+            told.append(text_content(f"{name} {becomes} ({change.blob})."))
+        elif change.blob and change.before is None and change.moved_from is None:
+            told.append(text_content(f"{name} comes back ({change.blob})."))
+    return told
+
+
+def _encoded(changes: Sequence[Change]) -> list[ToolCallContent]:
+    """Say in which encoding files are written that are not in UTF-8."""
+    return [
+        text_content(f"{code_span(str(change.path))} is written in {change.encoding}.")
+        for change in changes
+        if change.new_text is not None and change.encoding.name != "utf-8"
+    ]
+
+
 def _invisible(changes: Sequence[Change]) -> list[ToolCallContent]:
     """Say in which lines that come there is something that nobody sees."""
     told: list[ToolCallContent] = []
     for change in changes:
-        old = set(_lines(change.before))
+        old = set(_lines(change.old_text))
         lines = [
             f"- line {number}: `{fit(visible(line.strip()), 300)}`"
-            for number, line in enumerate(_lines(change.after), 1)
+            for number, line in enumerate(_lines(change.new_text), 1)
             if line not in old and visible(plain := line.translate(_HARMLESS)) != plain
         ]
         if lines:
@@ -118,7 +143,7 @@ def _size(text: str | None) -> str:
 
 
 def _first_line(change: Change) -> int:
-    before, after = _lines(change.before), _lines(change.after)
+    before, after = _lines(change.old_text), _lines(change.new_text)
     return _common(before, after) + 1
 
 

@@ -237,7 +237,7 @@ def explained(shown: str) -> Iterator[None]:
     try:
         yield
     except ToolError as error:
-        raise ToolError(f"{shown}: {error}") from None
+        raise type(error)(f"{shown}: {error}") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ToolError(f"{reason[:1].lower()}{reason[1:]}: {shown[:300]}") from None

@@ -30,6 +30,9 @@ _LINES = ("--no-heading", "--line-number", "--byte-offset", "--with-filename", "
 _RECODED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """How a file begins that ripgrep reads as UTF-8 all the same; its offsets are those of the UTF-8, without a mark."""
 
+_NO_UTF_8 = r"(?-u:[\xC0-\xFF](?:[\x00-\x7F\xC0-\xFF]|$)|(?:^|[\x00-\x7F])[\x80-\xBF])"
+"""What no UTF-8 has: a character begun and not gone on with, or gone on with and not begun."""
+
 _LEFT_OUT = re.compile(rb" \[\.\.\. [a-z0-9 ]{1,60}\]\Z")
 _CLIPPED = (f"--max-columns={LONGEST_MATCH}", "--max-columns-preview")
 
@@ -81,6 +84,22 @@ async def matches(
         async with contextlib.aclosing(lines):
             async for batch in lines:
                 yield batch
+
+
+async def not_in_unicode(place: Path) -> list[str]:
+    """Return the names of the files below a folder, or of this one, that have bytes which are no UTF-8; in no order.
+
+    Raises:
+        OSError: the folder can't be opened.
+        ToolError: there is no ripgrep.
+    """
+    folder, name = (place, "./") if place.is_dir() else (place.parent, f"./{place.name}")  # noqa: ASYNC240 (short)
+    query = (*_ALWAYS, f"--regexp={_NO_UTF_8}", _NO_GIT, "--", name)
+    with paths.hold_folder(folder) as held:
+        command = [program(), "--files-with-matches", "--null", *query]
+        lines = process.lines(command, paths.as_cwd(folder, held), end=b"\0")
+        async with contextlib.aclosing(lines):
+            return [os.fsdecode(name.removeprefix(b"./")) async for batch in lines for name in batch]
 
 
 def holds(file: Path, offset: int, line: bytes) -> bool:

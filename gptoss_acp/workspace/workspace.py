@@ -24,8 +24,11 @@ from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import (
     background,
+    edits,
+    encodings,
     environment,
     files,
+    kept,
     launcher,
     paths,
     process,
@@ -35,13 +38,15 @@ from gptoss_acp.workspace import (
     window,
 )
 from gptoss_acp.workspace.background import Background, Program
+from gptoss_acp.workspace.files import Blob
 from gptoss_acp.workspace.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gptoss_acp.protocol.face import Face
-    from gptoss_acp.workspace.files import Change
+    from gptoss_acp.workspace.edits import Change
+    from gptoss_acp.workspace.encodings import Encoding
     from gptoss_acp.workspace.view import Limits
     from gptoss_acp.workspace.window import Window
 
@@ -55,18 +60,28 @@ _MOST_TEXTS = 20
 
 _MOST_COMMANDS = 1_000
 
+_MISREAD = frozenset("\ufffd\0")
+"""What an editor makes of bytes in an encoding that it does not know."""
+
 
 class Workspace:
     """The roots of a session and how to work in them."""
 
     def __init__(
-        self, roots: paths.Roots, face: Face, sandbox: Sandbox | None = None, passed: Sequence[str] = ()
+        self,
+        roots: paths.Roots,
+        face: Face,
+        sandbox: Sandbox | None = None,
+        passed: Sequence[str] = (),
+        encoding: str = "",
     ) -> None:
         self.roots = roots
         self.face = face
         self.sandbox = sandbox or Sandbox("off", roots.folders)
         self.background = Background()
         self._passed = passed
+        self._encoding = encoding
+        self._guessed: dict[Path, Encoding] = {}
         self._to_tidy_since = 0
         self._may_be_untidy = False
         self._outputs = itertools.count(1)
@@ -86,34 +101,97 @@ class Workspace:
                 found[path] = place
         return found
 
-    async def read(self, real: Path) -> str:
-        """Return a text file, as the editor has it where that knows better than the disk.
+    async def read(self, real: Path) -> tuple[str, Encoding]:
+        """Return a text file, as the editor has it where that knows better than the disk, and its encoding.
 
         Raises:
             ToolError: it can't be read.
         """
-        text = await self.read_if_there(real)
+        text, encoding = await self._read(real)
         if text is None:
             raise ToolError(f"no such file: {self.roots.shown(real)[:300]}")
-        return text
+        return text, encoding
 
-    async def read_if_there(self, real: Path) -> str | None:
-        """Return what `read` does, or None where there is no such file.
+    async def read_if_there(self, real: Path, encoding: Encoding | None = None) -> str | None:
+        """Return what `read` does, or None where there is no such file; it is in `encoding`, if that fits.
 
         Raises:
             ToolError: it is there but can't be read.
         """
+        return (await self._read(real, encoding))[0]
+
+    def decoded(self, line: bytes, real: Path) -> str:
+        """Return a line of a file as text."""
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            with contextlib.suppress(OSError, ToolError):
+                return self._read_disk(real)[1].decode(line, cut=True)
+        return line.decode(errors="replace")
+
+    async def content(self, real: Path) -> tuple[str | Blob | None, Encoding]:
+        """Return what is in a file, None where there is none, and how its text is encoded.
+
+        Raises:
+            ToolError: it is there but can't be read.
+        """
+        try:
+            return await self._read(real)
+        except files.NoTextError as error:
+            why = str(error).removeprefix(f"{self.roots.shown(real)}: ")
+            with paths.explained(self.roots.shown(real)):
+                return await asyncio.to_thread(files.identify, real, why), encodings.UTF_8
+
+    async def holds(self, real: Path, content: str | Blob | None, encoding: Encoding) -> bool:
+        """Whether that is in a file now."""
+        try:
+            if isinstance(content, Blob):
+                return await asyncio.to_thread(files.identify, real) == content
+            return await self.read_if_there(real, encoding) == content
+        except (OSError, ToolError):
+            return False
+
+    async def keep(self, change: Change) -> Change:
+        """Return a change as it can be undone: what goes and is no text is kept elsewhere.
+
+        Raises:
+            ToolError: it can't be kept.
+        """
+        if change.after is not None or not isinstance(change.before, Blob):
+            return change
+        try:
+            place = await asyncio.to_thread(kept.keep, change.path)
+        except OSError as error:
+            shown = self.roots.shown(change.path)
+            problem = f"{shown} can't be kept for /undo ({error.strerror}); remove it with container.exec"
+            raise ToolError(problem) from None
+        return replace(change, before=replace(change.before, kept=str(place)))
+
+    async def _read(self, real: Path, known: Encoding | None = None) -> tuple[str | None, Encoding]:
         with paths.explained(self.roots.shown(real)):
-            on_disk = await asyncio.to_thread(_read_disk, real)
+            on_disk, encoding = await asyncio.to_thread(self._read_disk, real, known)
         if not self.face.capabilities.read:
-            return on_disk
+            return on_disk, encoding
         try:
             in_editor = await self.face.read_text_file(real)
         except ToolError:
-            return on_disk
+            return on_disk, encoding
         if on_disk is None:
-            return in_editor or None  # never saved; some editors answer with nothing for what is not there
-        return on_disk if self._disk_is_newer(real, on_disk, in_editor) else in_editor
+            # Never saved; some editors answer with nothing for what is not there.
+            return in_editor or None, encoding
+        is_misread = encoding.name != "utf-8" and not _MISREAD.isdisjoint(in_editor)
+        if is_misread or self._disk_is_newer(real, on_disk, in_editor):
+            return on_disk, encoding
+        return in_editor, encoding
+
+    def _read_disk(self, real: Path, encoding: Encoding | None = None) -> tuple[str | None, Encoding]:
+        try:
+            text, found = files.read_text(real, encoding or self._guessed.get(real), setting=self._encoding)
+        except FileNotFoundError:
+            return None, encoding or encodings.UTF_8
+        if found.is_guess:  # and so it stays: by what is written there, another might be guessed
+            self._guessed[real] = found
+        return text, found
 
     async def window(self, real: Path, first: int, most: int, room: int) -> Window:
         """Return some lines of a text file: what `read` returns of it, and of one too large for that, the disk's.
@@ -122,11 +200,12 @@ class Workspace:
             ToolError: it can't be read.
         """
         if self.face.capabilities.read and files.size_of(real) <= files.LARGEST_FILE:
-            text = await self.read(real)
+            text, encoding = await self.read(real)
             with paths.explained(self.roots.shown(real)):
-                return await asyncio.to_thread(window.of_text, text, first, most, room)
+                return await asyncio.to_thread(window.of_text, text, encoding, first, most, room)
+        of_file = functools.partial(window.of_file, encoding=self._guessed.get(real), setting=self._encoding)
         with paths.explained(self.roots.shown(real)):
-            return await asyncio.to_thread(window.of_file, real, first, most, room)
+            return await asyncio.to_thread(of_file, real, first, most, room)
 
     async def commit(self, changes: Sequence[Change]) -> list[Change]:
         """Make every change, or none; return them as they came out, for some editors format what they save.
@@ -135,7 +214,7 @@ class Workspace:
             ToolError: a file can't be written, or is not what it was when the change was made up; nothing has changed.
         """
         for change in changes:
-            if await self.read_if_there(change.path) != change.before:
+            if not await self.holds(change.path, change.before, change.encoding):
                 shown = self.roots.shown(change.path)
                 raise ToolError(f"{shown}: it has changed since it was read, or is there already; read it again")
         with self._working():
@@ -277,20 +356,23 @@ class Workspace:
             # From here on no editor is asked: it has just failed, or the turn is being cancelled.
             for change in reversed(made):
                 with contextlib.suppress(ToolError):
-                    files.commit([change.reversed()])
+                    edits.commit([change.reversed()])
             raise
         return made
 
     def _write_on_disk(self, changes: Sequence[Change], made: list[Change]) -> None:
         for change in changes:
             with paths.explained(self.roots.shown(change.path)):
-                if change.before is not None and _read_disk(change.path) != change.before:
+                on_disk = change.before
+                if isinstance(on_disk, str):
+                    on_disk, _ = self._read_disk(change.path, change.encoding)
+                if on_disk != change.before:
                     raise ToolError("it has changes in the editor that are not saved; the user must save them first")
-        files.commit(changes)
+        edits.commit(changes)
         made += changes
 
     async def _write_through_editor(self, change: Change, made: list[Change]) -> None:
-        assert change.after is not None
+        assert isinstance(change.after, str)
         made.append(change)  # already now: an editor that fails may have written all the same
         folder = change.path.parent
         with paths.explained(self.roots.shown(change.path)), paths.hold_folder(folder, create=True) as held:
@@ -300,7 +382,7 @@ class Workspace:
                 raise ToolError("its folder was replaced while the editor wrote it, maybe elsewhere; look")
         with contextlib.suppress(ToolError):  # it has saved what is no text
             try:
-                saved = await asyncio.to_thread(_read_disk, change.path)
+                saved, _ = await asyncio.to_thread(self._read_disk, change.path)
             except OSError:
                 saved = None
             if saved in {None, change.before}:
@@ -312,7 +394,8 @@ class Workspace:
         """Whether the editor can make a change: it has no way to delete, to set a file's mode, to take much."""
         return (
             self.face.capabilities.write
-            and change.after is not None
+            and isinstance(change.after, str)
+            and change.encoding.name == "utf-8"
             and change.moved_from is None
             and change.mode is None
             and json_size(change.after) <= self.face.longest_write
@@ -340,7 +423,7 @@ class Workspace:
         for real, had in list(self._had.items()):
             if (changed := files.changed_at(real)) != had.changed_at:
                 with contextlib.suppress(OSError, ToolError):
-                    had.note(hash(_plain(files.read_text(real))), changed)
+                    had.note(hash(_plain(self._read_disk(real)[0] or "")), changed)
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -370,13 +453,6 @@ class _Had:
 def _label(command: Sequence[str]) -> str:
     """Return what a command is about, in letters of which no shell makes anything else."""
     return re.sub(r"[^\w./=:+-]+", "_", " ".join(command[-1:] if len(command) == 3 else command))[:80]
-
-
-def _read_disk(real: Path) -> str | None:
-    try:
-        return files.read_text(real)
-    except FileNotFoundError:
-        return None
 
 
 def _plain(text: str) -> str:

@@ -91,7 +91,7 @@ def test_nearer_files_win_where_there_is_too_much(repository: Path, config: Path
 LINKS = {"loop": "AGENTS.md", "missing target": "nothing", "leads into a process": "/proc/1/cwd/AGENTS.md"}
 
 
-@pytest.mark.parametrize("odd", ["latin-1", "binary", "empty", "folder", "pipe", *LINKS, "leads out", "huge"])
+@pytest.mark.parametrize("odd", ["binary", "empty", "folder", "pipe", *LINKS, "leads out", "huge"])
 def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
     odd: str, repository: Path, tmp_path: Path
 ) -> None:
@@ -99,8 +99,6 @@ def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
     file = repository / "a/AGENTS.md"
     file.parent.mkdir()
     match odd:
-        case "latin-1":
-            file.write_bytes("grün".encode("latin-1"))
         case "binary":
             file.write_bytes(b"a\0b")
         case "empty":
@@ -120,6 +118,16 @@ def test_a_file_that_cannot_be_read_is_left_out_and_the_others_are_not(
     assert shown(repository / "a", told) == [(str(root), "root")]
     assert len(told) == (odd not in {"empty", "missing target"})
     assert all(problem.startswith(f"`{file}` is left out: ") for problem in told)
+
+
+def test_a_file_in_another_encoding_is_read_and_that_is_told(repository: Path) -> None:
+    file = repository / "AGENTS.md"
+    told: list[str] = []
+    file.write_bytes("grün".encode("latin-1"))
+    assert shown(repository, told) == [(str(file), "grün")]
+    assert told == [f"`{file}` is taken for text in cp1252, which is a guess; save it as UTF-8."]
+    file.write_bytes("grün".encode("utf-16"))
+    assert shown(repository) == [(str(file), "grün")]
 
 
 def test_symlinks_within_the_repository_are_followed_and_the_users_own_may_lead_anywhere(

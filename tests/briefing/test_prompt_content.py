@@ -214,7 +214,6 @@ OUTSIDE = {
     "very long": "file://{work}/" + "x" * 5000,
     "missing": "file://{work}/missing.txt",
     "binary": "file://{work}/image.png",
-    "latin-1": "file://{work}/latin.txt",
     "pipe": "file://{work}/pipe",
     "device": "file:///dev/zero",
     "huge": "file://{work}/huge",
@@ -233,11 +232,10 @@ async def test_everything_else_stays_a_link_and_nobody_is_asked(case: str, mode:
     (work / "folder").symlink_to(outside)
     (work / "a.txt").write_text("inside\n")
     (work / "image.png").write_bytes(b"\x89PNG\0")
-    (work / "latin.txt").write_bytes("grün".encode("latin-1"))
     os.mkfifo(work / "pipe")
     with (work / "huge").open("wb") as sparse:
         sparse.truncate(5 * 2**30)
-    inside = case in {"missing", "binary", "latin-1", "pipe", "huge", "beyond the end", "very long"}
+    inside = case in {"missing", "binary", "pipe", "huge", "beyond the end", "very long"}
     desk = Desk(work, mode, capabilities=Capabilities(read=not inside))
     uri = OUTSIDE[case].format(work=work, outside=outside)
     told: list[str] = []
@@ -249,6 +247,12 @@ async def test_everything_else_stays_a_link_and_nobody_is_asked(case: str, mode:
     assert "\n" not in text
     assert inside or text == f"See [it]({uri})"
     assert desk.peer.asked == []
+
+
+async def test_text_in_another_encoding_is_attached_and_that_is_told(desk: Desk) -> None:
+    (desk.cwd / "latin.txt").write_bytes("grün".encode("latin-1"))
+    text = await heard(desk, link(desk.cwd / "latin.txt"))
+    assert text.endswith("\n```\ngrün\n```\n(The file is in cp1252 (a guess).)")
 
 
 async def test_all_that_is_read_has_bounds(desk: Desk) -> None:

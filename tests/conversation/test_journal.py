@@ -12,7 +12,7 @@ from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.protocol.shapes import AgentMessageChunk, Update
 from gptoss_acp.store import Store
 from gptoss_acp.text import as_sentence
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace.edits import Change
 from tests.support.tokens import text_of
 
 ONE, TWO = Change(Path("/project/a"), "1", "2"), Change(Path("/project/b"), None, "x", moved_from=Path("/project/c"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.undo import Undo, taken_back
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace.edits import Change
 from tests.support.desk import Desk, new_journal
 
 PLACES = [Path("/w/a"), Path("/w/b"), Path("/w/c")]
@@ -24,6 +24,7 @@ def play(files: Files, change: Change) -> None:
     if change.after is None:
         files.pop(change.path, None)
     else:
+        assert isinstance(change.after, str)
         files[change.path] = change.after
 
 

@@ -69,8 +69,8 @@ async def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"\0\1\2", "it is a binary file"),
-        (b"caf\xe9\n", "it is not UTF-8 text: byte 0xe9 at position 3"),
-        ("hi".encode("utf-16"), "it is text in UTF-16 or UTF-32, and only UTF-8 can be read; convert it with iconv"),
+        (b"\x81\xff\1\n", "it is a binary file, or text in an encoding that can't be told"),
+        (b"\xff\xfeh\0i", "it is not text in utf-16-le: byte 0x69 at position 4"),
     ],
 )
 async def test_what_is_no_text_is_refused_with_the_reason(tmp_path: Path, content: bytes, problem: str) -> None:

@@ -72,7 +72,7 @@ async def test_a_tool_that_breaks_is_a_result_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = Desk(tmp_path)
-    monkeypatch.setattr(window, "of_file", lambda *_: 1 / 0)
+    monkeypatch.setattr(window, "of_file", lambda *_, **__: 1 / 0)
     assert await desk.call("open_file", path="a") == "Error: the tool failed: ZeroDivisionError."
     assert desk.last["status"] == "failed"
 

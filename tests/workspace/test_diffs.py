@@ -10,7 +10,7 @@ import pytest
 
 from gptoss_acp.text import json_size
 from gptoss_acp.workspace import diffs
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace.edits import Change
 from tests.support.desk import Desk
 
 ROOM = 36_000

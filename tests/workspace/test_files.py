@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import files
-from gptoss_acp.workspace.files import Change
+from gptoss_acp.workspace import edits, files
+from gptoss_acp.workspace.edits import Change
 from tests.support.desk import Desk
 
 
@@ -29,16 +29,7 @@ def mode(path: Path) -> int:
 
 def test_text_is_read_with_its_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfna\xc3\xafve\r\nb\n")
-    assert files.read_text(tmp_path / "a") == "\ufeffnaïve\r\nb\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [(b"a\0b", "a binary file"), (b"caf\xe9", "byte 0xe9 at position 3"), (b"\xff\xfea\0", "text in UTF-16")],
-)
-def test_what_is_no_text_is_refused_with_the_reason(content: bytes, problem: str) -> None:
-    with pytest.raises(ToolError, match=problem):
-        files.decode(content)
+    assert files.read_text(tmp_path / "a")[0] == "\ufeffnaïve\r\nb\n"
 
 
 def test_the_largest_file_is_read_and_a_larger_one_refused(tmp_path: Path) -> None:
@@ -63,7 +54,7 @@ def test_a_file_that_is_not_there_has_neither_mode_nor_time(tmp_path: Path) -> N
 def test_every_change_is_made_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     (tmp_path / "gone").write_text("x")
-    files.commit(
+    edits.commit(
         [
             Change(tmp_path / "a", "1", "2"),
             Change(tmp_path / "deep/er/new", None, "new"),
@@ -77,11 +68,11 @@ def test_a_file_keeps_its_mode_when_it_changes_moves_or_comes_back(tmp_path: Pat
     script = tmp_path / "run"
     script.write_text("1")
     script.chmod(0o750)
-    files.commit([Change(script, "1", "2")])
+    edits.commit([Change(script, "1", "2")])
     assert mode(script) == 0o750
-    files.commit([Change(tmp_path / "moved", None, "2", moved_from=script), Change(script, "2", None)])
+    edits.commit([Change(tmp_path / "moved", None, "2", moved_from=script), Change(script, "2", None)])
     assert mode(tmp_path / "moved") == 0o750
-    files.commit([Change(script, "2", None, mode=0o710).reversed()])
+    edits.commit([Change(script, "2", None, mode=0o710).reversed()])
     assert mode(script) == 0o710
 
 
@@ -93,7 +84,7 @@ def test_where_one_file_is_not_what_it_was_nothing_changes(before: str | None, p
     (tmp_path / "a").write_text("1")
     (tmp_path / "b").write_text("theirs")
     with pytest.raises(ToolError, match=problem):
-        files.commit(
+        edits.commit(
             [
                 Change(tmp_path / "a", "1", "2"),
                 Change(tmp_path / "deep/new", None, "x"),
@@ -118,7 +109,7 @@ def test_a_commit_that_fails_half_way_is_taken_back(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", fail_later)
     with pytest.raises(ToolError, match="no space left on device: b"):
-        files.commit([Change(tmp_path / name, "1", "2") for name in ("a", "b")])
+        edits.commit([Change(tmp_path / name, "1", "2") for name in ("a", "b")])
     assert contents(tmp_path) == {"a": "1", "b": "1"}
 
 
@@ -161,7 +152,7 @@ def test_what_was_written_in_place_is_taken_back_too(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(ToolError, match="no space left"):
-        files.commit(changes)
+        edits.commit(changes)
     assert (tmp_path / "b").read_text() == "a\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "folder"]
 

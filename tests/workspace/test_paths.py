@@ -17,7 +17,8 @@ import pytest
 from gptoss_acp.errors import ToolError
 from gptoss_acp.settings import Mode
 from gptoss_acp.workspace import paths
-from gptoss_acp.workspace.files import Change, commit, read_text
+from gptoss_acp.workspace.edits import Change, commit
+from gptoss_acp.workspace.files import read_text
 from gptoss_acp.workspace.paths import Roots
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
@@ -188,7 +189,7 @@ def test_a_race_of_swaps_never_reads_the_secret(place: Path) -> None:
             stop = time.monotonic() + 1
             while time.monotonic() < stop:
                 with contextlib.suppress(OSError, ToolError):
-                    read.append(read_text(name))
+                    read.append(read_text(name)[0])
         finally:
             swapper.kill()
     assert set(read) == {"mine\n"}
