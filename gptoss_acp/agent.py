@@ -130,7 +130,8 @@ class Agent:
         attached = partial(prompt_content.attached, request.prompt, session.workspace, session.tell)
         blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
         session.journal.note_problem(self.sessions.take_problem())
-        return prompt_response(await session.prompt(text, attached, blocks))
+        own = prompt_content.own_words(request.prompt, session.workspace.roots)
+        return prompt_response(await session.prompt(text, attached, blocks, own))
 
     async def set_mode(self, request: SetMode) -> Answer:
         session = await self.sessions.settled(request.session_id)

@@ -83,7 +83,6 @@ class Handshake:
             raise invalid_params("methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}")
         try:
             await self._engine.download()
-            await self._engine.load()
         except EngineError as error:
             # Not AUTH_REQUIRED, whatever is missing: that would ask for what has just been tried.
             raise RpcError(INTERNAL_ERROR, str(error)) from error

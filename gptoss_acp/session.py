@@ -101,12 +101,14 @@ class Session:
         text: str,
         attached: Callable[[], Awaitable[str]] | None = None,
         blocks: Sequence[Mapping[str, Any]] = (),
+        own: str = "",
     ) -> Outcome:
         """Run one turn, or a slash command. A prompt that comes while another runs cancels that one and then runs.
 
         `attached` reads what is to be heard after the text; that is a part of the turn, and can be cancelled with it.
-        `blocks` is the prompt as the client shows it. Cancelling the caller cancels the turn, and returns only when
-        that has stopped. Whatever has been shown by then is on the disk when this returns.
+        `blocks` is the prompt as the client shows it, `own` the user's part of the text, if not all. Cancelling the
+        caller cancels the turn, and returns only when that has stopped. Whatever has been shown by then is on the disk
+        when this returns.
 
         Raises:
             EngineError: the model could not be loaded, or failed; the next prompt works.
@@ -115,8 +117,10 @@ class Session:
         self._stop_naming()
         cancels = self._cancels
         self._unnoted.append(blocks)
-        text = slash_commands.meant(text)
-        command = slash_commands.read(text)
+        own = own or text
+        if (meant := slash_commands.meant(own)) != own:
+            text = own = meant
+        command = slash_commands.read(own)
         if command is None:
             self.journal.hear(text, attached)
         async with self._turns:
@@ -126,7 +130,7 @@ class Session:
                     return Outcome(stop_reason="cancelled")
                 if command is not None:
                     return await self._run(self._obey(command))
-                if self.journal.takes_title(title := clip_line(text, ask_model.LONGEST_TITLE)):
+                if self.journal.takes_title(title := clip_line(own, ask_model.LONGEST_TITLE)):
                     self._title_is_provisional = True
                     self.updates.title(title)
                 outcome = await self._run(self._converse())

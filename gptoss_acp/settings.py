@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import math
 import os
 from dataclasses import dataclass, field, fields
@@ -174,6 +175,11 @@ class Settings:
             if isinstance(value, int | float) and not low <= value <= high:
                 bounds = f"between {low:,g} and {high:,g}" if high < math.inf else f"{low:,g} or more"
                 raise ValueError(f"{setting.name} must be {bounds}, not {value}")
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except (LookupError, ValueError):
+            problem = f"encoding must be the name of one, such as cp1252 or gb18030, not {self.encoding!r}"
+            raise ValueError(problem) from None
 
 
 def as_effort(name: str) -> Effort | None:

@@ -510,6 +510,18 @@ async def test_the_model_names_the_session_once_after_its_first_answer() -> None
     assert stage.updates.text == "Fixed.Done."
 
 
+async def test_notes_of_the_editors_are_neither_a_title_nor_before_a_command() -> None:
+    stage = Stage()
+    note = "<context>zsh</context>\n\n"
+    await finished(asyncio.create_task(stage.session.prompt(f"{note}/mode", own="/mode")))
+    assert "The mode is ask." in stage.updates.text
+    turn = asyncio.create_task(stage.session.prompt(f"{note}Fix it", own="Fix it"))
+    await stage.say(0, final("Fixed."))
+    await finished(turn)
+    assert stage.updates.titles == ["Fix it"]
+    assert f"{note}Fix it" in stage.engine.prompt_text(0)
+
+
 async def test_a_prompt_stops_the_search_for_a_title_which_is_taken_up_after_it() -> None:
     stage = Stage(titles="on")
     await stage.converse("Hi", final("Hello."))

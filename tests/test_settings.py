@@ -112,6 +112,7 @@ def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         ("effort", "extreme"),
         ("mode", "yolo"),
         ("log_level", "loud"),
+        ("encoding", "klingon"),
         ("seed", "many"),
     ],
 )

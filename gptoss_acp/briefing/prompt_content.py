@@ -34,6 +34,7 @@ _LEAST_ATTACHED = 1_000
 
 # As editors write them: L10, L10-20, L10-L20, L10:20, and with columns L10,5-L20,3 or L10C5-L20C3.
 _LINES = re.compile(r"L?(\d{1,9})(?:[,C]\d+)?(?:[-:]L?(\d{1,9})(?:[,C]\d+)?)?")
+_TAG = re.compile(r"\s{0,9}<([\w-]{1,40})(?:\s[^<>]{0,200})?>")
 _NO_SPACE_AFTER = re.compile(r"[\s(\[{<\"'`]\Z")
 _NO_SPACE_BEFORE = re.compile(r"[\s)\]}>\"'`.,;:!?]")
 
@@ -50,6 +51,27 @@ def text(blocks: Sequence[Any], roots: Roots) -> str:
         said += _joint(said, piece, both_text=last == block.type == "text") + piece
         last = block.type if piece else last
     return said
+
+
+def own_words(blocks: Sequence[Any], roots: Roots) -> str:
+    """Return what the user has typed of a prompt, without the notes that editors add.
+
+    Those are texts of their own, or in a tag, before or behind the user's; or they say that they are for the model.
+    """
+    runs: list[list[Any]] = []
+    for block in blocks:
+        if getattr(getattr(block, "annotations", None), "audience", None) == ["assistant"]:
+            continue
+        if not runs or (block.type == "text" and runs[-1][-1].type == "text"):
+            runs.append([])
+        runs[-1].append(block)
+    return next((own for run in reversed(runs) if (own := _without_notes(text(run, roots)))), "")
+
+
+def _without_notes(said: str) -> str:
+    while (tag := _TAG.match(said)) and (end := said.find(f"</{tag[1]}>", tag.end())) >= 0:
+        said = said[end + len(f"</{tag[1]}>") :]
+    return said.strip()
 
 
 async def attached(blocks: Sequence[Any], workspace: Workspace, tell: Callable[[str], None]) -> str:

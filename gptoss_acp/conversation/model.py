@@ -95,7 +95,7 @@ async def load(engine: Model, updates: Updates) -> None:
     loading = asyncio.ensure_future(engine.load())
     try:
         if not await _ended(loading, UNSEEN_SECONDS):
-            await _show(loading, engine, updates)
+            await _show(loading, engine, updates.unnoted())
         loading.result()
     finally:
         loading.cancel()

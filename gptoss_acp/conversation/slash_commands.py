@@ -188,6 +188,8 @@ class Commands:
     def _status(self) -> str:
         engine, used = self.engine, self._ledger.length
         context = engine.context_length
+        if context:
+            self.updates.usage(used, context)
         lines = [
             f"Model: {engine.model_name}" + ("" if context else ", not loaded yet"),
             f"Context: {used:,} of {context:,} tokens used, {used / context:.0%}" if context else f"Context: {used:,}",

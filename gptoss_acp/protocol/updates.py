@@ -23,6 +23,10 @@ class Updates:
         self._face = face
         self._note = note
 
+    def unnoted(self) -> Updates:
+        """Return updates that are shown in the same place and not noted, for what is soon of no interest."""
+        return Updates(self._face, lambda _: None)
+
     def message_chunk(self, message_id: str, text: str) -> None:
         """Stream a piece of the agent's message `message_id`."""
         self._tell({"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": shapes.text(text)})

@@ -53,6 +53,32 @@ async def heard(desk: Desk, *blocks: Any, told: list[str] | None = None) -> str:
 
 
 @pytest.mark.parametrize(
+    ("pieces", "own"),
+    [
+        (["Fix it"], "Fix it"),
+        (["See ", "@b.md", " and fix it"], "See [b.md](b.md) and fix it"),
+        (["You run in an editor.", "Fix it"], "Fix it"),
+        (["You run in an editor.", "See ", "@b.md", ", fix it"], "See [b.md](b.md), fix it"),
+        (["<context>\nshell: zsh\n</context>\n\nFix it"], "Fix it"),
+        (["<env os='linux'>x</env><system-reminder>y</system-reminder> Fix <b>it</b>"], "Fix <b>it</b>"),
+        (["Fix it", "<context>x</context>"], "Fix it"),
+        (["<div> is not closed here"], "<div> is not closed here"),
+        (["<context>x</context>"], ""),
+        ([], ""),
+    ],
+)
+def test_the_users_own_words_are_told_from_notes_of_the_editors(pieces: list[str], own: str, desk: Desk) -> None:
+    (desk.cwd / "b.md").write_text("b\n")
+    blocks = [link(desk.cwd / "b.md", "b.md") if piece.startswith("@") else words(piece) for piece in pieces]
+    assert prompt_content.own_words(blocks, desk.workspace.roots) == own
+
+
+def test_what_is_marked_as_for_the_model_is_not_the_users(desk: Desk) -> None:
+    note = schema.TextContentBlock(type="text", text="Fix it", annotations={"audience": ["assistant"]})
+    assert prompt_content.own_words([words("/status"), note], desk.workspace.roots) == "/status"
+
+
+@pytest.mark.parametrize(
     ("pieces", "said"),
     [
         (["What does ", "@b.md", " mean?"], "What does [b.md](b.md) mean?"),

@@ -87,11 +87,12 @@ async def test_status_says_how_things_stand(tmp_path: Path) -> None:
     async with opened(editor, tmp_path, final("One two three."), arguments=["--context-length", "5000"]) as session:
         assert "Last turn" not in await told(editor, session, "/status")
         await answered(editor, session, "Hi", "One two three.")
+        await told(editor, session, "/mode full-access")
         status = await told(editor, session, "/status")
     used = editor.of_kind("usage_update")[-1].used
     assert "Model: scripted" in status
     assert f"Context: {used:,} of 5,000 tokens used, {used / 5000:.0%}" in status
-    assert "Mode: ask; effort: medium" in status
+    assert "Mode: full-access; effort: medium" in status
     assert "tokens/s" in status
     assert "0 of" in status
     assert "in the cache" in status

@@ -115,12 +115,24 @@ def test_a_prompt_that_waits_for_the_model_shows_so_until_it_is_loaded(
     assert text(last).startswith("Loaded in")
 
 
-def test_nothing_is_shown_once_the_model_is_loaded(agent: AgentProcess, slow: SlowCheckpoint) -> None:
-    slow.go_on()
+def test_authenticating_does_not_wait_for_the_load(agent: AgentProcess, slow: SlowCheckpoint) -> None:
     assert agent.result(agent.ask("authenticate", {"methodId": "prepare-model"}), SECONDS) == {}
+    assert not (slow.control / "loads").exists()
+
+
+def test_nothing_is_shown_once_the_model_is_loaded_nor_of_the_loading_later(
+    agent: AgentProcess, slow: SlowCheckpoint
+) -> None:
     session = agent.new_session()
+    prompt = agent.prompt(session, "Hello")
+    agent.read_until(lambda: bool(shown(agent, session)), SECONDS)
+    slow.go_on()
+    assert agent.result(prompt, SECONDS)["stopReason"] == "max_tokens"
+    before = len(shown(agent, session))
     assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
-    assert shown(agent, session) == []
+    agent.result(agent.ask("session/close", {"sessionId": session}))
+    agent.result(agent.ask("session/load", {"sessionId": session, "cwd": str(agent.home), "mcpServers": []}))
+    assert len(shown(agent, session)) == before
 
 
 def test_cancel_ends_the_waiting_and_the_next_prompt_waits_for_the_same_load(
