@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +15,7 @@ from gptoss_acp.tools.call import Call, Result
 from gptoss_acp.tools.command_words import LOGIN_SHELL, as_words
 from gptoss_acp.tools.patch.in_command import patch_in
 from gptoss_acp.tools.patch.wrapping import BEGIN
+from gptoss_acp.workspace.process import WAITED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,16 @@ _WORDS = ("args", "arguments", "argv")
 """How the words behind a program are called beside it."""
 
 _IN_SECONDS = ("timeout_seconds", "timeout_secs", "timeout_sec", "timeout_s", "max_seconds", "seconds")
+
+
+_LONGEST_QUESTION = 200
+_QUESTION = re.compile(r"(?i)(?:[?:>]|[\[(]\w{1,3}/\w{1,3}[\])]:?|press .{1,40}|password.{0,40})[ \t]{0,9}\Z")
+"""How programs end a line in which they wait for an answer."""
+
+_NOBODY_TYPES = (
+    "It seems to have waited for input, and nobody types: give the answers as arguments, by a pipe, or with an option "
+    "such as --yes."
+)
 
 
 class Exec(Arguments):
@@ -96,10 +108,18 @@ async def _carry_out(command: list[str], workdir: str, seconds: float, call: Cal
     finished = await call.run(command, workdir, seconds)
     raw = {"exitCode": finished.code, "output": finished.output}
     if finished.code is None:
+        problem = f"Error: timed out after {seconds:g} seconds; the command was stopped."
+        if _asks(finished.output):
+            problem += f" {_NOBODY_TYPES}"
         output = f" Output so far:\n{finished.output}" if finished.output else ""
-        return Result(f"Error: timed out after {seconds:g} seconds; the command was stopped.{output}", raw, failed=True)
+        return Result(f"{problem}{output}", raw, failed=True)
     text = f"Exit code: {finished.code}{_signal(finished.code)}\nOutput:\n{finished.output}"
     return Result(text, raw, failed=finished.code != 0)
+
+
+def _asks(output: str) -> bool:
+    """Whether a program seems to have waited for input: what it has written ends with a question, in its last line."""
+    return output.endswith(WAITED) or bool(_QUESTION.search(output[-_LONGEST_QUESTION:]))
 
 
 def _signal(code: int) -> str:

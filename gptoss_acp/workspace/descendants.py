@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+_READ = {"x86_64": "0", "aarch64": "63"}
+"""The number of read(2)."""
+
 
 def below(root: int) -> list[int]:
     """Return the numbers of the processes below `root`, each behind the one that has started it."""
@@ -19,6 +22,22 @@ def below(root: int) -> list[int]:
         found += inner
         waiting += inner
     return found
+
+
+def waits_at_terminal(root: int) -> bool:
+    """Whether a process below `root` waits for what somebody types; only Linux tells (proc_pid_syscall(5))."""
+    return any(_reads_terminal(process) for process in below(root))
+
+
+def _reads_terminal(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/syscall") as file:  # noqa: PTH123 (pathlib is slow to import)
+            number, *arguments = file.read().split()
+        if number != _READ.get(os.uname().machine):
+            return False
+        return os.readlink(f"/proc/{process}/fd/{int(arguments[0], 16)}").startswith(("/dev/pts/", "/dev/tty"))  # noqa: PTH115
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def _parents() -> list[tuple[int, int]]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GRACE_SECONDS = supervisor.GRACE_SECONDS
 """Between the request to end, SIGTERM, and its enforcement, SIGKILL."""
 
+WAITED = "\n(it was waiting for somebody to type something)\n"
+"""What is added to the output of a program that is ended while it does that."""
+
 _SUPERVISED_SECONDS = 2 * supervisor.GRACE_SECONDS + 0.2
 """For a supervisor to end what it has started, by the same two steps."""
 
@@ -73,6 +76,10 @@ async def run(
         try:
             await asyncio.shield(ending)
             await asyncio.wait([reading], timeout=_OUTPUT_SECONDS)
+        except asyncio.CancelledError:
+            if descendants.waits_at_terminal(process.pid):
+                on_output(WAITED)
+            raise
         finally:
             await unharmed(_end_group(process, [reading, ending], within))
         code = ending.result()

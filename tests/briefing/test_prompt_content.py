@@ -74,7 +74,7 @@ def test_the_users_own_words_are_told_from_notes_of_the_editors(pieces: list[str
 
 
 def test_what_is_marked_as_for_the_model_is_not_the_users(desk: Desk) -> None:
-    note = schema.TextContentBlock(type="text", text="Fix it", annotations={"audience": ["assistant"]})
+    note = schema.TextContentBlock(type="text", text="Fix it", annotations=schema.Annotations(audience=["assistant"]))
     assert prompt_content.own_words([words("/status"), note], desk.workspace.roots) == "/status"
 
 

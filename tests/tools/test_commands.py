@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,28 @@ async def test_python_code_runs_with_the_project_s_own_python(tmp_path: Path) ->
     own = write(tmp_path / ".venv/bin/python3", "#!/bin/sh\necho own: $2\n")
     own.chmod(0o755)
     assert await Desk(tmp_path).call("python", "1") == "Exit code: 0\nOutput:\nown: 1\n"
+
+
+SECOND = "Error: timed out after 1 seconds; the command was stopped."
+SEEMS_TO_WAIT = "It seems to have waited for input, and nobody types"
+
+
+@pytest.mark.parametrize("question", ["Go on? [y/N] ", "Project name: ", "root@x password: ", "Continue (yes/no): "])
+async def test_a_command_that_waits_for_input_is_told_from_a_slow_one(question: str, tmp_path: Path) -> None:
+    result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"printf '{question}'; sleep 60"], timeout=1)
+    assert result.startswith(f"{SECOND} {SEEMS_TO_WAIT}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a program waits for")
+async def test_a_command_that_waits_at_a_terminal_of_its_own_is_told_from_a_slow_one(tmp_path: Path) -> None:
+    asking = "import pty; pty.spawn(['sh', '-c', 'read answer'])"
+    result = await Desk(tmp_path).call("exec", command=["python3", "-c", asking], timeout=1)
+    assert result.startswith(f"{SECOND} {SEEMS_TO_WAIT}")
+    assert "(it was waiting for somebody to type something)" in result
+
+
+@pytest.mark.parametrize("script", ["echo 'Really?'", "printf 'compiling ...'", "sleep 60 | cat"])
+async def test_a_slow_command_is_not_taken_for_one_that_waits(script: str, tmp_path: Path) -> None:
+    result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"{script}; sleep 60"], timeout=1)
+    assert result.startswith(SECOND)
+    assert SEEMS_TO_WAIT not in result
