@@ -16,7 +16,7 @@ from gptoss_acp.tool_description import ToolDescription
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.tools.registry import Tool
 from gptoss_acp.tools.runner import Runner
-from gptoss_acp.workspace import kept
+from gptoss_acp.workspace import edits, kept
 from gptoss_acp.workspace.files import Blob
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Undo:
         if not self._turns:
             return "There is nothing to take back: no file was changed by apply_patch."
         turn, changes = next(reversed(self._turns.items()))
+        for change in changes:
+            await asyncio.to_thread(edits.finish, change.reversed())
         # A process that was killed may have been about to make them.
         holds = self._workspace.holds
         changes = [change for change in changes if not await holds(change.path, change.after, change.encoding)]

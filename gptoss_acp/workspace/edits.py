@@ -6,6 +6,7 @@ Takes resolved paths. Knows nothing about roots, permission or the editor.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
@@ -92,6 +93,18 @@ def commit(changes: Sequence[Change]) -> None:
             raise
         for item in staged:
             item.finish()
+
+
+def finish(change: Change) -> None:
+    """Write the rest of a text that the end of an earlier process has left half written in its place, if it has."""
+    if change.old_text is None or change.new_text is None:
+        return
+    with contextlib.suppress(OSError, ToolError), paths.hold_folder(change.path.parent) as folder:
+        now = files.read_in(folder, change.path.name)
+        old, new = change.encoding.encode(change.old_text), change.encoding.encode(change.new_text)
+        written = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(now, new, strict=False)))
+        if now not in {old, new} and now[written:] == old[written:]:
+            _write_over(folder, change.path.name, new, None)
 
 
 @dataclass(slots=True)

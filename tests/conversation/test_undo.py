@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,3 +116,25 @@ async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "ask", answer="reject-once")
     await desk.patch("*** Add File: a", "+1")
     assert desk.runner.changes == []
+
+
+@pytest.mark.parametrize("written", range(5))
+async def test_what_a_killed_process_has_left_half_written_is_taken_back(written: int, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    old, new = "äb\ncd\n" * 2, "äB\n"
+    file = tmp_path / "a"
+    undo = undoing(desk, new_journal())
+    undo.note("turn", [Change(file, old, new)])
+    file.write_bytes(new.encode()[:written] + old.encode()[written:])
+    told = await undo.take_back()
+    assert file.read_text() == old
+    assert ("- a: as before" in told) == (written > 2)
+
+
+async def test_what_somebody_else_has_written_is_not_taken_for_half_written(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    undo = undoing(desk, new_journal())
+    undo.note("turn", [Change(tmp_path / "a", "one\ntwo\n", "1\n2\n")])
+    (tmp_path / "a").write_text("1\nmine\n")
+    assert "changed since then: a" in await undo.take_back()
+    assert (tmp_path / "a").read_text() == "1\nmine\n"
