@@ -78,12 +78,16 @@ async def lines(folder: Path, depth: int = 1) -> list[str]:
 
 def _add(known: Known, names: Sequence[bytes], depth: int) -> None:
     # Of very many files most are too deep to be shown, and stand for their folders only.
-    for folder in {name.rpartition(b"/")[0] for name in names}:
-        _folder(known, folder.split(b"/", depth)[:depth] if folder else [])
-    for name in names:
-        if name.count(b"/") < depth:
-            *folders, last = name.split(b"/")
-            _folder(known, folders)[last] = None
+    parted = [name.rpartition(b"/") for name in names]
+    shown: dict[bytes, Known] = {}
+    for folder in {folder for folder, _, _ in parted}:
+        parts = folder.split(b"/", depth) if folder else []
+        inside = _folder(known, parts[:depth])
+        if len(parts) < depth:
+            shown[folder] = inside
+    for folder, _, name in parted if shown else ():
+        if folder in shown:
+            shown[folder][name] = None
 
 
 def _folder(known: Known, names: Sequence[bytes]) -> Known:

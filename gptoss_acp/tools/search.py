@@ -27,6 +27,9 @@ LONGEST_SEARCH_SECONDS = 60.0
 
 _ROOM_FOR_NOTES = 600
 _MOST_NAMES = 5
+_OTHER_ENCODINGS_SECONDS = 0.03
+"""For finding the files that are not in Unicode; some thousands are looked at meanwhile."""
+
 _MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<offset>\d+):(?P<text>.*)", re.DOTALL)
 _NO_REGEX = "regex parse error"
 _UNREADABLE = "(os error "
@@ -147,10 +150,17 @@ class _Found:
         return complaints
 
     async def _note_other_encodings(self) -> None:
-        if others := await ripgrep.not_in_unicode(self._real):
+        searched = "were searched for the query's bytes in UTF-8 only"
+        try:
+            async with asyncio.timeout(_OTHER_ENCODINGS_SECONDS):
+                others = await ripgrep.not_in_unicode(self._real)
+        except TimeoutError:
+            self._notes.append(f"(files that are not in Unicode, if there are any, {searched})")
+            return
+        if others:
             some = ", ".join(sorted(others)[:_MOST_NAMES])
-            said = f"{len(others):,} files are not in Unicode, and were searched for the query's bytes in UTF-8 only"
-            self._notes.append(f"({said}: {some}{', …' if len(others) > _MOST_NAMES else ''})")
+            more = ", …" if len(others) > _MOST_NAMES else ""
+            self._notes.append(f"({len(others):,} files that are not in Unicode {searched}: {some}{more})")
 
     def _add(self, lines: list[bytes]) -> None:
         matches = [line for line in lines if b"\0" in line]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -34,7 +36,8 @@ _SUPERVISED_SECONDS = 2 * supervisor.GRACE_SECONDS + 0.2
 
 _OUTPUT_SECONDS = 0.1
 _READ_SIZE = 64 * 1024
-_HELPER_BUFFER = 2**18
+_HELPER_BUFFER = 2**20
+_NAP_SECONDS = 0.002
 _LONGEST_COMPLAINT = 4_000
 
 # The watcher ends the group when our end of its input is gone: when the program has ended, or when this process has
@@ -219,20 +222,25 @@ async def lines(
 
     Closing the iterator kills it. The lines that it has written to stderr are added to `complaints`.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if complaints is None else subprocess.PIPE,
-        start_new_session=True,
-        limit=_HELPER_BUFFER,
-    )
-    assert process.stdout is not None
+    output, theirs = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL if complaints is None else subprocess.PIPE,
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(theirs)
     complaining = asyncio.create_task(_complaints(process.stderr))
     try:
         rest = b""
-        while chunk := await process.stdout.read(_HELPER_BUFFER):
+        async for chunk in _chunks(output):
             *whole, rest = (rest + chunk).split(end)
             if whole:
                 yield whole
@@ -242,10 +250,29 @@ async def lines(
             complaints += await complaining
         await process.wait()  # to kill one that has just ended would take its exit code from those who wait for it
     finally:
+        os.close(output)
         complaining.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def _chunks(pipe: int) -> AsyncIterator[bytes]:
+    """Yield what comes through a pipe, much at a time: to be woken for each little piece costs more than to search."""
+    os.set_blocking(pipe, False)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _HELPER_BUFFER)
+    while True:
+        try:
+            chunk = os.read(pipe, _HELPER_BUFFER)
+        except BlockingIOError:
+            chunk = None
+        if chunk:
+            yield chunk
+        elif chunk is not None:
+            return
+        await asyncio.sleep(_NAP_SECONDS)
 
 
 async def _complaints(stderr: asyncio.StreamReader | None) -> list[str]:

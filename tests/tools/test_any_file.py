@@ -110,7 +110,7 @@ async def test_matches_in_another_encoding_are_shown_as_text_and_what_was_not_fo
     (desk.cwd / "b.py").write_text("x = 'naïve'\n")
     assert await desk.call("search", query="ve'") == "a.py:2:x = 'naïve'\nb.py:1:x = 'naïve'"
     assert await desk.call("search", query="naïve") == (
-        "b.py:1:x = 'naïve'\n(1 files are not in Unicode, and were searched for the query's bytes in UTF-8 only: a.py)"
+        "b.py:1:x = 'naïve'\n(1 files that are not in Unicode were searched for the query's bytes in UTF-8 only: a.py)"
     )
     assert "a.py)" in await desk.call("search", query="naïve", path="a.py")
 
