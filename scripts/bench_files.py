@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
 
+from benchmark.figures import BenchError, Figure, table
+
 from gptoss_acp.workspace import ripgrep
-from scripts.benchmark.figures import BenchError, Figure, table
 from tests.support.desk import Desk
 
 RATIO = 1.2
