@@ -27,6 +27,7 @@ LONGEST_SEARCH_SECONDS = 60.0
 
 _ROOM_FOR_NOTES = 600
 _MOST_NAMES = 5
+_MOST_IGNORED = 3
 _OTHER_ENCODINGS_SECONDS = 0.03
 """For finding the files that are not in Unicode; some thousands are looked at meanwhile."""
 
@@ -94,7 +95,7 @@ class _Found:
         try:
             async with asyncio.timeout(LONGEST_SEARCH_SECONDS):
                 complaints = await self._search([f"--regexp={query}"], glob)
-                if problem := _why_no_regex(complaints):
+                if problem := _why_no_regex(complaints.problems):
                     self._notes.append(f"(no regular expression: {problem}; searched as plain text)")
                     complaints = await self._search(["--fixed-strings", f"--regexp={query}"], glob)
                 if not query.isascii():
@@ -104,11 +105,16 @@ class _Found:
                 f"(stopped after {LONGEST_SEARCH_SECONDS:g} seconds, so not all was searched; narrow the path)"
             )
             return
-        unreadable = [complaint for complaint in complaints if _UNREADABLE in complaint]
-        if refused := [complaint for complaint in complaints if complaint not in unreadable]:
+        unreadable = [problem for problem in complaints.problems if _UNREADABLE in problem]
+        if refused := [problem for problem in complaints.problems if problem not in unreadable]:
             raise ToolError(f"ripgrep can't search for that: {refused[0].removeprefix('rg: ')[:500]}")
         if unreadable:
             self._notes.append(f"({len(unreadable):,} could not be read, such as {unreadable[0].removeprefix('rg: ')})")
+        if complaints.ignored:
+            names = [os.path.normpath(Path(self._shown, name)) for name in complaints.some_ignored(_MOST_IGNORED)]
+            more = f" and {complaints.ignored - len(names):,} more" if complaints.ignored > len(names) else ""
+            wish = "name one as the path to search it"
+            self._notes.append(f"(ignored and not searched: {', '.join(names)}{more}; {wish})")
 
     def first(self) -> list[tuple[Path, int, str]]:
         """Return the path, the line's number and the line of each of the first matches; also look whether they hold."""
@@ -139,8 +145,8 @@ class _Found:
             yield f"({self._binary:,} binary files match, and were not searched to their end)"
         yield from self._notes
 
-    async def _search(self, query: list[str], glob: str | None) -> list[str]:
-        complaints: list[str] = []
+    async def _search(self, query: list[str], glob: str | None) -> ripgrep.Complaints:
+        complaints = ripgrep.Complaints()
         with paths.explained(self._shown):
             names = await _names(self._real) if glob else None
             globs = [_as_ripgrep(glob)] if glob else []
@@ -183,15 +189,15 @@ def _place(line: bytes) -> tuple[bytes, int]:
     return (match["name"], int(match["number"])) if match else (line, 0)
 
 
-def _why_no_regex(complaints: list[str]) -> str | None:
+def _why_no_regex(problems: list[str]) -> str | None:
     """Return what is wrong with a query that can only be meant as text, None where it is a regular expression.
 
     Raises:
         ToolError: it is one, of a kind that ripgrep does not know.
     """
-    if not complaints or _NO_REGEX not in complaints[0]:
+    if not problems or _NO_REGEX not in problems[0]:
         return None
-    problem = complaints[-1].removeprefix("error: ")
+    problem = problems[-1].removeprefix("error: ")
     if "not supported" in problem:
         raise ToolError(f"the query can't be searched for: {problem}")
     return problem

@@ -43,6 +43,7 @@ _NO_CHARACTERS = {"Cn", "Co", "Cs"}
 _ASCII = bytes(range(0x20, 0x7F))
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 _SINGLE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
+_UNREADABLE = "\ufffd"
 _LETTER = re.compile(rb"[A-Za-z]")
 _SEVERAL = re.compile(rb"[\x80-\xff]{2,}")
 
@@ -55,16 +56,20 @@ _EDITORCONFIG_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding, by the name of Python's codec; a byte order mark is part of the text."""
+    """An encoding, by the name of Python's codec; a byte order mark is part of the text.
+
+    `is_broken`: there are bytes that are none of it. They are read as U+FFFD, and stay in lines that stay.
+    """
 
     name: str = "utf-8"
     is_guess: bool = False
+    is_broken: bool = False
 
     def fits(self, content: bytes, *, cut: bool = False) -> bool:
         """Whether some bytes are in this encoding; `cut`: their end may be half a character."""
         try:
-            codecs.getincrementaldecoder(self.name)().decode(content, final=not cut)
-        except UnicodeDecodeError:
+            self.decode(content, cut=cut)
+        except ToolError:
             return False
         return True
 
@@ -75,7 +80,8 @@ class Encoding:
             ToolError: they are not in this encoding.
         """
         try:
-            return codecs.getincrementaldecoder(self.name)().decode(content, final=not cut)
+            decoder = codecs.getincrementaldecoder(self.name)("replace" if self.is_broken else "strict")
+            return decoder.decode(content, final=not cut)
         except UnicodeDecodeError as error:
             where = f"byte {content[error.start]:#04x} at position {error.start:,}"
             raise ToolError(f"it is not text in {self}: {where}") from None
@@ -87,7 +93,7 @@ class Encoding:
             ToolError: the encoding does not have one of its characters.
         """
         try:
-            if old is None or self.name in _UNICODE:  # in which a text is written in one way only
+            if old is None or (self.name in _UNICODE and not self.is_broken):  # a text is written in one way only
                 return text.encode(self.name)
             return b"".join(self._lines(text, old))
         except UnicodeEncodeError as error:
@@ -108,9 +114,15 @@ class Encoding:
             known.setdefault(line.decode(self.name, "replace"), deque()).append(line)
         for new in re.findall(r"[^\n]*\n|[^\n]+", text):
             same = known.get(new)
+            if same is None and self.is_broken and _UNREADABLE in new:
+                raise ToolError(
+                    f"a line that would change has bytes that are no {self.name}, U+FFFD here; mend it first"
+                )
             yield new.encode(self.name) if same is None else same.popleft() if len(same) > 1 else same[0]
 
     def __str__(self) -> str:
+        if self.is_broken:
+            return f"{self.name}, with bytes that are none, shown as U+FFFD"
         return f"{self.name} (a guess)" if self.is_guess else self.name
 
 
@@ -126,7 +138,7 @@ _CHARSETS = {
 def of(content: bytes, file: Path, *, setting: str = "", cut: bool = False) -> Encoding:
     """Return the encoding of a file's content, or, `cut`, of its beginning.
 
-    By its byte order mark, else UTF-8, or UTF-16 and UTF-32 where what they make of it is text; else as the project's
+    By its byte order mark, else UTF-8, also a broken one, or UTF-16 and UTF-32 where that makes text; else as the project's
     `.editorconfig`, the user's `setting` or the locale have it; else a guess.
 
     Raises:
@@ -139,6 +151,8 @@ def of(content: bytes, file: Path, *, setting: str = "", cut: bool = False) -> E
         return _wide(content, cut=cut)
     if UTF_8.fits(content, cut=cut):
         return UTF_8
+    if _is_mostly_utf_8(content):
+        return Encoding(is_broken=True)
     for name in (_of_editorconfig(file), setting, locale.getpreferredencoding(do_setlocale=False)):
         if _is_like_ascii(name) and (told := Encoding(codecs.lookup(name).name)).fits(content, cut=cut):
             return told
@@ -198,6 +212,13 @@ def _wide(content: bytes, *, cut: bool) -> Encoding:
             if not is_odd and any(map(str.isascii, characters)):
                 return Encoding(name)
     raise ToolError("it is a binary file")
+
+
+def _is_mostly_utf_8(content: bytes) -> bool:
+    """Whether of what is not ASCII most is UTF-8, which other encodings hardly ever happen to be."""
+    text = content.decode(errors="replace")
+    broken = text.count(_UNREADABLE)
+    return len(text) - len(text.encode("ascii", "ignore")) > 4 * broken
 
 
 def _guess(content: bytes, *, cut: bool) -> Encoding:

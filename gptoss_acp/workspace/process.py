@@ -216,11 +216,11 @@ async def lines(
     stdin: int = subprocess.DEVNULL,
     *,
     end: bytes = b"\n",
-    complaints: list[str] | None = None,
+    on_complaints: Callable[[list[bytes]], None] | None = None,
 ) -> AsyncGenerator[list[bytes], None]:
     """Run a helper of ours and yield the lines it prints, without their `end`, as many at a time as are there.
 
-    Closing the iterator kills it. The lines that it has written to stderr are added to `complaints`.
+    Closing the iterator kills it. The lines that it writes to stderr go to `on_complaints`, as many at a time.
     """
     output, theirs = os.pipe()
     try:
@@ -229,7 +229,7 @@ async def lines(
             cwd=cwd,
             stdin=stdin,
             stdout=theirs,
-            stderr=subprocess.DEVNULL if complaints is None else subprocess.PIPE,
+            stderr=subprocess.PIPE if on_complaints else subprocess.DEVNULL,
             start_new_session=True,
         )
     except BaseException:
@@ -237,7 +237,7 @@ async def lines(
         raise
     finally:
         os.close(theirs)
-    complaining = asyncio.create_task(_complaints(process.stderr))
+    complaining = asyncio.create_task(_pass_on(process.stderr, on_complaints))
     try:
         rest = b""
         async for chunk in _chunks(output):
@@ -246,8 +246,7 @@ async def lines(
                 yield whole
         if rest:
             yield [rest]
-        if complaints is not None:
-            complaints += await complaining
+        await complaining
         await process.wait()  # to kill one that has just ended would take its exit code from those who wait for it
     finally:
         os.close(output)
@@ -275,5 +274,10 @@ async def _chunks(pipe: int) -> AsyncIterator[bytes]:
         await asyncio.sleep(_NAP_SECONDS)
 
 
-async def _complaints(stderr: asyncio.StreamReader | None) -> list[str]:
-    return (await stderr.read()).decode(errors="replace").splitlines() if stderr else []
+async def _pass_on(stderr: asyncio.StreamReader | None, told: Callable[[list[bytes]], None] | None) -> None:
+    rest = b""
+    while stderr and told and (chunk := await stderr.read(_HELPER_BUFFER)):
+        *whole, rest = (rest + chunk).split(b"\n")
+        told(whole)
+    if rest and told:
+        told([rest])

@@ -11,6 +11,8 @@ from gptoss_acp.tools import search
 from tests.support.desk import Desk
 from tests.support.project import git, write
 
+IGNORED = "(ignored and not searched: b.txt, build; name one as the path to search it)"
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -25,11 +27,11 @@ def project(tmp_path: Path) -> Path:
 
 async def test_search_finds_lines_as_the_model_was_trained_to_read_them(project: Path) -> None:
     desk = Desk(project)
-    assert await desk.call("search", path="", query="def ") == "src/a.py:2:def Find():"
+    assert await desk.call("search", path="", query="def ") == f"src/a.py:2:def Find():\n{IGNORED}"
     assert desk.peer.updates[-2]["locations"] == [{"path": str(project / "src/a.py"), "line": 2}]
-    assert await desk.call("search", query="find") == "No matches."
+    assert await desk.call("search", query="find") == f"No matches.\n{IGNORED}"
     assert await desk.call("search", path="src", query="(?i)find") == "src/a.py:2:def Find():"
-    assert await desk.call("search", path="", query="-x") == "No matches."
+    assert await desk.call("search", path="", query="-x") == f"No matches.\n{IGNORED}"
     assert (await desk.call("search", path="gone", query="x")).startswith("Error: no such file")
 
 
@@ -41,17 +43,30 @@ async def test_what_is_ignored_is_searched_if_it_is_named(project: Path) -> None
     assert await desk.call("search", path="build", query="def") == "build/c.py:1:def built"
 
 
+async def test_how_much_is_ignored_is_said_with_the_nearest_names(project: Path) -> None:
+    (project / ".gitignore").write_text("*.pyc\n/node_modules\n")
+    for number in range(9):
+        write(project / f"src/{number}.pyc", "def x\n")
+    write(project / "node_modules/deep/a.js", "def x\n")
+    desk = Desk(project)
+    assert (await desk.call("search", query="nowhere")).splitlines()[1] == (
+        "(ignored and not searched: node_modules, src/0.pyc, src/1.pyc and 7 more; name one as the path to search it)"
+    )
+    assert "(ignored and not searched: src/0.pyc, " in await desk.call("search", path="src", query="nowhere")
+    assert await desk.call("search", path="node_modules", query="nowhere") == "No matches."
+
+
 @pytest.mark.parametrize("glob", ["*.py", "./src/*.py", "src/", "**/*.py", "src/**/"])
 async def test_a_glob_narrows_and_brings_nothing_back_that_is_ignored(glob: str, project: Path) -> None:
     write(project / ".git/x.py", "def git\n")
     desk = Desk(project)
-    assert await desk.call("search", path="", query="def", glob=glob) == "src/a.py:2:def Find():"
+    assert (await desk.call("search", path="", query="def", glob=glob)).startswith("src/a.py:2:def Find():\n(ignored")
     assert await desk.call("search", path="src", query="def", glob="*.txt") == "No matches."
 
 
 async def test_a_query_that_is_no_regular_expression_is_searched_for_as_it_stands(project: Path) -> None:
     assert await Desk(project).call("search", path="", query="Find(") == (
-        "src/a.py:2:def Find():\n(no regular expression: unclosed group; searched as plain text)"
+        f"src/a.py:2:def Find():\n(no regular expression: unclosed group; searched as plain text)\n{IGNORED}"
     )
 
 

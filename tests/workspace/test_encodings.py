@@ -139,6 +139,17 @@ def test_what_can_not_be_encoded_is_refused_with_the_character() -> None:
         Encoding("cp1252", is_guess=True).encode("a → b\n", b"a\n")
 
 
+def test_utf_8_with_a_stray_byte_is_utf_8_and_the_byte_stays() -> None:
+    content = "naïve café, grün\n".encode() * 3 + b"caf\xe9\n" + "漢字\n".encode()
+    found = encodings.of(content, NOWHERE)
+    assert str(found) == "utf-8, with bytes that are none, shown as U+FFFD"
+    text = found.decode(content)
+    assert "caf\ufffd\n漢字" in text
+    assert found.encode(text.replace("漢字", "漢字 ö"), content) == content.replace("漢字".encode(), "漢字 ö".encode())
+    with pytest.raises(ToolError, match="a line that would change has bytes that are no utf-8"):
+        found.encode(text.replace("caf\ufffd", "caf\ufffd!"), content)
+
+
 lines = st.lists(st.text("aé漢 \r", max_size=4)).map("\n".join)
 
 

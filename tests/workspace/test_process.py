@@ -75,11 +75,11 @@ async def test_a_gentle_end_lets_the_program_clean_up(tmp_path: Path, monkeypatc
 
 
 async def test_the_lines_of_a_helper_are_whole_and_what_it_complains_of_is_kept_apart() -> None:
-    complaints: list[str] = []
+    complaints: list[bytes] = []
     script = "echo found; printf ha; sleep 0.1; echo lf; echo denied >&2; printf rest; exit 2"
-    batches = [batch async for batch in process.lines(["sh", "-c", script], "/", complaints=complaints)]
+    batches = [batch async for batch in process.lines(["sh", "-c", script], "/", on_complaints=complaints.extend)]
     assert [line for batch in batches for line in batch] == [b"found", b"half", b"rest"]
-    assert complaints == ["denied"]
+    assert complaints == [b"denied"]
 
 
 async def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
