@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,11 +26,13 @@ MOST_MATCHES = 100
 MOST_LOCATIONS = 20
 LONGEST_SEARCH_SECONDS = 60.0
 
+QUICK_SECONDS = 0.25
+LONGEST_BESIDE_SECONDS = 1.0
+"""For finding out what a quick search has left out; after another one, for each kind a twentieth of its time."""
+
 _ROOM_FOR_NOTES = 600
 _MOST_NAMES = 5
 _MOST_IGNORED = 3
-_OTHER_ENCODINGS_SECONDS = 0.03
-"""For finding the files that are not in Unicode; some thousands are looked at meanwhile."""
 
 _MATCH = re.compile(rb"(?P<name>.*?)\0(?P<number>\d+):(?P<offset>\d+):(?P<text>.*)", re.DOTALL)
 _NO_REGEX = "regex parse error"
@@ -92,29 +95,29 @@ class _Found:
         Raises:
             ToolError: the place can't be searched, or not for that.
         """
+        started = time.perf_counter()
         try:
             async with asyncio.timeout(LONGEST_SEARCH_SECONDS):
-                complaints = await self._search([f"--regexp={query}"], glob)
-                if problem := _why_no_regex(complaints.problems):
+                problems = await self._search([f"--regexp={query}"], glob)
+                if problem := _why_no_regex(problems):
                     self._notes.append(f"(no regular expression: {problem}; searched as plain text)")
-                    complaints = await self._search(["--fixed-strings", f"--regexp={query}"], glob)
-                if not query.isascii():
-                    await self._note_other_encodings()
+                    problems = await self._search(["--fixed-strings", f"--regexp={query}"], glob)
         except TimeoutError:
             self._notes.append(
                 f"(stopped after {LONGEST_SEARCH_SECONDS:g} seconds, so not all was searched; narrow the path)"
             )
             return
-        unreadable = [problem for problem in complaints.problems if _UNREADABLE in problem]
-        if refused := [problem for problem in complaints.problems if problem not in unreadable]:
+        unreadable = [problem for problem in problems if _UNREADABLE in problem]
+        if refused := [problem for problem in problems if problem not in unreadable]:
             raise ToolError(f"ripgrep can't search for that: {refused[0].removeprefix('rg: ')[:500]}")
         if unreadable:
             self._notes.append(f"({len(unreadable):,} could not be read, such as {unreadable[0].removeprefix('rg: ')})")
-        if complaints.ignored:
-            names = [os.path.normpath(Path(self._shown, name)) for name in complaints.some_ignored(_MOST_IGNORED)]
-            more = f" and {complaints.ignored - len(names):,} more" if complaints.ignored > len(names) else ""
-            wish = "name one as the path to search it"
-            self._notes.append(f"(ignored and not searched: {', '.join(names)}{more}; {wish})")
+        taken = time.perf_counter() - started
+        seconds = LONGEST_BESIDE_SECONDS if taken < QUICK_SECONDS else taken / 20
+        with paths.explained(self._shown):
+            if not query.isascii():
+                await self._note_other_encodings(seconds)
+            await self._note_ignored(seconds)
 
     def first(self) -> list[tuple[Path, int, str]]:
         """Return the path, the line's number and the line of each of the first matches; also look whether they hold."""
@@ -145,20 +148,33 @@ class _Found:
             yield f"({self._binary:,} binary files match, and were not searched to their end)"
         yield from self._notes
 
-    async def _search(self, query: list[str], glob: str | None) -> ripgrep.Complaints:
-        complaints = ripgrep.Complaints()
+    async def _search(self, query: list[str], glob: str | None) -> list[str]:
+        complaints: list[bytes] = []
         with paths.explained(self._shown):
             names = await _names(self._real) if glob else None
             globs = [_as_ripgrep(glob)] if glob else []
             async with contextlib.aclosing(ripgrep.matches(self._real, query, globs, complaints)) as batches:
                 async for lines in batches:
                     self._add(lines if names is None else [line for line in lines if line.partition(b"\0")[0] in names])
-        return complaints
+        return [complaint.decode(errors="replace") for complaint in complaints]
 
-    async def _note_other_encodings(self) -> None:
+    async def _note_ignored(self, seconds: float) -> None:
+        if not self._real.is_dir():
+            return
+        names, complete = await ripgrep.ignored(self._real, seconds)
+        some = [str(Path(self._shown, name)) for name in names[:_MOST_IGNORED]]
+        more = f" and {len(names) - len(some):,} more" if len(names) > len(some) else ""
+        more = more if complete else " and more"
+        if names:
+            wish = "name one as the path to search it"
+            self._notes.append(f"(ignored and not searched: {', '.join(some)}{more}; {wish})")
+        elif not complete:
+            self._notes.append("(what is ignored was not searched)")
+
+    async def _note_other_encodings(self, seconds: float) -> None:
         searched = "were searched for the query's bytes in UTF-8 only"
         try:
-            async with asyncio.timeout(_OTHER_ENCODINGS_SECONDS):
+            async with asyncio.timeout(seconds):
                 others = await ripgrep.not_in_unicode(self._real)
         except TimeoutError:
             self._notes.append(f"(files that are not in Unicode, if there are any, {searched})")

@@ -138,8 +138,8 @@ _CHARSETS = {
 def of(content: bytes, file: Path, *, setting: str = "", cut: bool = False) -> Encoding:
     """Return the encoding of a file's content, or, `cut`, of its beginning.
 
-    By its byte order mark, else UTF-8, also a broken one, or UTF-16 and UTF-32 where that makes text; else as the project's
-    `.editorconfig`, the user's `setting` or the locale have it; else a guess.
+    By its byte order mark, else UTF-8, also a broken one, or UTF-16 and UTF-32 where that makes text; else as the
+    project's `.editorconfig`, the user's `setting` or the locale have it; else a guess.
 
     Raises:
         ToolError: it is no text, or in no encoding that can be told.

@@ -9,6 +9,7 @@ import asyncio
 import codecs
 import contextlib
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -216,68 +217,53 @@ async def lines(
     stdin: int = subprocess.DEVNULL,
     *,
     end: bytes = b"\n",
-    on_complaints: Callable[[list[bytes]], None] | None = None,
+    on_complaints: Callable[[list[bytes]], None] = lambda _: None,
 ) -> AsyncGenerator[list[bytes], None]:
     """Run a helper of ours and yield the lines it prints, without their `end`, as many at a time as are there.
 
     Closing the iterator kills it. The lines that it writes to stderr go to `on_complaints`, as many at a time.
     """
-    output, theirs = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=cwd,
-            stdin=stdin,
-            stdout=theirs,
-            stderr=subprocess.PIPE if on_complaints else subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except BaseException:
-        os.close(output)
-        raise
-    finally:
-        os.close(theirs)
-    complaining = asyncio.create_task(_pass_on(process.stderr, on_complaints))
-    try:
-        rest = b""
-        async for chunk in _chunks(output):
+    (output, to_output), (errors, to_errors) = _pipe(), _pipe()
+    with output, errors:
+        with to_output, to_errors:
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=cwd, stdin=stdin, stdout=to_output, stderr=to_errors, start_new_session=True
+            )
+        complaining = asyncio.create_task(_pass_on(errors, on_complaints))
+        try:
+            async for batch in _batches(output, end):
+                yield batch
+            await complaining
+            await process.wait()  # to kill one that has just ended would take its exit code from those who wait for it
+        finally:
+            complaining.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _pipe() -> tuple[io.FileIO, io.FileIO]:
+    """Return the two ends of a pipe that holds much: to be woken for each little piece costs more than to search."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _HELPER_BUFFER)
+    return io.FileIO(reading, "rb"), io.FileIO(writing, "wb")
+
+
+async def _batches(pipe: io.FileIO, end: bytes) -> AsyncIterator[list[bytes]]:
+    rest = b""
+    while (chunk := pipe.read(_HELPER_BUFFER)) != b"":
+        if chunk:
             *whole, rest = (rest + chunk).split(end)
             if whole:
                 yield whole
-        if rest:
-            yield [rest]
-        await complaining
-        await process.wait()  # to kill one that has just ended would take its exit code from those who wait for it
-    finally:
-        os.close(output)
-        complaining.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def _chunks(pipe: int) -> AsyncIterator[bytes]:
-    """Yield what comes through a pipe, much at a time: to be woken for each little piece costs more than to search."""
-    os.set_blocking(pipe, False)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _HELPER_BUFFER)
-    while True:
-        try:
-            chunk = os.read(pipe, _HELPER_BUFFER)
-        except BlockingIOError:
-            chunk = None
-        if chunk:
-            yield chunk
-        elif chunk is not None:
-            return
         await asyncio.sleep(_NAP_SECONDS)
+    if rest:
+        yield [rest]
 
 
-async def _pass_on(stderr: asyncio.StreamReader | None, told: Callable[[list[bytes]], None] | None) -> None:
-    rest = b""
-    while stderr and told and (chunk := await stderr.read(_HELPER_BUFFER)):
-        *whole, rest = (rest + chunk).split(b"\n")
-        told(whole)
-    if rest and told:
-        told([rest])
+async def _pass_on(pipe: io.FileIO, told: Callable[[list[bytes]], None]) -> None:
+    async for batch in _batches(pipe, b"\n"):
+        told(batch)

@@ -5,13 +5,13 @@ Knows ripgrep's options. Knows nothing about tools, nor how its lines are shown.
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
 import os
 import re
 import shutil
 import sysconfig
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
@@ -34,38 +34,37 @@ _RECODED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_UTF_8 = r"(?-u:[\xC0-\xFF](?:[\x00-\x7F\xC0-\xFF]|$)|(?:^|[\x00-\x7F])[\x80-\xBF])"
 """What no UTF-8 has: a character begun and not gone on with, or gone on with and not begun."""
 
-_DEBUG = b"rg: DEBUG|"
-_BECAUSE_IGNORED = b": Ignore(IgnoreMatch(Gitignore("
 _IGNORED = re.compile(rb"ignoring \./(.{1,4096}): Ignore\(IgnoreMatch\(Gitignore\(", re.DOTALL)
 """How it says, when it is asked to tell all, what it leaves out because of a .gitignore and the like."""
-
-_MOST_NAMES = 1_000
 
 _LEFT_OUT = re.compile(rb" \[\.\.\. [a-z0-9 ]{1,60}\]\Z")
 _CLIPPED = (f"--max-columns={LONGEST_MATCH}", "--max-columns-preview")
 
 
-@dataclass(slots=True)
-class Complaints:
-    """What ripgrep says beside what it finds: its problems, and how much it has not searched because it is ignored."""
+async def ignored(folder: Path, seconds: float) -> tuple[list[str], bool]:
+    """Return the names of the files and folders below a folder that are ignored, and whether these are all.
 
-    problems: list[str] = field(default_factory=list)
-    ignored: int = 0
-    _names: list[bytes] = field(default_factory=list)
+    They are looked for so long, those near the folder first.
 
-    def add(self, lines: Sequence[bytes]) -> None:
-        for line in lines:
-            if not line.startswith(_DEBUG):
-                self.problems.append(line.decode(errors="replace"))
-            elif _BECAUSE_IGNORED in line and (match := _IGNORED.search(line)):
-                self.ignored += 1
-                if len(self._names) < _MOST_NAMES:
-                    self._names.append(match[1])
-
-    def some_ignored(self, most: int) -> list[str]:
-        """Return the names of some of what is ignored, the shortest paths first."""
-        ordered = sorted(self._names, key=lambda name: (name.count(b"/"), name))
-        return [os.fsdecode(name) for name in ordered[:most]]
+    Raises:
+        OSError: the folder can't be opened.
+        ToolError: there is no ripgrep.
+    """
+    said: list[bytes] = []
+    try:
+        async with asyncio.timeout(seconds):
+            with paths.hold_folder(folder) as held:
+                unbounded = [_UNBOUNDED] if await _is_ignored(paths.as_cwd(folder, held)) else []
+                command = [program(), "--files", "--debug", *_ALWAYS, *unbounded, _NO_GIT, "--", "./"]
+                cwd = paths.as_cwd(folder, held)
+                async with contextlib.aclosing(process.lines(command, cwd, on_complaints=said.extend)) as batches:
+                    async for _ in batches:
+                        pass
+        complete = True
+    except TimeoutError:
+        complete = False
+    names = [match[1] for line in said if (match := _IGNORED.search(line))]
+    return [os.fsdecode(name) for name in sorted(names, key=lambda name: (name.count(b"/"), name))], complete
 
 
 async def names(folder: Path) -> AsyncGenerator[list[bytes], None]:
@@ -90,28 +89,28 @@ async def names(folder: Path) -> AsyncGenerator[list[bytes], None]:
 
 
 async def matches(
-    place: Path, query: Sequence[str], globs: Sequence[str], complaints: Complaints
+    place: Path, query: Sequence[str], globs: Sequence[str], complaints: list[bytes]
 ) -> AsyncGenerator[list[bytes], None]:
     r"""Yield the lines that match, as `name\0number:offset:line`; in no order. `query` are ripgrep's options.
 
-    It gets what it searches already open, but goes into the folders below by their names: see `holds`. What it leaves
-    out, can't read, or does not understand, is added to `complaints`.
+    It gets what it searches already open, but goes into the folders below by their names: see `holds`. What it can't
+    read, or does not understand, is added to `complaints`.
 
     Raises:
         OSError: the place can't be opened.
         ToolError: there is no ripgrep, or the place is no regular file.
     """
-    command = [program(), "--debug", *_LINES, *_CLIPPED, *_ALWAYS, *query]
+    command = [program(), *_LINES, *_CLIPPED, *_ALWAYS, *query]
     with contextlib.ExitStack() as held:
         if os.path.isdir(place):  # noqa: PTH112, ASYNC240 (a look at the disk is short)
             cwd = paths.as_cwd(place, held.enter_context(paths.hold_folder(place)))
             unbounded = [_UNBOUNDED] if await _is_ignored(cwd) else []
             command += [*unbounded, *(f"--glob={glob}" for glob in globs), _NO_GIT, "--", "./"]
-            lines = process.lines(command, cwd, on_complaints=complaints.add)
+            lines = process.lines(command, cwd, on_complaints=complaints.extend)
         else:
             file = paths.open_file(place.name, held.enter_context(paths.hold_folder(place.parent)))
             held.callback(os.close, file)
-            lines = process.lines([*command, "--", "-"], "/", stdin=file, on_complaints=complaints.add)
+            lines = process.lines([*command, "--", "-"], "/", stdin=file, on_complaints=complaints.extend)
         async with contextlib.aclosing(lines):
             async for batch in lines:
                 yield batch

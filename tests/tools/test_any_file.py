@@ -11,11 +11,18 @@ import pytest
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.protocol.updates import Updates
+from gptoss_acp.tools import search
 from gptoss_acp.workspace import files, kept
 from tests.support.desk import Desk, new_journal
 
 LATIN = "# Müller, Köln\nx = 'naïve'\n"
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0"
+
+
+@pytest.fixture(autouse=True)
+def _every_search_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(search, "LONGEST_BESIDE_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ from tests.support.project import git, write
 IGNORED = "(ignored and not searched: b.txt, build; name one as the path to search it)"
 
 
+@pytest.fixture(autouse=True)
+def _every_search_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(search, "LONGEST_BESIDE_SECONDS", 60.0)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Return a repository with a file that its .gitignore names."""
