@@ -94,7 +94,7 @@ SECOND = "Error: timed out after 1 seconds; the command was stopped."
 SEEMS_TO_WAIT = "It seems to have waited for input, and nobody types"
 
 
-@pytest.mark.parametrize("question", ["Go on? [y/N] ", "Project name: ", "root@x password: ", "Continue (yes/no): "])
+@pytest.mark.parametrize("question", ["Go on? [y/N] ", "Project name: ", "root@x password: ", "Continue (yes/no): ", "Go on? (y) "])
 async def test_a_command_that_waits_for_input_is_told_from_a_slow_one(question: str, tmp_path: Path) -> None:
     result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"printf '{question}'; sleep 60"], timeout=1)
     assert result.startswith(f"{SECOND} {SEEMS_TO_WAIT}")
@@ -108,7 +108,7 @@ async def test_a_command_that_waits_at_a_terminal_of_its_own_is_told_from_a_slow
     assert "(it was waiting for somebody to type something)" in result
 
 
-@pytest.mark.parametrize("script", ["echo 'Really?'", "printf 'compiling ...'", "sleep 60 | cat"])
+@pytest.mark.parametrize("script", ["echo 'Really?'", "printf 'compiling ... (3/10)'", "sleep 60 | cat"])
 async def test_a_slow_command_is_not_taken_for_one_that_waits(script: str, tmp_path: Path) -> None:
     result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"{script}; sleep 60"], timeout=1)
     assert result.startswith(SECOND)
