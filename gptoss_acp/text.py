@@ -6,6 +6,7 @@ Knows sizes. Knows nothing about what the text says.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ LONGEST_RESULT = 24_000
 LONGEST_PATH = 4_096
 """Bytes of a path: Linux's PATH_MAX. What is longer can't be there, and takes long to look for."""
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _CUT = "\n… {} characters left out …\n"
 
 _SHAPELESS = frozenset(
@@ -58,6 +60,11 @@ def clip(text: str, limit: int = LONGEST_RESULT) -> str:
     kept = HeadAndTail(limit)
     kept.add(text)
     return str(kept)
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text with their ends; no other character than a line feed ends one."""
+    return _LINE.findall(text)
 
 
 def clip_line(text: str, limit: int) -> str:

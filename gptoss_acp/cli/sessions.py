@@ -154,7 +154,7 @@ def _piece(piece: Mapping[str, Any]) -> str:
     """Return a piece of a tool call's content."""
     if piece["type"] == "diff":
         old, new = (piece.get("oldText") or ""), piece["newText"]
-        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), piece["path"], piece["path"], lineterm="")
+        lines = difflib.unified_diff(old.split("\n"), new.split("\n"), piece["path"], piece["path"], lineterm="")
         return _fenced("\n".join(lines), "diff")
     content = piece.get("content", {})
     return _fenced(content["text"]) if content.get("type") == "text" else _block(content)

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from gptoss_acp.protocol.shapes import text_content
-from gptoss_acp.text import code_span, fit, json_size, visible
+from gptoss_acp.text import code_span, fit, json_size, split_lines, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,4 +164,4 @@ def _common(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 def _lines(text: str | None) -> list[str]:
-    return (text or "").splitlines(keepends=True)
+    return split_lines(text or "")

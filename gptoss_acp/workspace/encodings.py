@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import charset_normalizer
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.text import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ class Encoding:
         known: dict[bytes | str, deque[bytes]] = {}
         for line in _LINES.findall(old):
             known.setdefault(line.decode(self.name, "replace"), deque()).append(line)
-        for new in re.findall(r"[^\n]*\n|[^\n]+", text):
+        for new in split_lines(text):
             same = known.get(new)
             if same is None and self.is_broken and _UNREADABLE in new:
                 raise ToolError(

@@ -121,6 +121,8 @@ def test_a_location_is_the_first_line_that_changes() -> None:
     changes = [Change(Path("/project/a"), changed(), changed(10)), Change(Path("/project/b"), None, "x")]
     assert diffs.locations(changes) == [{"path": "/project/a", "line": 11}, {"path": "/project/b", "line": 1}]
     assert len(diffs.locations(changes * 50)) == 20
+    odd = "a\fb\u2028c\rd\n"
+    assert diffs.locations([Change(Path("/project/a"), f"{odd}x\n", f"{odd}y\n")])[0]["line"] == 2
 
 
 async def test_a_diff_of_large_files_fits_into_a_line_and_shows_what_changes(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
+from gptoss_acp.text import split_lines
 from gptoss_acp.tools.patch.errors import PatchError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class _File:
     """A file's lines and their ends as they were, what has become of them, and how far its hunks have come."""
 
     def __init__(self, text: str) -> None:
-        pieces = re.findall(r"[^\n]*\n|[^\n]+", text)
+        pieces = split_lines(text)
         self._ends = ["\r\n" if piece.endswith("\r\n") else "\n" if piece.endswith("\n") else "" for piece in pieces]
         self._lines = [piece.removesuffix(end) for piece, end in zip(pieces, self._ends, strict=True)]
         self._last_newline = not self._ends or self._ends[-1] != ""
