@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import Archive, Info, StoreError, Update, as_time
+from gptoss_acp.text import split_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -153,8 +154,11 @@ def _body(updates: Sequence[Update]) -> Iterator[str]:
 def _piece(piece: Mapping[str, Any]) -> str:
     """Return a piece of a tool call's content."""
     if piece["type"] == "diff":
-        old, new = (piece.get("oldText") or ""), piece["newText"]
-        lines = difflib.unified_diff(old.split("\n"), new.split("\n"), piece["path"], piece["path"], lineterm="")
+        old, new = (
+            [line.removesuffix("\n") for line in split_lines(text)]
+            for text in (piece.get("oldText") or "", piece["newText"])
+        )
+        lines = difflib.unified_diff(old, new, piece["path"], piece["path"], lineterm="")
         return _fenced("\n".join(lines), "diff")
     content = piece.get("content", {})
     return _fenced(content["text"]) if content.get("type") == "text" else _block(content)
