@@ -94,7 +94,9 @@ SECOND = "Error: timed out after 1 seconds; the command was stopped."
 SEEMS_TO_WAIT = "It seems to have waited for input, and nobody types"
 
 
-@pytest.mark.parametrize("question", ["Go on? [y/N] ", "Project name: ", "root@x password: ", "Continue (yes/no): ", "Go on? (y) "])
+@pytest.mark.parametrize(
+    "question", ["Go on? [y/N] ", "Project name: ", "root@x password: ", "Continue (yes/no): ", "Go on? (y) "]
+)
 async def test_a_command_that_waits_for_input_is_told_from_a_slow_one(question: str, tmp_path: Path) -> None:
     result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"printf '{question}'; sleep 60"], timeout=1)
     assert result.startswith(f"{SECOND} {SEEMS_TO_WAIT}")
