@@ -19,6 +19,7 @@ from gptoss_acp.harmony import encoding
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.session import Session
+from gptoss_acp.settings import unknown
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
 from gptoss_acp.workspace.paths import Roots
@@ -63,7 +64,7 @@ class OpenSessions:
         self._sessions: dict[str, Session] = {}
         self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._replays: dict[str, asyncio.Task[None]] = {}
-        self._untold: str | None = None
+        self._untold: str | None = " ".join(unknown()) or None
         self._tidying: asyncio.Task[None] | None = None
 
     def find(self, session_id: str) -> Session:

@@ -1,19 +1,22 @@
-"""Every setting, its default and its unit. A flag wins over the environment variable of the same name."""
+"""Every setting, its default and its unit. A flag wins over the environment variable of the same name, that over the
+configuration file.
+"""
 
 from __future__ import annotations
 
 import argparse
 import codecs
+import difflib
 import math
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from gptoss_acp import ENVIRONMENT_PREFIX
+from gptoss_acp import ENVIRONMENT_PREFIX, config_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Effort = Literal["low", "medium", "high"]
 Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
@@ -51,7 +54,7 @@ def _flag(
 
 @dataclass(frozen=True)
 class Settings:
-    """How the agent runs; every field is a flag and an environment variable."""
+    """How the agent runs; every field is a flag, an environment variable and a line of the configuration file."""
 
     model: str = field(
         default="openai/gpt-oss-20b",
@@ -192,47 +195,134 @@ def as_mode(name: str) -> Mode | None:
     return next((mode for mode in MODES if mode == name), None)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add each setting's flag; `again` to a command of a parser that has them too, without telling of them twice."""
     for setting in fields(Settings):
         description = setting.metadata["help"]
         if setting.default is not None:
             description += f" (default: {setting.default})"
         parser.add_argument(
-            "--" + setting.name.replace("_", "-"),
+            "--" + _flag_name(setting),
             type=setting.metadata["kind"],
-            default=None,
+            default=argparse.SUPPRESS if again else None,
             choices=setting.metadata["choices"],
-            help=argparse.SUPPRESS if setting.metadata["hidden"] else description,
+            help=argparse.SUPPRESS if again or setting.metadata["hidden"] else description,
         )
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings of a command line; a wrong value ends the program with a clear error."""
-    return read(parser, vars(parser.parse_args(arguments)))
+    return read(parser, choose(parser, vars(parser.parse_args(arguments))))
 
 
-def read(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Settings:
-    """Return the settings that the command line has given over those of the environment."""
-    values = {}
-    for setting in fields(Settings):
-        value = given[setting.name]
-        variable = ENVIRONMENT_PREFIX + setting.name.upper()
-        if value is None and (text := os.environ.get(variable)):
-            value = _from_environment(parser, variable, text, setting.metadata)
-        if value is not None:
-            values[setting.name] = value
+def read(parser: argparse.ArgumentParser, choices: Mapping[str, Choice]) -> Settings:
+    """Return the settings that are chosen; a wrong one ends the program with a clear error."""
     try:
-        return Settings(**values)
+        return Settings(**{name: choice.value for name, choice in choices.items() if choice.origin})
     except ValueError as error:
         parser.error(str(error))
 
 
-def _from_environment(parser: argparse.ArgumentParser, variable: str, text: str, metadata: Any) -> Any:
-    choices = metadata["choices"]
+@dataclass(frozen=True)
+class Choice:
+    """A setting's value and where it comes from: a flag, a variable or the file; nothing where it is the default."""
+
+    value: Any
+    origin: str = ""
+
+
+def choose(parser: argparse.ArgumentParser, given: dict[str, Any]) -> dict[str, Choice]:
+    """Return each setting by its field's name: as the command line has it, else the environment, else the file.
+
+    A wrong one ends the program with a clear error.
+    """
     try:
-        value = metadata["kind"](text)
-    except ValueError:
-        parser.error(f"{variable}={text} is not a valid {metadata['kind'].__name__}")
-    if choices and value not in choices:
-        parser.error(f"{variable}={text} is not one of {', '.join(choices)}")
+        file = config_file.load()
+        return {setting.name: _choose(setting, given[setting.name], file) for setting in fields(Settings)}
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _choose(setting: Field[Any], given: Any, file: Mapping[str, Any]) -> Choice:
+    flag, variable = _flag_name(setting), ENVIRONMENT_PREFIX + setting.name.upper()
+    if given is not None:
+        return Choice(given, f"--{flag}")
+    if text := os.environ.get(variable):
+        return Choice(_converted(setting, text, f"{variable}={text}"), variable)
+    if flag in file and not setting.metadata["hidden"]:
+        place = f"{flag} in {config_file.path()}"
+        return Choice(_converted(setting, file[flag], place), config_file.NAME)
+    return Choice(setting.default)
+
+
+def by_flag(name: str) -> Field[Any] | None:
+    """Return the setting with this flag, that people may know of."""
+    known = (setting for setting in fields(Settings) if not setting.metadata["hidden"])
+    return next((setting for setting in known if _flag_name(setting) == name.removeprefix("--")), None)
+
+
+def checked(name: str, text: str) -> Any:
+    """Return the value that a text means for the setting with the flag `name`.
+
+    Raises:
+        ValueError: there is no such setting, or the value is wrong.
+    """
+    setting = by_flag(name)
+    if setting is None:
+        raise ValueError(f"there is no setting {name!r}{_meant(name, _flag_names())}")
+    value = _converted(setting, text, f"{name} = {text}")
+    Settings(**{setting.name: value})
     return value
+
+
+def unknown() -> list[str]:
+    """Return a sentence about each name in the configuration file and the environment that is no setting's."""
+    try:
+        keys = list(config_file.load())
+    except ValueError:
+        keys = []  # which is told elsewhere
+    said = [
+        f"{config_file.path()}: there is no setting {key!r}{_meant(key, _flag_names())}"
+        for key in keys
+        if by_flag(key) is None
+    ]
+    variables = [ENVIRONMENT_PREFIX + setting.name.upper() for setting in fields(Settings)]
+    return said + [
+        f"{name} is no setting of ours{_meant(name, variables)}"
+        for name in os.environ
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in variables
+    ]
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name.replace("_", "-") if name.islower() else name, known, 1)
+    return f"; did you mean {nearest[0]}?" if nearest else "."
+
+
+def _flag_name(setting: Field[Any]) -> str:
+    return setting.name.replace("_", "-")
+
+
+def _flag_names() -> list[str]:
+    return [_flag_name(setting) for setting in fields(Settings) if not setting.metadata["hidden"]]
+
+
+def _converted(setting: Field[Any], value: Any, place: str) -> Any:
+    """Return a value as the setting has it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kind, choices = setting.metadata["kind"], setting.metadata["choices"]
+    if isinstance(value, bool) and choices and "on" in choices:
+        value = "on" if value else "off"
+    problem = f"{place} is not a valid {kind.__name__}"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(problem)  # noqa: TRY004 (as where a text is wrong)
+    try:
+        converted = value if type(value) is kind else kind(str(value))
+    except ValueError:
+        raise ValueError(problem) from None
+    if choices and converted not in choices:
+        raise ValueError(f"{place} is not one of {', '.join(choices)}")
+    return converted

@@ -15,13 +15,19 @@ A local coding agent: gpt-oss on this machine, inside your editor.
 
 An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol). To use it in Zed, add it
 to "agent_servers" in the settings; the README shows how. Every option can also be given as an environment variable,
-such as GPTOSS_ACP_MODEL for --model."""
+such as GPTOSS_ACP_MODEL for --model, or be kept in a file: gptoss-acp config set model NAME."""
+
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main() -> None:
     parser = _parser()
     given = parser.parse_args()
-    chosen = settings.read(parser, vars(given))
+    given.parser = parser
+    # Not where it is to be mended: what is wrong in the file would be the end.
+    given.choices = {} if given.command == "config" and given.action else settings.choose(parser, vars(given))
+    chosen = settings.read(parser, given.choices)
     importlib.import_module(f"gptoss_acp.cli.{given.command}").run(chosen, given)
 
 
@@ -29,26 +35,42 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gptoss-acp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-V", "--version", action="version", version=f"gptoss-acp {__version__}")
     parser.set_defaults(command="serve")
     settings.add_flags(parser)
     commands = parser.add_subparsers(metavar="command", help="without one: serve an editor")
     _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
         "--yes", action="store_true", help="take what is recommended without asking"
     )
+    _add_config(_add(commands, "config", "show the settings, or change the file that keeps them"))
     _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
     _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
         "--clear", action="store_true", help="delete them"
     )
+    completion = _add(commands, "completion", "print what completes this command line in a shell")
+    completion.add_argument("shell", choices=SHELLS)
+    _add(commands, "help", "show this, or what a command takes").add_argument("about", nargs="?", metavar="command")
     return parser
 
 
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=what)
+    parser = commands.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog="The options of gptoss-acp hold here too."
+    )
     parser.set_defaults(command=name)
+    settings.add_flags(parser, again=True)
     return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", help="without one: show all settings")
+    setting = actions.add_parser("set", help="write a setting into the file")
+    setting.add_argument("name", help="the name of its flag")
+    setting.add_argument("value")
+    actions.add_parser("unset", help="take a setting out of the file").add_argument("name")
+    actions.add_parser("path", help="print where the file is")
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.prompt import Prompt
 from rich.table import Table
 
-from gptoss_acp import server, tools
+from gptoss_acp import config_file, server, tools
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
@@ -84,7 +84,8 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool) -> int:
     except KeyboardInterrupt:
         console.print("\nStopped. What has arrived is kept: run setup again to go on from there.")
         return 130
-    _show_editor(console, model)
+    _keep(console, model)
+    _show_editor(console)
     return 0
 
 
@@ -195,12 +196,20 @@ async def _say_hello(console: Console, engine: Engine) -> None:
     console.print(f"\n[dim]first token after {seconds:.1f} s, then {speed:.1f} tokens/s[/dim]")
 
 
-def _show_editor(console: Console, model: str) -> None:
+def _keep(console: Console, model: str) -> None:
+    """Let the agent have this model from now on, whoever starts it."""
+    try:
+        config_file.change("model", model)
+    except (OSError, ValueError) as error:
+        console.print(f"The choice could not be kept: {error}", style="yellow", markup=False)
+    else:
+        console.print(f"\nFrom now on {model} is the model: {config_file.path()} says so.", markup=False)
+
+
+def _show_editor(console: Console) -> None:
     program = Path(sys.executable).with_name("gptoss-acp")
     # Without -P what lies in the project would be imported: the editor starts us there.
     command, arguments = (str(program), []) if program.exists() else (sys.executable, ["-P", "-m", "gptoss_acp"])
-    if model != Settings.model:
-        arguments = [*arguments, "--model", model]
     server = {"gpt-oss": {"command": command, "args": arguments, "env": {}}}
     console.print("\n[bold]In Zed[/bold], add this to settings.json; other editors take the same command:\n")
     console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -18,6 +20,14 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("setup", "setup", {"yes": False}),
     ("setup --yes", "setup", {"yes": True}),
     ("--model tiny setup", "setup", {"model": "tiny"}),
+    ("setup --model tiny", "setup", {"model": "tiny"}),
+    ("--seed 3 setup --yes --model tiny", "setup", {"model": "tiny", "yes": True, "seed": 3}),
+    ("config", "config", {"action": None}),
+    ("config set model tiny", "config", {"action": "set", "name": "model", "value": "tiny"}),
+    ("config unset model", "config", {"action": "unset", "name": "model"}),
+    ("completion zsh", "completion", {"shell": "zsh"}),
+    ("help", "help", {"about": None}),
+    ("help setup", "help", {"about": "setup"}),
     ("sessions", "sessions", {"action": None}),
     ("sessions list", "sessions", {"action": "list"}),
     ("sessions show abc", "sessions", {"action": "show", "id": "abc"}),
@@ -51,6 +61,32 @@ def test_a_command_runs_in_its_own_room_with_what_it_was_given(
     ((chosen, parsed),) = ran
     assert {name: vars(parsed)[name] for name in given} == given
     assert chosen.model == given.get("model", settings.Settings.model)
+
+
+@pytest.mark.parametrize("shell", main.SHELLS)
+def test_what_completes_the_command_line_knows_the_commands_and_their_options(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gptoss-acp", "completion", shell])
+    main.main()
+    script = capsys.readouterr().out
+    for word in ("gptoss-acp", "setup", "sessions", "export", "effort", "medium"):
+        assert word in script
+    if program := shutil.which(shell):
+        assert subprocess.run([program, "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("line", ["help sessions", "sessions --help"])
+def test_help_is_an_option_and_a_command(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gptoss-acp", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "List, show, export or delete stored sessions." in shown
+    assert "--temperature" not in shown
 
 
 def test_every_room_is_reached_by_a_command() -> None:

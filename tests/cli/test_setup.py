@@ -97,7 +97,7 @@ def test_where_none_fits_setup_says_what_is_short_and_what_to_set(monkeypatch: p
 
 def printed_server() -> dict[str, object]:
     console = Console(file=io.StringIO(), width=200)
-    setup._show_editor(console, "tiny")
+    setup._show_editor(console)
     text = output(console)
     server: dict[str, object] = json.loads(text[text.index("{") :])["agent_servers"]["gpt-oss"]
     return server

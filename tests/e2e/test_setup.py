@@ -65,7 +65,9 @@ def test_setup_downloads_checks_and_tries_the_model_and_the_agent_then_has_it(
     assert hub.weights_sent() == hub.weights_size
 
     hub.broken = True
-    agent: AgentProcess = spawn(command=(server["command"], *server["args"], "--max-tokens", "3"))
+    agent: AgentProcess = spawn(
+        command=(server["command"], *server["args"], "--max-tokens", "3"), home=tmp_path / "home"
+    )
     session = agent.open()
     assert agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
 
@@ -76,7 +78,8 @@ def test_setup_asks_which_model_and_takes_an_empty_answer_for_the_recommended_on
     assert "Which one" in ended.stdout
     assert re.search(r"It is loaded, for contexts of [0-9,]{5,} tokens", ended.stdout)
     assert "> Say hello in one short sentence." in ended.stdout
-    assert editor_settings(ended.stdout)["agent_servers"]["gpt-oss"]["args"][-2:] == ["--model", "tiny"]
+    assert "--model" not in editor_settings(ended.stdout)["agent_servers"]["gpt-oss"]["args"]
+    assert (tmp_path / "home/config/gptoss-acp/config.toml").read_text() == 'model = "tiny"\n'
 
 
 def test_setup_without_anybody_to_ask_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The user's configuration file, `config.toml`: settings by the names of their flags.
+
+Knows TOML. Knows nothing about which settings there are.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+
+NAME = "config.toml"
+
+LARGEST = 2**20
+"""Bytes of a file that is read."""
+
+
+def path() -> Path:
+    """Return where the file is, or would be."""
+    return user_config_path("gptoss-acp") / NAME
+
+
+def load() -> dict[str, Any]:
+    """Return what the file says, nothing where there is none.
+
+    Raises:
+        ValueError: it can't be read, or is no TOML; the message says so, and where.
+    """
+    return tomllib.loads(_text())
+
+
+def change(name: str, value: object) -> None:
+    """Set a value, or take it out where it is None; comments and order stay.
+
+    Raises:
+        ValueError: what is there is no TOML.
+        OSError: the file can't be written.
+    """
+    import tomlkit  # noqa: PLC0415 (slow, and an editor waits for the settings)
+
+    document = tomlkit.parse(_text())
+    if value is None:
+        document.pop(name, None)
+    else:
+        document[name] = value
+    _write(Path(os.path.realpath(path())), tomlkit.dumps(document))
+
+
+def _text() -> str:
+    try:
+        with path().open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ValueError(f"{path()} can't be read: {error.strerror}") from None
+    if len(content) > LARGEST:
+        raise ValueError(f"{path()} is too large to be a configuration")
+    try:
+        text = content.decode()
+        tomllib.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path()} is no TOML: {error}") from None
+    return text
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as beside:
+        beside.write(text)
+    Path(beside.name).replace(file)

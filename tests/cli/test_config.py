@@ -1,0 +1,119 @@
+"""`gptoss-acp config` and the file behind it, as a person uses them: the real program in a home of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.agent_process import COMMAND, AgentProcess
+from tests.support.spawner import Spawner
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config/gptoss-acp/config.toml"
+
+
+@pytest.fixture
+def config(file: Path) -> Command:
+    def run(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *before, "config", *arguments], capture_output=True, text=True, check=False, cwd=file.parents[2]
+        )
+
+    return run
+
+
+def row(shown: subprocess.CompletedProcess[str], name: str) -> list[str]:
+    (line,) = (line for line in shown.stdout.splitlines() if line.split()[:1] == [name])
+    return line.split()
+
+
+def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(
+    config: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert row(config(), "effort") == ["effort", "medium", "default"]
+    assert config("set", "effort", "high").stdout == f"{file}: effort is high\n"
+    assert row(config(), "effort") == ["effort", "high", "config.toml"]
+    monkeypatch.setenv("GPTOSS_ACP_EFFORT", "low")
+    assert row(config(), "effort") == ["effort", "low", "GPTOSS_ACP_EFFORT"]
+    assert row(config(before=("--effort", "medium")), "effort") == ["effort", "medium", "--effort"]
+    monkeypatch.delenv("GPTOSS_ACP_EFFORT")
+    assert config("unset", "effort").returncode == 0
+    assert row(config(), "effort") == ["effort", "medium", "default"]
+    assert config("path").stdout == f"{file}\n"
+
+
+def test_comments_and_order_stay(config: Command, file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text('# mine\nmemory-gb = 8  # enough\n\nmodel = "tiny"\n')
+    assert config("set", "memory-gb", "12.5").returncode == 0
+    assert config("set", "titles", "off").returncode == 0
+    assert file.read_text() == '# mine\nmemory-gb = 12.5  # enough\n\nmodel = "tiny"\ntitles = "off"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("set", "modl", "x"), "there is no setting 'modl'; did you mean model?"),
+        (("set", "memory-gb", "much"), "memory-gb = much is not a valid float"),
+        (("set", "mode", "yolo"), "mode = yolo is not one of read-only, ask"),
+        (("set", "top-p", "3"), "top_p must be between 0 and 1"),
+        (("unset", "zzzzzz"), "there is no setting 'zzzzzz'."),
+        (("set", "script", "x"), "there is no setting 'script'"),
+    ],
+)
+def test_what_is_no_setting_or_no_value_is_not_written(
+    arguments: tuple[str, ...], problem: str, config: Command, file: Path
+) -> None:
+    ended = config(*arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"gptoss-acp: {problem}")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"model = ", "config.toml is no TOML: Invalid value (at end of document)"),
+        (b"model = \xff", "config.toml is no TOML: 'utf-8' codec can't decode"),
+        (b"model = ['a']", "is not a valid str"),
+        (b"seed = 'x'", "is not a valid int"),
+        (b"mode = 'yolo'", "is not one of read-only"),
+        (b"temperature = 11", "temperature must be between 0 and 10"),
+    ],
+)
+def test_a_wrong_file_ends_the_program_with_the_reason_and_can_be_mended(
+    content: bytes, problem: str, config: Command, file: Path
+) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    ended = config()
+    assert ended.returncode == 2
+    assert problem in ended.stderr
+    if b"TOML" not in problem.encode():
+        assert config("unset", content.split()[0].decode()).returncode == 0
+        assert config().returncode == 0
+
+
+def test_the_agent_goes_by_the_file_and_tells_of_names_that_are_no_settings(
+    spawn: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    file = home / "config/gptoss-acp/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('model = "tiny"\nmax-tokens = 3\ntemperatur = 0\n')
+    monkeypatch.setenv("GPTOSS_ACP_EFORT", "low")
+    agent: AgentProcess = spawn(home=home)
+    session = agent.open()
+    assert agent.result(agent.prompt(session, "Hello"), 120)["stopReason"] == "max_tokens"
+    told = " ".join(agent.messages(session))
+    assert f"{file}: there is no setting 'temperatur'; did you mean temperature?" in told
+    assert "GPTOSS_ACP_EFORT is no setting of ours; did you mean GPTOSS_ACP_EFFORT?" in told
