@@ -33,7 +33,10 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gptoss-acp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="gptoss-acp",
+        usage="%(prog)s [options] [command ...]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"gptoss-acp {__version__}")
     parser.set_defaults(command="serve")
@@ -42,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
         "--yes", action="store_true", help="take what is recommended without asking"
     )
+    _add_run(_add(commands, "run", "put one prompt, for scripts: the answer goes to stdout, what is done to stderr"))
     _add_config(_add(commands, "config", "show the settings, or change the file that keeps them"))
     _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
     _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
@@ -62,6 +66,13 @@ def _add(
     parser.set_defaults(command=name)
     settings.add_flags(parser, again=True)
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", nargs="?", help="what to do; what comes on stdin is told too, or is the prompt")
+    parser.add_argument("--json", action="store_true", help="print ACP's updates, a line each, and the end of the turn")
+    parser.add_argument("--cwd", default="", metavar="FOLDER", help="where to work (default: here)")
+    parser.add_argument("--mcp", metavar="FILE", help='MCP servers, as JSON: {"mcpServers": {NAME: {"command": ...}}}')
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(chosen: Settings, _: argparse.Namespace) -> None:
-    server.run(chosen, make_engine, _trace(chosen))
+    server.run(chosen, make_engine, make_trace(chosen))
 
 
 def make_engine(chosen: Settings) -> Engine:
@@ -54,7 +54,8 @@ def _matcher(constraint: Any, prompt: Sequence[int]) -> Any:
     return grammar_of(constraint).processor(prompt)
 
 
-def _trace(chosen: Settings) -> Trace | None:
+def make_trace(chosen: Settings) -> Trace | None:
+    """Return what writes down all that happens, if `chosen` asks for it."""
     if chosen.trace is None:
         return None
     try:

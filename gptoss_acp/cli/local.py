@@ -1,0 +1,139 @@
+"""A session for a person or a script at this terminal: the same as an editor's, in this process.
+
+Knows how the rooms of an agent are put together. Knows nothing about how anything is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.cli.serve import make_engine, make_trace
+from gptoss_acp.errors import ToolError
+from gptoss_acp.open_sessions import OpenSessions
+from gptoss_acp.protocol import params
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.params import Folders
+from gptoss_acp.rpc import RpcError
+from gptoss_acp.store import Store
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from gptoss_acp.protocol.face import Face
+    from gptoss_acp.protocol.params import McpServer
+    from gptoss_acp.session import Session
+    from gptoss_acp.settings import Settings
+
+
+class Faceless:
+    """What every face at a terminal has in common: no files and no terminals of its own, and it reads at once."""
+
+    capabilities = Capabilities()
+    congested = False
+    longest_write = 0
+
+    async def drain(self) -> None:
+        """Return at once."""
+
+    async def read_text_file(self, path: Path) -> str:
+        raise ToolError(f"{path} is not open in an editor")
+
+    async def write_text_file(self, path: Path, text: str) -> None:
+        raise ToolError(f"{path} can't be given {len(text)} characters: there is no editor")
+
+    async def run_in_terminal(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],  # noqa: ARG002 (a face has them)
+        *,
+        on_terminal: Callable[[str], None],  # noqa: ARG002
+        on_output: Callable[[str], None],  # noqa: ARG002
+    ) -> int:
+        raise ToolError(f"{command[0]} can't be run in {cwd}: there is no terminal of an editor's")
+
+
+def folder(given: argparse.Namespace) -> str:
+    """Return where a session is to work.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    path: str = os.path.realpath(given.cwd)
+    if not Path(path).is_dir():
+        raise ValueError(f"{given.cwd} is no folder")
+    return path
+
+
+def mcp_servers(given: argparse.Namespace) -> list[McpServer]:
+    """Return the MCP servers that a session is to have, as the file of `--mcp` describes them.
+
+    Raises:
+        ValueError: the file can't be read, or is not as it should be.
+    """
+    if given.mcp is None:
+        return []
+    try:
+        described = json.loads(Path(given.mcp).read_text("utf-8"))["mcpServers"]
+        return params.mcp_servers([_entry(name, server) for name, server in described.items()])
+    except RpcError as error:
+        raise ValueError(f"{given.mcp}: {error.message}: {error.data}") from None
+    except OSError as error:
+        raise ValueError(f"{given.mcp}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f'{given.mcp} is not JSON of the form {{"mcpServers": {{NAME: {{...}}}}}}') from None
+
+
+def _entry(name: str, server: dict[str, Any]) -> dict[str, Any]:
+    """Return a server as ACP describes it: with variables and headers as lists."""
+    lists = {
+        field: [{"name": key, "value": value} for key, value in server[field].items()]
+        for field in ("env", "headers")
+        if isinstance(server.get(field), dict)
+    }
+    kind = {"type": "http"} if "url" in server and "type" not in server else {}
+    return {**kind, **server, **lists, "name": name}
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    chosen: Settings,
+    face: Callable[[], Face],
+    cwd: str,
+    servers: Sequence[McpServer] = (),
+    *,
+    stored: str | None = None,
+) -> AsyncIterator[Session]:
+    """Open a session, a new one or one that is `stored`, which is shown again; it ends with the context.
+
+    Raises:
+        EngineError: the model is not here.
+        StoreError: the sessions can't be read, or the one is not there or open elsewhere.
+    """
+    engine = make_engine(chosen)
+    sessions = OpenSessions(Store(), engine, chosen, lambda _id, _capabilities: face(), make_trace(chosen))
+    await sessions.begin_all()
+    engine.start()
+    try:
+        if stored is None:
+            session = await sessions.begin(Folders(cwd), servers)
+        else:
+            session = await sessions.reopen(stored, Folders(cwd), servers, replay=True)
+        try:
+            yield session
+        finally:
+            await sessions.close(session.id)
+    finally:
+        await sessions.let_go()
+        engine.close()
+
+
+def without_titles(chosen: Settings) -> Settings:
+    """Return settings with which no model call is spent on a title."""
+    return replace(chosen, titles="off")
