@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path, user_data_path, user_state_path
 
+from gptoss_acp import own_files
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,12 +27,18 @@ _DEEPEST_SOCKET = 4
 
 
 def find() -> Iterator[Path]:
-    """Yield the files and folders, resolved, that there are now."""
+    """Yield the folders of ours, made where they are missing, and the sockets, resolved, that there are now."""
+    for own in (user_data_path, user_state_path, user_cache_path):
+        with contextlib.suppress(OSError):
+            own_files.make_folder(own("gptoss-acp"))
+            yield Path(os.path.realpath(own("gptoss-acp")))
+    yield from _sockets(Path.home())
+
+
+def secrets() -> list[Path]:
+    """Return the keys, resolved, that there are now."""
     home = Path.home()
-    places = [home / name for name in _SECRETS]
-    places += [own("gptoss-acp") for own in (user_data_path, user_state_path, user_cache_path)]
-    yield from (Path(os.path.realpath(place)) for place in places if place.exists())
-    yield from _sockets(home)
+    return [Path(os.path.realpath(home / name)) for name in _SECRETS if (home / name).exists()]
 
 
 def _sockets(home: Path) -> Iterator[Path]:

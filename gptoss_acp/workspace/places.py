@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptoss_acp.workspace import paths, protected
+from gptoss_acp.workspace import files, paths, protected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,12 @@ Identity = tuple[int, int, int]
 
 _OF_A_REPOSITORY = ("config", "config.worktree", "hooks", "info", "commondir", "gitdir")
 """What in a repository says which programs git runs, and where the rest of it is (gitrepository-layout)."""
+
+_LAYOUT = {
+    *(*_OF_A_REPOSITORY, *protected.MARKS_OF_A_REPOSITORY, "branches", "description", "index", "logs", "packed-refs"),
+    *("COMMIT_EDITMSG", "FETCH_HEAD", "ORIG_HEAD", "modules", "worktrees", "shallow"),
+}
+"""What is in a repository of itself (gitrepository-layout)."""
 
 _DEEPEST_MODULE = 8
 
@@ -84,6 +90,37 @@ def find(roots: Sequence[Path]) -> Places:
     return places
 
 
+def put_there(place: Path, since: int, roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield what must go for a protected place to be none any more, of what has changed `since`, in nanoseconds.
+
+    That is the place itself, but of a folder that has become a repository only what makes it one. No root goes.
+    """
+    is_root = any(root.is_relative_to(place) for root in roots)
+    if not is_root and (place.is_symlink() or not _is_repository(place) or _is_nothing_else(place, since)):
+        if (files.changed_at(place) or since) >= since:
+            yield place
+        return
+    gone: set[str] = set()
+    for name in protected.MARKS_OF_A_REPOSITORY:
+        if (files.changed_at(place / name) or 0) >= since and protected.makes_repository(
+            lambda other: other not in gone and os.path.lexists(place / other)
+        ):
+            gone.add(name)
+            yield place / name
+
+
+def _is_repository(folder: Path) -> bool:
+    return folder.is_dir() and protected.makes_repository(lambda name: os.path.lexists(folder / name))
+
+
+def _is_nothing_else(repository: Path, since: int) -> bool:
+    """Whether there is nothing in a repository but what belongs to one and has changed `since`."""
+    if protected.is_git(protected.plain_name(repository.name)):
+        return True
+    inside = list(repository.iterdir())
+    return all(path.name in _LAYOUT and (files.changed_at(path) or 0) >= since for path in inside)
+
+
 def _look(folder: Path, roots: Sequence[Path], places: Places) -> Iterator[Path]:
     """Note what is protected in a folder, and yield the folders in it to go on with."""
     try:
@@ -99,7 +136,7 @@ def _look(folder: Path, roots: Sequence[Path], places: Places) -> Iterator[Path]
         if protected.is_git(plain):
             _note_git(Path(entry.path), roots, places)
         elif plain in protected.OBEYED:
-            _note(places.read_only, Path(entry.path))
+            _note_with_target(places.read_only, Path(entry.path), roots)
         elif plain not in protected.DEPENDENCIES and entry.is_dir(follow_symlinks=False):
             yield Path(entry.path)
 
@@ -114,7 +151,19 @@ def _note_git(git: Path, roots: Sequence[Path], places: Places) -> None:
         _note(places.git, folder)
         for inner in _repositories(folder):
             for name in _OF_A_REPOSITORY:
-                _note(places.read_only, inner / name)
+                _note_with_target(places.read_only, inner / name, roots)
+    for place in protected.linked(git.parent):
+        if place not in trusted and paths.is_in(place, roots) and place not in roots:
+            _note(places.read_only, place)
+
+
+def _note_with_target(known: dict[Path, Identity], path: Path, roots: Sequence[Path]) -> None:
+    """Note a place, and where it leads to if that is in the roots, and none of them."""
+    _note(known, path)
+    if path.is_symlink():
+        target = Path(os.path.realpath(path))
+        if paths.is_in(target, roots) and not any(root.is_relative_to(target) for root in roots):
+            _note(known, target)
 
 
 def _trusted(git: Path, roots: Sequence[Path]) -> Iterator[Path]:

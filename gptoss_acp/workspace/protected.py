@@ -6,6 +6,7 @@ of folders. Knows nothing about modes, nor how a place is protected.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -67,7 +68,7 @@ class Protection:
 
     def __init__(self, root: Path, new: Iterable[Path]) -> None:
         self._root = root
-        self._linked = list(_linked(root))
+        self._linked = [*linked(root), *_led_to(root)]
         self._coming = {above for file in new for above in (file, *file.parents)}
 
     def place_of(self, path: Path) -> str | None:
@@ -134,18 +135,30 @@ def _named(part: str) -> str | None:
     return plain if plain in OBEYED or plain in _TOLD or plain in DEPENDENCIES else None
 
 
+MARKS_OF_A_REPOSITORY = ("HEAD", "commondir", "objects", "refs")
+
+
 def makes_repository(has: Callable[[str], bool]) -> bool:
     """Whether git takes a folder that `has` these names for a repository, bare or not (gitrepository-layout)."""
     return has("HEAD") and (has("commondir") or (has("objects") and has("refs")))
 
 
-def _linked(root: Path) -> Iterator[Path]:
+def linked(root: Path) -> Iterator[Path]:
+    """Yield where the repository of a folder keeps what it obeys: its own folders, and where its config leads to."""
     for folder in git_folders(root / GIT):
         yield folder
         for config in ("config", "config.worktree"):
             for match in _LINKED.finditer(text_of(folder / config, _LONGEST_CONFIG).replace("\0", "")):
                 target = os.path.expanduser(match[1])  # noqa: PTH111 (Path's raises for an unknown user)
                 yield from (Path(os.path.realpath(start / target)) for start in (folder, root))
+
+
+def _led_to(root: Path) -> Iterator[Path]:
+    """Yield where the protected names in a folder lead that are links."""
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_symlink() and _named(entry.name):
+                yield Path(os.path.realpath(entry.path))
 
 
 def _mode_of(path: Path) -> int:

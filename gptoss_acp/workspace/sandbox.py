@@ -18,7 +18,7 @@ from platformdirs import user_state_path
 
 from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
-from gptoss_acp.workspace import files, hidden, mechanisms, paths, places, protected, supervisor
+from gptoss_acp.workspace import hidden, mechanisms, paths, places, protected, supervisor
 from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits, View
 
@@ -123,7 +123,7 @@ class Sandbox:
             writable, read_only = [*self._roots, *self._places.git], list(self._places.read_only)
         else:
             writable, read_only = [], [*self._roots, *self._places.git]
-        view = View(self.temporary, writable, read_only, self._hidden, limits.network)
+        view = View(self.temporary, writable, read_only, [*self._hidden, *hidden.secrets()], limits.network)
         return self._mechanism.words(view, cwd)
 
     async def server_words(self, cwd: Path) -> list[str]:
@@ -174,7 +174,7 @@ class Sandbox:
     def _tidy(self, since: int) -> list[str]:
         kept, later = self._places.kept(), places.find(self._roots)
         inside = [path for path in kept.appeared(later) if paths.is_in(path, self._roots)]
-        appeared = [path for path in inside if (files.changed_at(path) or since) >= since]
+        appeared = [put for path in inside for put in places.put_there(path, since, self._roots)]
         told = [_moved_aside(path) for path in appeared]
         kept.add(places.find(self._roots) if told else later)
         self._places = kept

@@ -544,3 +544,64 @@ async def test_a_log_whose_names_the_command_has_taken_ends_nothing(
             "running for 0 min",
         ]
     assert (project / "victim").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "left"),
+    [
+        ("git init -q --bare .", {"a.txt", "config", "hooks", "info", "description", "branches", "objects", "refs"}),
+        ("mkdir objects refs; touch HEAD", {"a.txt", "objects", "refs"}),
+        ("mkdir -p refs; touch HEAD commondir", {"a.txt", "refs", "commondir"}),
+    ],
+)
+@pytest.mark.parametrize("folder", [".", "lib"])
+async def test_only_what_makes_a_folder_a_repository_is_moved_aside(
+    script: str, left: set[str], folder: str, project: Path
+) -> None:
+    (project / folder).mkdir(exist_ok=True)
+    (project / folder / "a.txt").write_text("mine\n")
+    before = {path.name for path in (project / folder).iterdir()}
+    async with desk_in(project) as desk:
+        told = await sh(desk, f"cd {folder}; {script}")
+        assert f"(the command put {(project / folder / 'HEAD')} there" in told
+        assert await sh(desk, "cat a.txt") == f"Exit code: 0\nOutput:\n{'mine' if folder == '.' else 'x'}\n"
+    after = {path.name for path in (project / folder).iterdir()}
+    assert "HEAD" not in after
+    assert before <= after <= before | left
+
+
+async def test_what_git_and_editors_are_led_to_is_protected_too(project: Path) -> None:
+    for name in (".githooks", "gh", "cfg"):
+        (project / name).mkdir()
+        (project / name / "x").write_text("x\n")
+    (project / "envrc").write_text("x\n")
+    shutil.rmtree(project / ".vscode")
+    (project / ".envrc").unlink()
+    shutil.rmtree(project / ".git/info")
+    for link, target in ((".vscode", "cfg"), (".envrc", "envrc"), (".git/info", "../gh")):
+        (project / link).symlink_to(target)
+    git("config", "core.hooksPath", ".githooks", cwd=project)
+    async with desk_in(project) as desk:
+        for file in (".githooks/x", "gh/x", "cfg/x", "envrc"):
+            assert "Read-only file system" in await sh(desk, f"echo y >> {file}")
+        assert "did not allow" in await desk.patch("*** Update File: cfg/x", "@@", "-x", "+y")
+        assert "Exit code: 0" in await sh(desk, "echo y > a.txt; git add a.txt && git commit -qm second --no-verify")
+
+
+async def test_our_own_folders_and_keys_that_come_later_are_not_seen(home: Path, project: Path) -> None:
+    async with desk_in(project) as desk:
+        await sh(desk, "true")
+        (home / ".local/state/gptoss-acp/removed").mkdir(parents=True, exist_ok=True)
+        (home / ".local/state/gptoss-acp/removed/x").write_text("SECRET\n")
+        (home / ".kube").mkdir()
+        (home / ".kube/config").write_text("SECRET\n")
+        assert "SECRET" not in await sh(desk, "cat ~/.local/state/gptoss-acp/removed/x ~/.kube/config")
+
+
+async def test_an_empty_folder_that_becomes_a_repository_stays(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    async with desk_in(tmp_path / "empty") as desk:
+        assert "moved aside" in await sh(desk, "git init -q --bare .")
+        assert await sh(desk, "ls HEAD") != "Exit code: 0\nOutput:\nHEAD\n"
+    assert home.is_dir()
+    assert (tmp_path / "empty/config").exists()
