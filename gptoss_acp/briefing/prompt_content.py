@@ -19,6 +19,7 @@ from gptoss_acp.rpc import INVALID_PARAMS, RpcError
 from gptoss_acp.text import LONGEST_RESULT, code_span, fenced
 from gptoss_acp.tools import print_tree
 from gptoss_acp.workspace import paths
+from gptoss_acp.workspace.encodings import UTF_8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ _LEAST_ATTACHED = 1_000
 # As editors write them: L10, L10-20, L10-L20, L10:20, and with columns L10,5-L20,3 or L10C5-L20C3.
 _LINES = re.compile(r"L?(\d{1,9})(?:[,C]\d+)?(?:[-:]L?(\d{1,9})(?:[,C]\d+)?)?")
 _TAG = re.compile(r"\s{0,9}<([\w-]{1,40})(?:\s[^<>]{0,200})?>")
+_LAST_TAG = re.compile(r"</([\w-]{1,40})>\Z")
+_LONGEST_TAG = 50
 _NO_SPACE_AFTER = re.compile(r"[\s(\[{<\"'`]\Z")
 _NO_SPACE_BEFORE = re.compile(r"[\s)\]}>\"'`.,;:!?]")
 
@@ -65,13 +68,28 @@ def own_words(blocks: Sequence[Any], roots: Roots) -> str:
         if not runs or (block.type == "text" and runs[-1][-1].type == "text"):
             runs.append([])
         runs[-1].append(block)
-    return next((own for run in reversed(runs) if (own := _without_notes(text(run, roots)))), "")
+    said = [own for run in runs if (own := _without_notes(text(run, roots)))]
+    command = next((own for own in said if own.startswith("/")), None)
+    return command or (said[-1] if said else "")
 
 
 def _without_notes(said: str) -> str:
-    while (tag := _TAG.match(said)) and (end := said.find(f"</{tag[1]}>", tag.end())) >= 0:
-        said = said[end + len(f"</{tag[1]}>") :]
-    return said.strip()
+    said = said.strip().removeprefix("\ufeff")
+    while (tag := _TAG.match(said)) and (end := _end_of(said, tag[1])) > 0:
+        said = said[end:].strip()
+    while (last := _LAST_TAG.search(said[-_LONGEST_TAG:])) and (start := said.rfind(f"\n<{last[1]}")) > 0:
+        said = said[:start].strip()
+    return said
+
+
+def _end_of(said: str, name: str) -> int:
+    """Return where the tag ends with which a text begins, with those of the same name in it; 0 where it does not."""
+    depth = 0
+    for tag in re.finditer(rf"<(/?){re.escape(name)}[\s>]", said):
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            return tag.end()
+    return 0
 
 
 async def attached(blocks: Sequence[Any], workspace: Workspace, tell: Callable[[str], None]) -> str:
@@ -154,7 +172,7 @@ class _Place:
             text, encoding = await workspace.read(self.real)
             lines = await asyncio.to_thread(self._lines, text)
             described = await asyncio.to_thread(self._described, lines, limit)
-            return described if encoding.name == "utf-8" else f"{described}\n(The file is in {encoding}.)"
+            return described if encoding == UTF_8 else f"{described}\n(The file is in {encoding}.)"
         return await asyncio.to_thread(self._described, lines, limit)
 
     def _lines(self, whole: str) -> list[str]:

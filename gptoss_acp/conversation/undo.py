@@ -44,7 +44,9 @@ class Undo:
         self._permissions = permissions
         self._updates = updates
         self._turns: dict[str, list[Change]] = {}
-        for turn, changes in journal.take_made_changes().items():
+        earlier = journal.take_made_changes()
+        self._earlier = set(earlier)
+        for turn, changes in earlier.items():
             self._remember(turn, changes)
 
     def note(self, turn: str, changes: Sequence[Change]) -> None:
@@ -61,8 +63,9 @@ class Undo:
         if not self._turns:
             return "There is nothing to take back: no file was changed by apply_patch."
         turn, changes = next(reversed(self._turns.items()))
-        for change in changes:
-            await asyncio.to_thread(edits.finish, change.reversed())
+        if turn in self._earlier and self._permissions.mode != "read-only":
+            for change in changes:
+                await asyncio.to_thread(edits.finish, change.reversed())
         # A process that was killed may have been about to make them.
         holds = self._workspace.holds
         changes = [change for change in changes if not await holds(change.path, change.after, change.encoding)]
@@ -122,15 +125,19 @@ def taken_back(changes: Sequence[Change]) -> list[Change]:
     """Return what takes back `changes`, made one after another: one change a file, new files before those that go."""
     net: dict[Path, Change] = {}
     for change in changes:
+        if isinstance(change.before, Blob) and change.before.kept:
+            # What was brought here before goes on with it.
+            _follow(net, str(change.path), change.before.kept)
         back = change.reversed()
         if earlier := net.get(change.path):
             mode = back.mode if earlier.mode is None else earlier.mode
-            back = replace(back, after=earlier.after, mode=mode)
+            back = replace(back, after=earlier.after, mode=mode, becomes=earlier.becomes)
         net[change.path] = back
-    kept_blobs = {blob: blob for change in changes if (blob := change.blob) and blob.kept}
-    changed = [
-        replace(change, after=kept_blobs.get(change.after, change.after)) if isinstance(change.after, Blob) else change
-        for change in net.values()
-        if change.before != change.after
-    ]
+    changed = [change for change in net.values() if change.before != change.after]
     return sorted(changed, key=lambda change: change.after is None)
+
+
+def _follow(net: dict[Path, Change], place: str, moved_to: str) -> None:
+    for path, back in net.items():
+        if isinstance(back.after, Blob) and back.after.kept == place:
+            net[path] = replace(back, after=replace(back.after, kept=moved_to))

@@ -14,11 +14,11 @@ from gptoss_acp.tools.patch.in_command import patch_in_text
 from gptoss_acp.tools.patch.parse import Operation, parse
 from gptoss_acp.workspace import encodings
 from gptoss_acp.workspace.edits import Change
+from gptoss_acp.workspace.files import Blob
 
 if TYPE_CHECKING:
     from gptoss_acp.tools.call import Call
     from gptoss_acp.workspace.encodings import Encoding
-    from gptoss_acp.workspace.files import Blob
 
 _SIDE = re.compile(r"^(\./)?[ab]/")
 """What git puts before a file's name."""
@@ -63,6 +63,7 @@ class _Editing:
         if operation.kind == "add":
             if before is not None:
                 raise PatchError(f"{operation.path} already exists; change it with *** Update File")
+            self._refuse_mixture(operation.path, path)
             self._after[path] = operation.content
         elif before is None:
             plain = _SIDE.sub("", operation.path)
@@ -75,6 +76,7 @@ class _Editing:
 
     async def changes(self) -> list[Change]:
         """Return what is to change, new files before those that go."""
+        await self._take_as_they_are()
         changes = [
             await self._change(path, after) for path, after in self._after.items() if after != self._before[path]
         ]
@@ -83,9 +85,12 @@ class _Editing:
     async def _change(self, path: Path, after: str | Blob | None) -> Change:
         before, encoding = self._before[path], self._encodings[path]
         had_none = encoding == encodings.UTF_8 and (before is None or (isinstance(before, str) and before.isascii()))
-        if had_none and isinstance(after, str) and (before is None or not after.isascii()):
-            encoding, mark = await asyncio.to_thread(encodings.of_new, path)
-            after = mark + after if before is None else after
+        if had_none and isinstance(after, str) and (not before or not after.isascii()):
+            wanted, mark = await asyncio.to_thread(encodings.of_new, path)
+            if not before:
+                encoding, after = wanted, mark + after
+            elif not wanted.is_wide:
+                encoding = wanted
         return Change(path, before, after, self._moved_from.get(path), encoding=encoding)
 
     async def _changed(self, operation: Operation, before: str | Blob) -> str | Blob:
@@ -103,10 +108,26 @@ class _Editing:
         if target != path:
             if self._after[target] is not None:
                 raise PatchError(f"{operation.move_to} already exists; {operation.path} can't be moved there")
+            self._refuse_mixture(str(operation.move_to), target)
             self._after[path] = None
-            self._moved_from[target] = path
+            self._moved_from[target] = self._moved_from.get(path, path)
             self._encodings[target] = self._encodings[path]
         self._after[target] = after
+
+    async def _take_as_they_are(self) -> None:
+        """Take files that go, or move as they are, by their bytes, if their text could be written in several ways."""
+        targets = {source: target for target, source in self._moved_from.items()}
+        going = [path for path, after in self._after.items() if after is None and isinstance(self._before[path], str)]
+        for path in going:
+            target = targets.get(path)
+            if not self._encodings[path].is_exact and (target is None or self._after[target] == self._before[path]):
+                self._before[path] = blob = await self._call.identify(path)
+                if target is not None:
+                    self._after[target] = blob
+
+    def _refuse_mixture(self, name: str, path: Path) -> None:
+        if isinstance(self._before[path], Blob):
+            raise PatchError(f"{name} is no text that a patch can replace; let it go in a patch of its own first")
 
     async def _with_names_meant(self, operation: Operation) -> Operation:
         """Leave out git's `a/` or `b/` before the name of a file that is to be there, where only the rest is."""

@@ -28,6 +28,7 @@ from gptoss_acp.tools.command_output import CommandOutput
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files, kept
+from gptoss_acp.workspace.encodings import UTF_8
 from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
 from gptoss_acp.workspace.view import Limits
 
@@ -105,6 +106,10 @@ class Call:
         self._note_instructions(real)
         return real
 
+    async def identify(self, real: Path) -> Blob:
+        """Return what tells a file that may be changed from others, whatever it holds."""
+        return await self.workspace.identify(real)
+
     async def read_to_edit(self, path: str) -> tuple[Path, str | Blob | None, Encoding]:
         """Return the resolved `path`, what is there, None for no file, and how it is encoded, if it may be changed."""
         roots = self.workspace.roots
@@ -148,12 +153,12 @@ class Call:
         self.notes += [
             f"({named(change.path)} is written in {change.encoding})"
             for change in made
-            if change.after is not None and change.encoding.name != "utf-8"
+            if change.new_text is not None and change.encoding != UTF_8
         ]
         self.notes += [
             f"({named(change.path)} was {change.blob}; /undo can bring it back for {kept.DAYS} days)"
             for change in made
-            if change.after is None and change.blob and change.blob.kept
+            if change.after is None and change.blob and change.path not in {other.moved_from for other in made}
         ]
         self.permissions.note_changed([change.path for change in changes])
 
@@ -248,9 +253,9 @@ class Call:
             self.notes.append(f"(for what is in this folder {self.workspace.roots.shown(file)} holds too; read it)")
 
     async def _keep(self, changes: Sequence[Change]) -> list[Change]:
-        """Return changes as they can be undone: of what is no text, what moves is to be found where it goes."""
-        moving = {change.after for change in changes if change.blob}
-        return [change if change.before in moving else await self.workspace.keep(change) for change in changes]
+        """Return changes as they can be undone: what is no text is kept, or to be found where it has moved to."""
+        targets = {change.moved_from: change.path for change in changes if change.blob and change.moved_from}
+        return [await self.workspace.keep(change, targets.get(change.path)) for change in changes]
 
     def _editing(self, changes: Sequence[Change], written: Sequence[str]) -> Edit:
         roots = self.workspace.roots

@@ -33,7 +33,7 @@ _IN_SECONDS = ("timeout_seconds", "timeout_secs", "timeout_sec", "timeout_s", "m
 
 _LONGEST_QUESTION = 200
 _CHOICE = r"[\[(][a-z]{1,3}(?:[/|][a-z]{1,3}){0,4}[\])]:?"
-_QUESTION = re.compile(rf"(?i)(?:[?:>]|{_CHOICE}|press .{{1,40}}|password.{{0,40}})[ \t]{{0,9}}\Z")
+_QUESTION = re.compile(rf"(?i)(?:[?:>][ \t]|\?|{_CHOICE}\n?|press .{{1,40}}|password.{{0,40}})[ \t]{{0,9}}\Z")
 """How programs end a line in which they wait for an answer."""
 
 _NOBODY_TYPES = (

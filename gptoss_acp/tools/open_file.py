@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.arguments import Arguments, as_number
+from gptoss_acp.workspace.encodings import UTF_8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,5 +98,5 @@ def _lines(window: Window, first: int, *, numbered: bool) -> Iterator[str]:
         yield f"({window.size:,} bytes in all; go on with line_start {following})"
     elif following <= window.total:
         yield f"({window.total} lines in all; go on with line_start {following})"
-    if window.encoding.name != "utf-8":
+    if window.encoding != UTF_8:
         yield f"(the file is in {window.encoding})"

@@ -95,6 +95,8 @@ class _Found:
         Raises:
             ToolError: the place can't be searched, or not for that.
         """
+        if "\0" in query + (glob or ""):
+            raise ToolError("no text has a null character, and so can't be searched for one")
         started = time.perf_counter()
         try:
             async with asyncio.timeout(LONGEST_SEARCH_SECONDS):
@@ -117,6 +119,8 @@ class _Found:
         with paths.explained(self._shown):
             if not query.isascii():
                 await self._note_other_encodings(seconds)
+            if glob and not self._count and not await ripgrep.has_such(self._real, _as_ripgrep(glob)):
+                self._notes.append(f"(no file fits the glob {glob})")
             await self._note_ignored(seconds)
 
     def first(self) -> list[tuple[Path, int, str]]:
@@ -125,7 +129,8 @@ class _Found:
         matches = [match for line in self._kept if (match := _MATCH.fullmatch(line))]
         shown = [(path, match) for match in matches if (path := self._path(match))]
         if gone := len(matches) - len(shown):
-            self._notes.append(f"({gone:,} more were found in files that have changed meanwhile; search again)")
+            why = "that have changed meanwhile, or whose names have line breaks"
+            self._notes.append(f"({gone:,} more were found in files {why})")
             self._count -= gone
         return [
             (path, int(match["number"]), self._decoded(match["text"], path).removesuffix("\r")) for path, match in shown

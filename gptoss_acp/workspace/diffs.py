@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gptoss_acp.protocol.shapes import text_content
 from gptoss_acp.text import code_span, fit, json_size, split_lines, visible
+from gptoss_acp.workspace.encodings import UTF_8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def shown(changes: Sequence[Change]) -> Shown:
         contents = _narrow(changes)
     if json_size([*told, *contents]) <= _LARGEST:
         return Shown([*told, *contents], whole=True)
-    return Shown(_clipped(changes), whole=False)
+    return Shown(_clipped(changes) if changes else told[:_MOST_LINES_TOLD], whole=False)
 
 
 def locations(changes: Sequence[Change]) -> list[Location]:
@@ -98,16 +99,17 @@ def _clipped(changes: Sequence[Change]) -> list[ToolCallContent]:
 
 def _no_text(changes: Sequence[Change]) -> list[ToolCallContent]:
     """Say what becomes of the files that are no text."""
-    targets = {change.after: change.path for change in changes}
+    targets = {change.moved_from: change.path for change in changes if change.moved_from}
     told: list[ToolCallContent] = []
     for change in changes:
         name = code_span(str(change.path))
         if change.blob and change.after is None:
-            target = targets.get(change.before)
+            target = targets.get(change.path)
             becomes = f"moves to {code_span(str(target))}" if target else "is removed"
             told.append(text_content(f"{name} {becomes} ({change.blob})."))
-        elif change.blob and change.before is None and change.moved_from is None:
-            told.append(text_content(f"{name} comes back ({change.blob})."))
+        elif change.blob and change.moved_from is None:
+            place = "" if change.before is None else " in place of what is there"
+            told.append(text_content(f"{name} comes back{place} ({change.blob})."))
     return told
 
 
@@ -116,7 +118,7 @@ def _encoded(changes: Sequence[Change]) -> list[ToolCallContent]:
     return [
         text_content(f"{code_span(str(change.path))} is written in {change.encoding}.")
         for change in changes
-        if change.new_text is not None and change.encoding.name != "utf-8"
+        if change.new_text is not None and change.encoding != UTF_8
     ]
 
 

@@ -6,13 +6,14 @@ Takes resolved paths. Knows nothing about roots, permission or the editor.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import re
 import secrets
 import shutil
 import stat
 import sys
-from dataclasses import dataclass, field
+from base64 import b64decode
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,14 @@ from gptoss_acp.workspace.encodings import UTF_8, Encoding
 from gptoss_acp.workspace.files import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _PERMISSIONS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 """Without set-id bits: a program that runs as somebody else shall not become another program."""
+
+
+_BESIDE = re.compile(r"\.[0-9a-f]{12}\.gptoss-acp")
+"""Names of what lies beside a file until it is in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Change:
     """What becomes of one file; None is a file that is not there.
 
     `moved_from` is the file whose mode it keeps; `mode` are the permission bits of a file that goes, or comes back.
-    `unsaved`: it was given to the editor, and is not in the file on the disk. `encoding` is that of both texts.
+    `unsaved`: it was given to the editor, and is not in the file on the disk. `encoding` is that of both texts; where
+    that has several ways to write one, `was` and `becomes` are the bytes of either side in base 64, if known.
     """
 
     path: Path
@@ -43,14 +49,25 @@ class Change:
     mode: int | None = None
     unsaved: bool = False
     encoding: Encoding = UTF_8
+    was: str | None = None
+    becomes: str | None = None
 
     def reversed(self) -> Change:
-        return Change(self.path, self.after, self.before, mode=self.mode, encoding=self.encoding)
+        return replace(self, before=self.after, after=self.before, moved_from=None, was=self.becomes, becomes=self.was)
 
     @property
     def blob(self) -> Blob | None:
         """What goes or comes, if it is no text."""
         return next((content for content in (self.after, self.before) if isinstance(content, Blob)), None)
+
+    def content(self, old: bytes | None) -> bytes:
+        """Return the bytes of the text that comes, in place of the bytes `old`.
+
+        Raises:
+            ToolError: the encoding does not have one of its characters.
+        """
+        assert isinstance(self.after, str)
+        return self.encoding.encode(self.after, old) if self.becomes is None else b64decode(self.becomes)
 
     @property
     def old_text(self) -> str | None:
@@ -77,13 +94,13 @@ def commit(changes: Sequence[Change]) -> None:
     Raises:
         ToolError: a file can't be written, or is not what it was when the change was made up; nothing has changed.
     """
-    sources = {change.before: change.path for change in changes if isinstance(change.before, Blob)}
     with contextlib.ExitStack() as held:
         staged = [_Staged(change) for change in changes]
         try:
             for item in staged:
                 with paths.explained(item.change.path.name):
-                    item.prepare(held, sources)
+                    item.prepare(held)
+            _refuse_one_file_twice(staged)
             for item in staged:
                 with paths.explained(item.change.path.name):
                     item.put_in_place()
@@ -96,15 +113,20 @@ def commit(changes: Sequence[Change]) -> None:
 
 
 def finish(change: Change) -> None:
-    """Write the rest of a text that the end of an earlier process has left half written in its place, if it has."""
+    """Write the rest of a text that the end of an earlier process has left half written in its place, if it has.
+
+    Then all of the text still lies beside the file.
+    """
     if change.old_text is None or change.new_text is None:
         return
     with contextlib.suppress(OSError, ToolError), paths.hold_folder(change.path.parent) as folder:
         now = files.read_in(folder, change.path.name)
-        old, new = change.encoding.encode(change.old_text), change.encoding.encode(change.new_text)
-        written = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(now, new, strict=False)))
-        if now not in {old, new} and now[written:] == old[written:]:
-            _write_over(folder, change.path.name, new, None)
+        new = change.content(now)
+        for beside in [path.name for path in change.path.parent.iterdir() if _BESIDE.fullmatch(path.name)]:
+            if files.read_in(folder, beside) == new:
+                if now != new:
+                    _write_over(folder, change.path.name, new, None)
+                os.unlink(beside, dir_fd=folder)
 
 
 @dataclass(slots=True)
@@ -122,6 +144,7 @@ class _Staged:
     content: bytes = b""
     mode: int | None = None
     new: str | None = None
+    identity: tuple[int, int] | None = None
     in_place: bool = False
     aside: str | None = None
     done: bool = False
@@ -130,7 +153,7 @@ class _Staged:
     def name(self) -> str:
         return self.change.path.name
 
-    def prepare(self, held: contextlib.ExitStack, sources: Mapping[Blob, Path]) -> None:
+    def prepare(self, held: contextlib.ExitStack) -> None:
         parent = self.change.path.parent
         before, after = self.change.before, self.change.after
         self.made = _missing_folders(parent) if after is not None else []
@@ -141,18 +164,20 @@ class _Staged:
             self._check_unchanged(before)
         self._choose_mode()
         if isinstance(after, Blob):
-            self.new = _place_beside(self.change.path, self.folder, after, sources)
+            self.new = _place_beside(self.change, after, self.folder, self.mode)
         elif after is not None:
-            self.content = self.change.encoding.encode(after, self.old)
+            self.content = self.change.content(self._bytes_before())
             self.new = _write_beside(self.folder, self.content, self.mode)
             self.in_place = self.old is not None and _has_more(self.name, self.new, self.folder)
 
     def put_in_place(self) -> None:
-        if self.new is None and isinstance(self.change.before, Blob):
-            self.aside = _new_name()
-            os.rename(self.name, self.aside, src_dir_fd=self.folder, dst_dir_fd=self.folder)
-        elif self.new is None:
-            os.unlink(self.name, dir_fd=self.folder)
+        if isinstance(self.change.before, Blob):
+            aside = _new_name()
+            os.rename(self.name, aside, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+            self.aside, self.done = aside, True
+        if self.new is None:
+            if self.aside is None:
+                os.unlink(self.name, dir_fd=self.folder)
         elif self.in_place:
             self.done = True  # as good as: what a failure leaves is half of each
             _write_over(self.folder, self.name, self.content, self.mode)
@@ -168,9 +193,11 @@ class _Staged:
 
     def take_back(self) -> None:
         with contextlib.suppress(OSError):
+            if self.new is not None and (self.in_place or not self.done):
+                os.unlink(self.new, dir_fd=self.folder)
+        with contextlib.suppress(OSError):
             if not self.done:
-                if self.new is not None:
-                    os.unlink(self.new, dir_fd=self.folder)
+                pass
             elif self.aside is not None:
                 os.rename(self.aside, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
             elif self.old is None:
@@ -187,12 +214,20 @@ class _Staged:
     def _check_unchanged(self, before: str | None) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.old = files.read_in(self.folder, self.name)
+            info = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+            self.identity = info.st_dev, info.st_ino
         if before is None and self.old is not None:
             raise ToolError("it already exists")
         encoding = self.change.encoding
         is_same = self.old is None if before is None else self.old is not None and encoding.fits(self.old)
         if not is_same or (self.old is not None and encoding.decode(self.old) != before):
             raise ToolError("it has changed since it was read; read it again")
+
+    def _bytes_before(self) -> bytes | None:
+        """Return what the text was made from: what is there, or where it comes from."""
+        if self.old is None and self.change.moved_from is not None and not self.change.encoding.is_exact:
+            return files.read_bytes(self.change.moved_from)
+        return self.old
 
     def _choose_mode(self) -> None:
         self.mode = self.change.mode
@@ -205,14 +240,27 @@ class _Staged:
             self.mode &= _PERMISSIONS
 
 
-def copy(source: Path, target: Path, held: int) -> None:
+def _refuse_one_file_twice(staged: Sequence[_Staged]) -> None:
+    names: dict[tuple[int, int], str] = {}
+    for item in staged:
+        if item.identity is not None:
+            if other := names.get(item.identity):
+                raise ToolError(f"{other} and {item.name} are one file; change it under one of its names")
+            names[item.identity] = item.name
+
+
+def copy(source: Path, target: Path, held: int, *, alone: bool = False) -> None:
     """Give a file a name more, in a folder held open, or put one like it there where it can't have that.
+
+    `alone`: the one there shall have that name only, if the file has others already.
 
     Raises:
         OSError: it can't be had.
     """
     with paths.hold_folder(source.parent) as there:
         try:
+            if alone and os.stat(source.name, dir_fd=there, follow_symlinks=False).st_nlink > 1:
+                raise OSError  # noqa: TRY301 (as where it can't be)
             os.link(source.name, target.name, src_dir_fd=there, dst_dir_fd=held, follow_symlinks=False)
         except OSError:  # another file system, or another's file
             of, to = paths.as_cwd(source.parent, there), paths.as_cwd(target.parent, held)
@@ -224,13 +272,17 @@ def _check_same(path: Path, blob: Blob) -> None:
         raise ToolError("it has changed since it was read; look again")
 
 
-def _place_beside(path: Path, folder: int, blob: Blob, sources: Mapping[Blob, Path]) -> str:
+def _place_beside(change: Change, blob: Blob, folder: int, mode: int | None) -> str:
     """Put what is no text beside its path, in a held folder, and return its name there."""
-    source = sources.get(blob) or (Path(blob.kept) if blob.kept else None)
-    if source is None or not source.exists():
+    source = change.moved_from or (Path(blob.kept) if blob.kept else None)
+    if source is None or not source.exists() or files.identify(source) != blob:
         raise ToolError("what was in it is not kept any more")
     name = _new_name()
-    copy(source, path.with_name(name), folder)
+    beside = change.path.with_name(name)
+    copy(source, beside, folder, alone=change.moved_from is None)
+    if mode is not None and change.moved_from is None:
+        with paths.hold_folder(beside.parent) as held:
+            os.chmod(name, mode, dir_fd=held)
     return name
 
 

@@ -15,6 +15,7 @@ import unicodedata
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import charset_normalizer
@@ -23,7 +24,7 @@ from gptoss_acp.errors import ToolError
 from gptoss_acp.text import split_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SAMPLE = 2**16
@@ -52,7 +53,7 @@ _WESTERN = "cp1252"
 _COMMON = ("gb18030", "cp932", "cp949", "big5", "euc_jis_2004", "cp1251", "koi8_r", "cp1253", _WESTERN)
 """The commoner ones, of those between which a short text leaves the choice."""
 
-_EDITORCONFIG_SECONDS = 5.0
+_EDITORCONFIG_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Encoding:
             ToolError: the encoding does not have one of its characters.
         """
         try:
-            if old is None or (self.name in _UNICODE and not self.is_broken):  # a text is written in one way only
+            if old is None or self.is_exact:
                 return text.encode(self.name)
             return b"".join(self._lines(text, old))
         except UnicodeEncodeError as error:
@@ -109,17 +110,27 @@ class Encoding:
         """Whether a line's end is not the byte that it is in ASCII."""
         return self.name in _WIDE
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is one way only to write a text."""
+        return self.name in _UNICODE and not self.is_broken
+
     def _lines(self, text: str, old: bytes) -> Iterator[bytes]:
-        known: dict[bytes | str, deque[bytes]] = {}
-        for line in _LINES.findall(old):
-            known.setdefault(line.decode(self.name, "replace"), deque()).append(line)
-        for new in split_lines(text):
-            same = known.get(new)
-            if same is None and self.is_broken and _UNREADABLE in new:
-                raise ToolError(
-                    f"a line that would change has bytes that are no {self.name}, U+FFFD here; mend it first"
-                )
-            yield new.encode(self.name) if same is None else same.popleft() if len(same) > 1 else same[0]
+        was = [(line, line.decode(self.name, "replace")) for line in _LINES.findall(old)]
+        new = split_lines(text)
+        first = _common([line for _, line in was], new)
+        rest = min(len(was), len(new)) - first
+        last = min(rest, _common([line for _, line in reversed(was)], new[::-1]))
+        known: dict[str, deque[bytes]] = {}
+        for line, decoded in was[first : len(was) - last]:
+            known.setdefault(decoded, deque()).append(line)
+        yield from (line for line, _ in was[:first])
+        for decoded in new[first : len(new) - last]:
+            same = known.get(decoded)
+            if same is None and self.is_broken and _UNREADABLE in decoded:
+                raise ToolError(f"a line that would change has bytes that are no {self.name} (U+FFFD); mend it first")
+            yield decoded.encode(self.name) if same is None else same.popleft() if len(same) > 1 else same[0]
+        yield from (line for line, _ in was[len(was) - last :])
 
     def __str__(self) -> str:
         if self.is_broken:
@@ -145,8 +156,7 @@ def of(content: bytes, file: Path, *, setting: str = "", cut: bool = False) -> E
     Raises:
         ToolError: it is no text, or in no encoding that can be told.
     """
-    if marked := next((Encoding(name) for mark, name in _MARKED.items() if content.startswith(mark)), None):
-        marked.decode(content, cut=cut)
+    if marked := _marked(content, cut=cut):
         return marked
     if b"\0" in content:
         return _wide(content, cut=cut)
@@ -158,6 +168,20 @@ def of(content: bytes, file: Path, *, setting: str = "", cut: bool = False) -> E
         if _is_like_ascii(name) and (told := Encoding(codecs.lookup(name).name)).fits(content, cut=cut):
             return told
     return _guess(content, cut=cut)
+
+
+def _marked(content: bytes, *, cut: bool) -> Encoding | None:
+    """Return the encoding that a byte order mark says.
+
+    Raises:
+        ToolError: what follows is not in it.
+    """
+    marked = next((Encoding(name) for mark, name in _MARKED.items() if content.startswith(mark)), None)
+    if marked == UTF_8 and not marked.fits(content, cut=cut):
+        return Encoding(is_broken=True)
+    if marked is not None:
+        marked.decode(content, cut=cut)
+    return marked
 
 
 def of_new(file: Path) -> tuple[Encoding, str]:
@@ -190,12 +214,19 @@ def _of_editorconfig(file: Path) -> str:
     return ""
 
 
+def _common(left: Sequence[str], right: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+
+
 @cache
 def _is_like_ascii(name: str) -> bool:
-    """Whether there is such an encoding, in which ASCII characters stand as they do in ASCII."""
+    """Whether there is such an encoding, in which ASCII characters, and no others, stand as they do in ASCII."""
     try:
-        return _ASCII.decode(name) == _ASCII.decode()
-    except (LookupError, UnicodeDecodeError, ValueError):
+        # Spelt out in ASCII, where it is no encoding of files.
+        if any(spelt and spelt.isascii() for spelt in (other.encode(name, "ignore") for other in "é漢")):
+            return False
+        return _ASCII.decode(name) == _ASCII.decode() and "a\n".encode(name) == b"a\n"
+    except (LookupError, ValueError):
         return False
 
 
@@ -238,7 +269,7 @@ def _guess(content: bytes, *, cut: bool) -> Encoding:
     single, several = (sum(map(len, some.findall(sample))) for some in (_SINGLE, _SEVERAL))
     if not is_language and single > several / 2 and single + several < len(_LETTER.findall(sample)):
         names.insert(0, _WESTERN)
-    for name in (*names, *(match.encoding for match in matches)):
+    for name in (*names, *(match.encoding for match in matches), *_COMMON):
         guess = Encoding(name, is_guess=True)
         fits = _is_like_ascii(name) and guess.fits(content, cut=cut)
         if fits and not _CONTROLS.search(guess.decode(content, cut=cut)):

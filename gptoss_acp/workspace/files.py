@@ -40,7 +40,7 @@ class Blob:
     kept: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.size:,} bytes, {self.why.removeprefix('it is ')}"
+        return ", ".join(filter(None, [f"{self.size:,} bytes", self.why.removeprefix("it is ")]))
 
 
 def read_text(real: Path, encoding: Encoding | None = None, *, setting: str = "") -> tuple[str, Encoding]:

@@ -30,13 +30,14 @@ def keep(real: Path) -> Path:
     place = _folder() / uuid.uuid4().hex
     own_files.make_folder(place)
     with paths.hold_folder(Path(os.path.realpath(place))) as held:
-        edits.copy(real, place / real.name, held)
+        edits.copy(real, place / real.name, held, alone=True)
     return place / real.name
 
 
 def forget(kept: Path) -> None:
-    """Keep it no longer."""
-    shutil.rmtree(kept.parent, ignore_errors=True)
+    """Keep it no longer, if it is kept here."""
+    if kept.parent.parent == _folder():
+        shutil.rmtree(kept.parent, ignore_errors=True)
 
 
 def _forget_old() -> None:

@@ -27,7 +27,7 @@ LONGEST_MATCH = 300
 _ALWAYS = ("--no-config", "--no-ignore-messages", "--color=never", "--hidden")
 _NO_GIT = "--glob=!.git"  # behind every other glob, for the last that fits decides
 _UNBOUNDED = "--no-ignore"
-_LINES = ("--no-heading", "--line-number", "--byte-offset", "--with-filename", "--null")
+_LINES = ("--binary", "--crlf", "--no-heading", "--line-number", "--byte-offset", "--with-filename", "--null")
 _RECODED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """How a file begins that ripgrep reads as UTF-8 all the same; its offsets are those of the UTF-8, without a mark."""
 
@@ -37,8 +37,23 @@ _NO_UTF_8 = r"(?-u:[\xC0-\xFF](?:[\x00-\x7F\xC0-\xFF]|$)|(?:^|[\x00-\x7F])[\x80-
 _IGNORED = re.compile(rb"ignoring \./(.{1,4096}): Ignore\(IgnoreMatch\(Gitignore\(", re.DOTALL)
 """How it says, when it is asked to tell all, what it leaves out because of a .gitignore and the like."""
 
-_LEFT_OUT = re.compile(rb" \[\.\.\. [a-z0-9 ]{1,60}\]\Z")
+_LEFT_OUT = re.compile(rb" \[\.\.\. [a-z0-9 ]{1,60}\]\r?\Z")
 _CLIPPED = (f"--max-columns={LONGEST_MATCH}", "--max-columns-preview")
+
+
+async def has_such(folder: Path, glob: str) -> bool:
+    """Whether there is a file below a folder, ignored or not, whose name fits a glob.
+
+    Raises:
+        OSError: the folder can't be opened.
+        ToolError: there is no ripgrep.
+    """
+    with paths.hold_folder(folder) as held:
+        command = [program(), "--files", *_ALWAYS, f"--glob={glob}", _NO_GIT, "--", "./"]
+        async with contextlib.aclosing(process.lines(command, paths.as_cwd(folder, held))) as batches:
+            async for _ in batches:
+                return True
+    return False
 
 
 async def ignored(folder: Path, seconds: float) -> tuple[list[str], bool]:
@@ -132,12 +147,17 @@ async def not_in_unicode(place: Path) -> list[str]:
             return [os.fsdecode(name.removeprefix(b"./")) async for batch in lines for name in batch]
 
 
+def without_note(line: bytes) -> bytes:
+    """Return a line that ripgrep has found without what it says of the rest of it."""
+    return _LEFT_OUT.sub(b"", line)
+
+
 def holds(file: Path, offset: int, line: bytes) -> bool:
     """Whether a file has, `offset` bytes from its beginning, a line that ripgrep has found, or the start that it shows.
 
     What it has found behind a folder that was replaced by a link just then, the file itself does not have.
     """
-    line = _LEFT_OUT.sub(b"", line)
+    line = without_note(line)
     try:
         with paths.hold_folder(file.parent) as folder:
             descriptor = paths.open_file(file.name, folder)
@@ -147,6 +167,8 @@ def holds(file: Path, offset: int, line: bytes) -> bool:
         mark = opened.read(len(codecs.BOM_UTF8))
         if mark[:2] in _RECODED:
             opened.seek(0)
+            if os.fstat(descriptor).st_size > files.LARGEST_FILE:
+                return True  # which would take long to find out
             return line in opened.read(files.LARGEST_FILE).decode("utf-16", "replace").encode(errors="replace")
         opened.seek(offset + (len(mark) if mark == codecs.BOM_UTF8 else 0))
         return opened.read(len(line)) == line

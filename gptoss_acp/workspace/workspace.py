@@ -13,6 +13,7 @@ import itertools
 import re
 import sys
 import time
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from gptoss_acp.workspace import (
     paths,
     process,
     protected,
+    ripgrep,
     supervisor,
     variables,
     window,
@@ -122,12 +124,16 @@ class Workspace:
 
     def decoded(self, line: bytes, real: Path) -> str:
         """Return a line of a file as text."""
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            with contextlib.suppress(OSError, ToolError):
-                return self._read_disk(real)[1].decode(line, cut=True)
+        text, note = ripgrep.without_note(line), line[len(ripgrep.without_note(line)) :].decode(errors="replace")
+        for encoding in self._encodings_of(real):
+            with contextlib.suppress(ToolError):
+                return encoding.decode(text, cut=bool(note)) + note
         return line.decode(errors="replace")
+
+    def _encodings_of(self, real: Path) -> Iterator[Encoding]:
+        yield encodings.UTF_8
+        with contextlib.suppress(OSError, ToolError):
+            yield self._read_disk(real)[1]
 
     async def content(self, real: Path) -> tuple[str | Blob | None, Encoding]:
         """Return what is in a file, None where there is none, and how its text is encoded.
@@ -139,8 +145,7 @@ class Workspace:
             return await self._read(real)
         except files.NoTextError as error:
             why = str(error).removeprefix(f"{self.roots.shown(real)}: ")
-            with paths.explained(self.roots.shown(real)):
-                return await asyncio.to_thread(files.identify, real, why), encodings.UTF_8
+            return await self.identify(real, why), encodings.UTF_8
 
     async def holds(self, real: Path, content: str | Blob | None, encoding: Encoding) -> bool:
         """Whether that is in a file now."""
@@ -151,16 +156,31 @@ class Workspace:
         except (OSError, ToolError):
             return False
 
-    async def keep(self, change: Change) -> Change:
-        """Return a change as it can be undone: what goes and is no text is kept elsewhere.
+    async def identify(self, real: Path, why: str = "") -> Blob:
+        """Return what tells a file from others, whatever it holds.
+
+        Raises:
+            ToolError: it can't be read.
+        """
+        with paths.explained(self.roots.shown(real)):
+            return await asyncio.to_thread(files.identify, real, why)
+
+    async def keep(self, change: Change, moves_to: Path | None = None) -> Change:
+        """Return a change as it can be undone: what goes and is no text is kept elsewhere, unless it `moves_to` there.
+
+        Of a text that could have been written in several ways its bytes are noted.
 
         Raises:
             ToolError: it can't be kept.
         """
-        if change.after is not None or not isinstance(change.before, Blob):
+        if change.old_text is not None and not change.encoding.is_exact and change.was is None:
+            with paths.explained(self.roots.shown(change.path)):
+                content = await asyncio.to_thread(files.read_bytes, change.path)
+            return replace(change, was=b64encode(content).decode())
+        if not isinstance(change.before, Blob):
             return change
         try:
-            place = await asyncio.to_thread(kept.keep, change.path)
+            place = moves_to or await asyncio.to_thread(kept.keep, change.path)
         except OSError as error:
             shown = self.roots.shown(change.path)
             problem = f"{shown} can't be kept for /undo ({error.strerror}); remove it with container.exec"
@@ -179,7 +199,7 @@ class Workspace:
         if on_disk is None:
             # Never saved; some editors answer with nothing for what is not there.
             return in_editor or None, encoding
-        is_misread = encoding.name != "utf-8" and not _MISREAD.isdisjoint(in_editor)
+        is_misread = encoding != encodings.UTF_8 and not _MISREAD.isdisjoint(in_editor)
         if is_misread or self._disk_is_newer(real, on_disk, in_editor):
             return on_disk, encoding
         return in_editor, encoding
@@ -354,9 +374,10 @@ class Workspace:
                     await unharmed(self._write_through_editor(change, made))
         except BaseException:
             # From here on no editor is asked: it has just failed, or the turn is being cancelled.
-            for change in reversed(made):
+            texts = [[change] for change in made if not change.blob]
+            for changes_back in (*texts, [change for change in made if change.blob]):
                 with contextlib.suppress(ToolError):
-                    edits.commit([change.reversed()])
+                    edits.commit([change.reversed() for change in reversed(changes_back)])
             raise
         return made
 
@@ -395,7 +416,7 @@ class Workspace:
         return (
             self.face.capabilities.write
             and isinstance(change.after, str)
-            and change.encoding.name == "utf-8"
+            and change.encoding == encodings.UTF_8
             and change.moved_from is None
             and change.mode is None
             and json_size(change.after) <= self.face.longest_write

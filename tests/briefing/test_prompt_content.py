@@ -64,6 +64,11 @@ async def heard(desk: Desk, *blocks: Any, told: list[str] | None = None) -> str:
         (["Fix it", "<context>x</context>"], "Fix it"),
         (["<div> is not closed here"], "<div> is not closed here"),
         (["<context>x</context>"], ""),
+        (["Fix\n<context>x</context>"], "Fix"),
+        (["/undo\n<context>x</context>"], "/undo"),
+        (["<context>a <context>b</context> c</context> Fix"], "Fix"),
+        (["/undo", "A plain note of the editor's."], "/undo"),
+        (["\ufeff<context>x</context>Fix"], "Fix"),
         ([], ""),
     ],
 )

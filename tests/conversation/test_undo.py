@@ -120,15 +120,25 @@ async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", range(5))
 async def test_what_a_killed_process_has_left_half_written_is_taken_back(written: int, tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk, journal = Desk(tmp_path), new_journal()
     old, new = "äb\ncd\n" * 2, "äB\n"
-    file = tmp_path / "a"
-    undo = undoing(desk, new_journal())
-    undo.note("turn", [Change(file, old, new)])
+    file, beside = tmp_path / "a", tmp_path / ".0123456789ab.gptoss-acp"
+    journal._made_changes = {"turn": [Change(file, old, new)]}
+    undo = undoing(desk, journal)
     file.write_bytes(new.encode()[:written] + old.encode()[written:])
-    told = await undo.take_back()
+    beside.write_text(new)
+    assert "- a: as before" in await undo.take_back()
     assert file.read_text() == old
-    assert ("- a: as before" in told) == (written > 2)
+    assert not beside.exists()
+
+
+async def test_what_the_user_has_mended_is_not_taken_for_half_written(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    undo = undoing(desk, new_journal())
+    undo.note("turn", [Change(tmp_path / "v", "version = 1.0\n", "version = 2.1\n")])
+    (tmp_path / "v").write_text("version = 2.0\n")
+    assert "changed since then: v" in await undo.take_back()
+    assert (tmp_path / "v").read_text() == "version = 2.0\n"
 
 
 async def test_what_somebody_else_has_written_is_not_taken_for_half_written(tmp_path: Path) -> None:

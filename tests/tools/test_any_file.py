@@ -10,6 +10,7 @@ import pytest
 
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.conversation.undo import Undo
+from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.tools import search
 from gptoss_acp.workspace import files, kept
@@ -223,3 +224,144 @@ async def test_what_is_kept_is_forgotten_after_a_while(desk: Desk, taken: Taken)
     assert not place.exists()
     assert "is not kept any more" in await taken.back()
     assert made(desk.cwd) == {}
+
+
+# What was found by trying to break it
+
+
+BROKEN = "äöüäöüäöü\n".encode() + b"bad \xff line\nplain\n"
+TWICE = b"x = 1\n" + b"\xed\x40\x81\xe6\x87\x9a \x93\xfa\x96\x7b\n" * 2
+"""Windows' Japanese, with characters that can be written in more than one way."""
+
+
+@pytest.mark.parametrize(("content", "encoding"), [(BROKEN, ""), (TWICE, "cp932")])
+@pytest.mark.parametrize(
+    "patch",
+    [
+        ["*** Update File: a", "*** Move to: b"],
+        ["*** Delete File: a"],
+        ["*** Update File: a", "@@", "-{last}"],
+        ["*** Update File: a", "*** Move to: b", "@@", "-{first}"],
+    ],
+)
+async def test_bytes_that_no_patch_is_about_stay_and_come_back(
+    content: bytes, encoding: str, patch: list[str], desk: Desk, taken: Taken
+) -> None:
+    desk.workspace._encoding = encoding
+    file = desk.cwd / "a"
+    file.write_bytes(content)
+    text = (await desk.workspace.read(file))[0].split("\n")
+    lines = [line.replace("{last}", text[-2]).replace("{first}", text[0]) for line in patch]
+    if patch[-1] == "-{last}":
+        lines = [*lines[:-1], f" {text[-3]}", lines[-1]]
+    assert "Success" in await desk.patch(*lines)
+    left = b"".join(path.read_bytes() for path in desk.cwd.iterdir())
+    assert left in {content, b"", content[: content[:-1].rindex(b"\n") + 1], content[content.index(b"\n") + 1 :]}
+    assert "- a: as before" in await taken.back()
+    assert made(desk.cwd) == {"a": content}
+
+
+async def test_broken_text_is_never_given_to_an_editor_to_write(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=Capabilities(read=True, write=True))
+    (tmp_path / "a").write_bytes(BROKEN)
+    desk.peer.answers["fs/read_text_file"] = lambda _: {"content": BROKEN.decode(errors="replace")}
+    assert "Success" in await desk.patch("*** Update File: a", "@@", "-plain", "+changed")
+    assert (tmp_path / "a").read_bytes() == BROKEN.replace(b"plain", b"changed")
+
+
+async def test_twins_come_back_as_two_files_each_with_its_mode(desk: Desk, taken: Taken) -> None:
+    for name, mode in (("a.png", 0o600), ("b.png", 0o755)):
+        (desk.cwd / name).write_bytes(PNG)
+        (desk.cwd / name).chmod(mode)
+    assert "Success" in await desk.patch("*** Delete File: a.png", "*** Update File: b.png", "*** Move to: c.png")
+    assert "- a.png: as before" in await taken.back()
+    first, second = ((desk.cwd / name).stat() for name in ("a.png", "b.png"))
+    assert first.st_ino != second.st_ino
+    assert (first.st_mode & 0o777, second.st_mode & 0o777) == (0o600, 0o755)
+
+
+async def test_what_is_kept_and_has_changed_does_not_come_back(desk: Desk, taken: Taken) -> None:
+    (desk.cwd / "a.png").write_bytes(PNG)
+    (desk.cwd / "b.png").hardlink_to(desk.cwd / "a.png")
+    assert "Success" in await desk.patch("*** Delete File: a.png")
+    (desk.cwd / "b.png").write_bytes(b"\0other")
+    assert "- a.png: as before" in await taken.back()
+    assert (desk.cwd / "a.png").read_bytes() == PNG
+
+
+async def test_no_text_and_text_are_not_mixed_in_a_patch(desk: Desk, taken: Taken) -> None:
+    for name in ("a.png", "b.png"):
+        (desk.cwd / name).write_bytes(PNG + name.encode())
+    before = made(desk.cwd)
+    refused = await desk.patch("*** Delete File: a.png", "*** Add File: a.png", "+hi")
+    assert "a.png is no text that a patch can replace" in refused
+    swap = [("a.png", "t"), ("b.png", "a.png"), ("t", "b.png")]
+    assert "can replace" in await desk.patch(
+        *(line for old, new in swap for line in (f"*** Update File: {old}", f"*** Move to: {new}"))
+    )
+    assert made(desk.cwd) == before
+    for old, new in swap:
+        assert "Success" in await desk.patch(f"*** Update File: {old}", f"*** Move to: {new}")
+    assert made(desk.cwd) == {"a.png": before["b.png"], "b.png": before["a.png"]}
+    assert "Took back" in await taken.back()
+    assert made(desk.cwd) == before
+
+
+async def test_a_binary_whose_place_text_has_taken_comes_back(desk: Desk, taken: Taken) -> None:
+    (desk.cwd / "a.png").write_bytes(PNG)
+    assert "Success" in await desk.patch("*** Delete File: a.png")
+    assert "Success" in await desk.patch("*** Add File: a.png", "+text")
+    assert "- a.png: as before" in await taken.back()
+    assert made(desk.cwd) == {"a.png": PNG}
+
+
+async def test_an_editor_that_fails_leaves_what_is_no_text(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capabilities=Capabilities(read=False, write=True))
+    (tmp_path / "a.png").write_bytes(PNG)
+    (tmp_path / "t").write_text("x\n")
+    before = made(tmp_path)
+    patch = ["*** Update File: a.png", "*** Move to: b.png", "*** Update File: t", "@@", "-x", "+y"]
+    assert "refused fs/write_text_file" in await desk.patch(*patch)
+    assert made(tmp_path) == before
+
+
+async def test_a_file_keeps_its_mode_on_all_its_ways(desk: Desk) -> None:
+    (desk.cwd / "a").write_text("x\n")
+    (desk.cwd / "a").chmod(0o600)
+    ways = ["*** Update File: a", "*** Move to: b", "*** Update File: b", "*** Move to: c", "@@", "-x", "+y"]
+    assert "Success" in await desk.patch(*ways)
+    assert made(desk.cwd) == {"c": b"y\n"}
+    assert (desk.cwd / "c").stat().st_mode & 0o777 == 0o600
+
+
+async def test_very_many_that_are_no_text_are_too_many_to_ask_about(desk: Desk) -> None:
+    desk.permissions.mode = "ask"
+    for number in range(400):
+        (desk.cwd / f"{number}-{'x' * 60}.png").write_bytes(PNG)
+    patch = [f"*** Delete File: {number}-{'x' * 60}.png" for number in range(400)]
+    assert "too large to be shown to the user whole; send several smaller patches" in await desk.patch(*patch)
+
+
+async def test_one_file_under_two_names_is_not_changed_twice_and_nothing_is_left_beside(desk: Desk) -> None:
+    (desk.cwd / "h").write_text("A\nB\n")
+    (desk.cwd / "b").hardlink_to(desk.cwd / "h")
+    patch = ["*** Update File: h", "@@", "-B", "+C", "*** Update File: b", "@@", "-B", "+D"]
+    assert "h and b are one file; change it under one of its names" in await desk.patch(*patch)
+    assert made(desk.cwd) == {"h": b"A\nB\n", "b": b"A\nB\n"}
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "raw_unicode_escape", "idna", "utf-7", "punycode"])
+async def test_what_spells_characters_out_is_no_charset(charset: str, desk: Desk) -> None:
+    (desk.cwd / ".editorconfig").write_text(f"root=true\n[*]\ncharset={charset}\n")
+    assert "Success" in await desk.patch("*** Add File: a", "+café €")
+    assert (desk.cwd / "a").read_text() == "café €\n"
+
+
+async def test_a_wide_charset_is_for_new_and_empty_files(desk: Desk) -> None:
+    (desk.cwd / ".editorconfig").write_text("root=true\n[*]\ncharset=utf-16le\n")
+    (desk.cwd / "a").write_text("plain\n")
+    (desk.cwd / "empty").touch()
+    assert "Success" in await desk.patch("*** Update File: a", "@@", "-plain", "+é")
+    assert "Success" in await desk.patch("*** Update File: empty", "@@", "+é")
+    assert made(desk.cwd)["a"] == "é\n".encode()
+    assert made(desk.cwd)["empty"].startswith(b"\xff\xfe")

@@ -110,7 +110,16 @@ async def test_a_command_that_waits_at_a_terminal_of_its_own_is_told_from_a_slow
     assert "(it was waiting for somebody to type something)" in result
 
 
-@pytest.mark.parametrize("script", ["echo 'Really?'", "printf 'compiling ... (3/10)'", "sleep 60 | cat"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'Really?'",
+        "printf 'compiling ... (3/10)'",
+        "sleep 60 | cat",
+        "printf 'Building [====>'",
+        "printf 'Compiling a.c:'",
+    ],
+)
 async def test_a_slow_command_is_not_taken_for_one_that_waits(script: str, tmp_path: Path) -> None:
     result = await Desk(tmp_path).call("exec", command=["sh", "-c", f"{script}; sleep 60"], timeout=1)
     assert result.startswith(SECOND)

@@ -67,7 +67,8 @@ async def test_a_glob_narrows_and_brings_nothing_back_that_is_ignored(glob: str,
     write(project / ".git/x.py", "def git\n")
     desk = Desk(project)
     assert (await desk.call("search", path="", query="def", glob=glob)).startswith("src/a.py:2:def Find():\n(ignored")
-    assert await desk.call("search", path="src", query="def", glob="*.txt") == "No matches."
+    said = "No matches.\n(no file fits the glob *.txt)"
+    assert await desk.call("search", path="src", query="def", glob="*.txt") == said
 
 
 async def test_a_query_that_is_no_regular_expression_is_searched_for_as_it_stands(project: Path) -> None:
@@ -131,3 +132,23 @@ async def test_what_can_not_be_read_is_said(tmp_path: Path) -> None:
     assert await Desk(tmp_path).call("search", path="", query="x") == (
         "a:1:x\n(1 could not be read, such as ./b: Permission denied (os error 13))"
     )
+
+
+async def test_what_is_in_files_of_other_kinds_is_found_or_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "dos.c").write_bytes(b"foo();\r\nbar();\r\n")
+    (tmp_path / "bin").write_bytes(b"needle\n" + b"x" * 100 + b"\0" * 10)
+    (tmp_path / "gbk").write_bytes(f"a{'张' * 400}needle\n".encode("gbk"))
+    desk = Desk(tmp_path)
+    assert await desk.call("search", query=r"foo\(\);$") == "dos.c:1:foo();"
+    found = await desk.call("search", query="needle")
+    assert found.startswith("gbk:1:a张张张")
+    assert "\ufffd" not in found
+    assert "(1 binary files match, and were not searched to their end)" in found
+
+
+async def test_what_can_not_be_found_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.py", "x\n")
+    desk = Desk(tmp_path)
+    assert await desk.call("search", query="x", glob="*.nosuch") == "No matches.\n(no file fits the glob *.nosuch)"
+    assert "can't be searched for one" in await desk.call("search", query="a\0b")
+    assert "can't be searched for one" in await desk.call("search", query="a", glob="\0")

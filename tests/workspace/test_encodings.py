@@ -82,9 +82,10 @@ def test_what_has_null_bytes_and_is_no_wide_text_is_binary(content: bytes) -> No
 
 def test_what_fits_no_encoding_is_said_to_be_none() -> None:
     with pytest.raises(ToolError, match="can't be told"):
-        encodings.of(bytes([0x81, 0xFF, 1, 2, 3]), NOWHERE)
-    with pytest.raises(ToolError, match=r"^it is not text in utf-8: byte 0xe9 at position 5$"):
-        encodings.of(b"\xef\xbb\xbfab\xe9", NOWHERE)
+        encodings.of(bytes([0x81, 0xFF, 1, 2, 3] * 3), NOWHERE)
+    with pytest.raises(ToolError, match=r"^it is not text in utf-16-le: byte 0x69 at position 4$"):
+        encodings.of(b"\xff\xfeh\0i", NOWHERE)
+    assert encodings.of(b"\xef\xbb\xbfab\xe9", NOWHERE) == Encoding(is_broken=True)
 
 
 def test_the_setting_and_the_locale_are_asked_before_it_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
