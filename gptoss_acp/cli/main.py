@@ -13,9 +13,11 @@ from gptoss_acp import __version__, settings
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
 
-An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol). To use it in Zed, add it
-to "agent_servers" in the settings; the README shows how. Every option can also be given as an environment variable,
-such as GPTOSS_ACP_MODEL for --model."""
+An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol): `gptoss-acp editor` adds it
+to those on this machine. Every option can also be given as an environment variable, such as GPTOSS_ACP_MODEL for
+--model."""
+
+EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
         "--yes", action="store_true", help="take what is recommended without asking"
     )
+    _add_editor(_add(commands, "editor", "add this agent to the editors on this machine"))
     _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
     _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
         "--clear", action="store_true", help="delete them"
@@ -49,6 +52,14 @@ def _add(
     parser = commands.add_parser(name, help=what)
     parser.set_defaults(command=name)
     return parser
+
+
+def _add_editor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", choices=EDITORS, help="without one: list them, and ask for each")
+    parser.add_argument("--yes", action="store_true", help="change what is shown without asking")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--print", action="store_true", help="only print what belongs into the editor's settings")
+    what.add_argument("--remove", action="store_true", help="take this agent out again")
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:

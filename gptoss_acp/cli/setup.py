@@ -198,5 +198,8 @@ async def _say_hello(console: Console, engine: Engine) -> None:
 
 def _show_editor(console: Console, model: str) -> None:
     server = {entry.NAME: entry.for_zed(entry.server(model))}
-    console.print("\n[bold]In Zed[/bold], add this to settings.json; other editors take the same command:\n")
+    console.print(
+        "\n[bold]To your editor[/bold], `gptoss-acp editor` adds it. By hand, add this to Zed's settings.json;"
+    )
+    console.print("other editors take the same command:\n")
     console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

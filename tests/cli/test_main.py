@@ -18,6 +18,10 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("setup", "setup", {"yes": False}),
     ("setup --yes", "setup", {"yes": True}),
     ("--model tiny setup", "setup", {"model": "tiny"}),
+    ("editor", "editor", {"name": None, "yes": False, "print": False, "remove": False}),
+    ("editor zed --yes", "editor", {"name": "zed", "yes": True}),
+    ("editor vscode --print", "editor", {"name": "vscode", "print": True}),
+    ("editor emacs --remove", "editor", {"name": "emacs", "remove": True}),
     ("sessions", "sessions", {"action": None}),
     ("sessions list", "sessions", {"action": "list"}),
     ("sessions show abc", "sessions", {"action": "show", "id": "abc"}),
@@ -31,6 +35,8 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
 REFUSED = {
     "nonsense": "invalid choice",
     "sessions nonsense": "invalid choice",
+    "editor nano": "invalid choice",
+    "editor zed --print --remove": "not allowed with",
     "sessions show": "required",
     "sessions show abc def": "unrecognized",
     "sessions delete": "required",
@@ -54,7 +60,8 @@ def test_a_command_runs_in_its_own_room_with_what_it_was_given(
 
 
 def test_every_room_is_reached_by_a_command() -> None:
-    rooms = {module.name for module in pkgutil.iter_modules(cli.__path__)} - {"main", "entry", "editors"}
+    shared = {"main", "entry", "editors"}
+    rooms = {module.name for module in pkgutil.iter_modules(cli.__path__)} - shared
     assert rooms == {command for _, command, _ in COMMANDS}
 
 
