@@ -13,12 +13,12 @@ from gptoss_acp import __version__, settings
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
 
-An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol). To use it in Zed, add it
-to "agent_servers" in the settings; the README shows how. Every option can also be given as an environment variable,
-such as GPTOSS_ACP_MODEL for --model, or be kept in a file: gptoss-acp config set model NAME."""
-
+An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol): `gptoss-acp editor` adds it
+to those on this machine. Every option can also be given as an environment variable, such as GPTOSS_ACP_MODEL for
+--model, or be kept in a file: `gptoss-acp config set model NAME`."""
 
 SHELLS = ("bash", "zsh", "fish")
+EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
 
 
 def main() -> None:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_run(_add(commands, "run", "put one prompt, for scripts: the answer goes to stdout, what is done to stderr"))
     _add_config(_add(commands, "config", "show the settings, or change the file that keeps them"))
+    _add_editor(_add(commands, "editor", "add this agent to the editors on this machine"))
     _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
     _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
         "--clear", action="store_true", help="delete them"
@@ -82,6 +83,14 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     setting.add_argument("value")
     actions.add_parser("unset", help="take a setting out of the file").add_argument("name")
     actions.add_parser("path", help="print where the file is")
+
+
+def _add_editor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", choices=EDITORS, help="without one: list them, and ask for each")
+    parser.add_argument("--yes", action="store_true", help="change what is shown without asking")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--print", action="store_true", help="only print what belongs into the editor's settings")
+    what.add_argument("--remove", action="store_true", help="take this agent out again")
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:

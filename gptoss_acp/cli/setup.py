@@ -21,6 +21,7 @@ from rich.table import Table
 
 from gptoss_acp import config_file, server, tools
 from gptoss_acp.briefing import developer_message
+from gptoss_acp.cli import entry
 from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
 from gptoss_acp.engine.api import Engine, EngineError, Sampling
@@ -207,9 +208,9 @@ def _keep(console: Console, model: str) -> None:
 
 
 def _show_editor(console: Console) -> None:
-    program = Path(sys.executable).with_name("gptoss-acp")
-    # Without -P what lies in the project would be imported: the editor starts us there.
-    command, arguments = (str(program), []) if program.exists() else (sys.executable, ["-P", "-m", "gptoss_acp"])
-    server = {"gpt-oss": {"command": command, "args": arguments, "env": {}}}
-    console.print("\n[bold]In Zed[/bold], add this to settings.json; other editors take the same command:\n")
+    server = {entry.NAME: entry.for_zed(entry.server())}
+    console.print(
+        "\n[bold]To your editor[/bold], `gptoss-acp editor` adds it. By hand, add this to Zed's settings.json;"
+    )
+    console.print("other editors take the same command:\n")
     console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

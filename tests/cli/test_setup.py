@@ -114,3 +114,7 @@ def test_what_lies_in_the_project_is_not_imported_by_the_agent(tmp_path: Path, m
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_zeds_entry_says_that_it_is_one_of_the_users_own() -> None:
+    assert printed_server()["type"] == "custom"

@@ -1,0 +1,140 @@
+"""`gptoss-acp editor`: adds this agent to the editors on this machine, each after a yes, and takes it out again.
+
+Knows the terminal. Knows nothing about an editor's own form.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.prompt import Confirm
+from rich.table import Table
+
+from gptoss_acp.cli import entry
+from gptoss_acp.cli.editors.known import Editor, editors
+from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
+from gptoss_acp.text import split_lines
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gptoss_acp.settings import Settings
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def run(_: Settings, given: argparse.Namespace) -> None:
+    """Do what was asked for; a failure ends the program with code 1 and a message."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    known = editors(entry.server(given.model))
+    named = [editor for editor in known if editor.name == given.name]
+    if given.print:
+        if not named:
+            sys.exit(f"gptoss-acp: --print needs an editor's name: {', '.join(editor.name for editor in known)}")
+        print(named[0].snippet, end="")
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if not named:
+        console.print(_table(known))
+    try:
+        whole = [_settle(console, editor, given) for editor in named or known if named or editor.found]
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        sys.exit(130)
+    if not all(whole):
+        sys.exit(1)
+
+
+def _table(known: list[Editor]) -> Table:
+    table = Table("", "editor", "gpt-oss in it", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for editor in known:
+        table.add_row(editor.name, editor.title, _state(editor) if editor.found else "[dim]not found here[/dim]")
+    return table
+
+
+def _state(editor: Editor) -> str:
+    if not editor.files:
+        return "yes" if editor.is_named_in_programs else "no"
+    return ", ".join(dict.fromkeys(map(_state_of, editor.files)))
+
+
+def _state_of(file: SettingsFile) -> str:
+    try:
+        text = file.read()
+        if file.entry(text) is None:
+            return "no"
+        return "yes" if file.with_entry(text) == text else "yes, with other values"
+    except SettingsError:
+        return "unknown"
+
+
+def _settle(console: Console, editor: Editor, given: argparse.Namespace) -> bool:
+    """Add or remove our entry in all of an editor's settings, and return whether that went well."""
+    console.print(f"\n[bold]{editor.title}[/bold]{'' if editor.found else ', which was not found on this machine'}")
+    if not editor.files:
+        _show(console, editor, remove=given.remove)
+        return True
+    whole = True
+    for file in editor.files:
+        try:
+            _change(console, file, remove=given.remove, ask=not given.yes)
+        except SettingsError as error:
+            console.file.flush()
+            print(f"gptoss-acp: {error}", file=sys.stderr)
+            whole = False
+    return whole
+
+
+def _show(console: Console, editor: Editor, *, remove: bool) -> None:
+    """Show a person what to do in settings that are a program, which nobody but a person changes."""
+    if editor.is_named_in_programs and not remove:
+        console.print("It is there.")
+        return
+    what = "Take this out of" if remove else "Add this to"
+    console.print(f"Its settings are a program, which is not changed from here. {what} {editor.where}:\n", markup=False)
+    console.print(editor.snippet, markup=False, end="")
+
+
+def _change(console: Console, file: SettingsFile, *, remove: bool, ask: bool) -> None:
+    """Show what would change in a file, and change it after a yes.
+
+    Raises:
+        SettingsError: it can't be changed, or there is nobody to ask.
+    """
+    old = file.read()
+    new = file.without_entry(old) if remove else file.with_entry(old)
+    if new == old:
+        console.print(f"{file.path}: {'there is no such entry' if remove else 'it is there'}.", markup=False)
+        return
+    _show_diff(console, file, old, new)
+    if ask and not _agreed(console, "Remove it" if remove else "Add it" if file.entry(old) is None else "Change it"):
+        console.print("Nothing was changed.")
+        return
+    backup = file.write(old, new)
+    console.print("[green]✓[/green] Done." + (escape(f" What was there is in {backup}") if backup else ""))
+
+
+def _show_diff(console: Console, file: SettingsFile, old: str, new: str) -> None:
+    before, after = ([line.rstrip("\r\n") for line in split_lines(text)] for text in (old, new))
+    for line in difflib.unified_diff(before, after, str(file.path), str(file.path), lineterm=""):
+        shown = "".join(letter if letter.isprintable() or letter == "\t" else "?" for letter in line)
+        console.print(shown, style=_COLOURS.get(line[0], ""), markup=False)
+
+
+def _agreed(console: Console, question: str) -> bool:
+    """Ask.
+
+    Raises:
+        SettingsError: there is nobody to ask.
+    """
+    problem = "There is nobody to ask. Run it in a terminal, or with --yes. Nothing was changed."
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise SettingsError(problem)
+    try:
+        return Confirm.ask(f"{question}?", console=console, default=False)
+    except EOFError:
+        raise SettingsError(problem) from None

@@ -1,0 +1,152 @@
+"""A settings file in which editors name their agents: what it says of this one, and how that is changed.
+
+Knows files, and under which keys the entry stands. Knows nothing about questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptoss_acp.cli.editors import jsonc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_EMPTY = "{\n}\n"
+
+
+class SettingsError(Exception):
+    """A settings file that is left as it is; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """JSON with comments, with our entry `server` at `keys`, or without."""
+
+    path: Path
+    keys: tuple[str, str]
+    server: Mapping[str, Any]
+
+    def read(self) -> str:
+        """Return its text, nothing where it is missing.
+
+        Raises:
+            SettingsError: it can't be read, or is not UTF-8.
+        """
+        try:
+            return self.path.read_bytes().decode()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise SettingsError(f"{self.path} can't be read: {error.strerror}. Nothing was changed.") from None
+        except UnicodeDecodeError:
+            raise SettingsError(
+                f"{self.path} is not in UTF-8. Store it in that encoding, then run this again. Nothing was changed."
+            ) from None
+
+    def entry(self, text: str) -> Any:
+        """Return the entry, whatever it is, None where there is none.
+
+        Raises:
+            SettingsError: the text can't be understood.
+        """
+        with self._understood():
+            return jsonc.get(text, self.keys) if text.strip() else None
+
+    def with_entry(self, text: str) -> str:
+        """Return the text with our entry; of one that is there, what we say nothing about stays.
+
+        Raises:
+            SettingsError: the text can't be understood.
+        """
+        there = self.entry(text)
+        text = text if text.strip() else _EMPTY
+        with self._understood():
+            if not isinstance(there, dict):
+                return jsonc.put(text, self.keys, self.server)
+            for name, value in self.server.items():
+                if name not in there or (value != there[name] and name != "env"):
+                    text = jsonc.put(text, (*self.keys, name), value)
+        return text
+
+    def without_entry(self, text: str) -> str:
+        """Return the text without our entry.
+
+        Raises:
+            SettingsError: the text can't be understood.
+        """
+        with self._understood():
+            return jsonc.remove(text, self.keys) if text.strip() else text
+
+    def write(self, old: str, new: str) -> Path | None:
+        """Put `new` in the place of `old`, all of it or nothing, and return where a copy of what was there is.
+
+        Raises:
+            SettingsError: it can't be written, or does not say `old` any more.
+        """
+        if self.read() != old:
+            raise SettingsError(f"{self.path} has changed in the meantime. Nothing was changed; run this again.")
+        try:
+            return self._write(new)
+        except OSError as error:
+            problem = error.strerror or error
+            raise SettingsError(
+                f"{self.path} can't be written: {problem}. Nothing was changed. Where something else makes this file, "
+                "add there what --print shows."
+            ) from None
+
+    def _write(self, new: str) -> Path | None:
+        target = self.path.resolve()  # a symlink stays one
+        target.parent.mkdir(parents=True, exist_ok=True)
+        there = target.exists()
+        if there and not os.access(target, os.W_OK):
+            raise PermissionError(0, "it is write-protected")
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
+                file.write(new.encode())
+                file.flush()
+                os.fsync(descriptor)
+            if there:
+                _take_over(target, Path(name))
+            backup = _back_up(self.path) if there else None
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return backup
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except jsonc.JsoncError as error:
+            raise SettingsError(
+                f"{self.path} {error}. Mend it in the editor, then run this again; or add by hand what --print shows. "
+                "Nothing was changed."
+            ) from None
+
+
+def _take_over(old: Path, new: Path) -> None:
+    """Give a file the mode and the owner of another."""
+    info = old.stat()
+    with contextlib.suppress(PermissionError):  # somebody else's, who has let us write there
+        os.chown(new, info.st_uid, info.st_gid)
+    new.chmod(info.st_mode & 0o7777)
+
+
+def _back_up(path: Path) -> Path:
+    """Copy a file to one beside it, and return that."""
+    name = f"{path.name}.backup-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    number = 1
+    while (backup := path.with_name(name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    shutil.copy2(path, backup)
+    return backup

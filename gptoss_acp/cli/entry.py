@@ -1,0 +1,41 @@
+"""How an editor starts this agent: the command, as this very process was installed.
+
+Knows where programs lie beside this Python. Knows nothing about editors' files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+NAME = "gpt-oss"
+"""The agent's name in every editor."""
+
+_OF_UVX = re.compile(r"(archive|environments)-v\d+")
+"""The folders of uv's cache in which `uvx` and `uv tool run` make their environments."""
+
+
+def server(model: str | None = None) -> dict[str, Any]:
+    """Return the command and its arguments, under the names that most editors have for them.
+
+    It serves `model`, or the one that the configuration file names.
+    """
+    command, arguments = _command()
+    return {"command": command, "args": arguments if model is None else [*arguments, "--model", model]}
+
+
+def for_zed(server: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "custom", **server, "env": {}}
+
+
+def _command() -> tuple[str, list[str]]:
+    python = Path(sys.executable)
+    if any(_OF_UVX.fullmatch(part) for part in python.parts):  # uv may clear it away, so nothing may point into it
+        return "uvx", ["gptoss-acp"]
+    program = python.with_name("gptoss-acp")
+    if program.exists():
+        return str(program), []
+    # Without -P what lies in the project would be imported: the editor starts us there.
+    return sys.executable, ["-P", "-m", "gptoss_acp"]

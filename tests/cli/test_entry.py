@@ -1,0 +1,35 @@
+"""How an editor starts this agent, in each way in which it can have been installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptoss_acp.cli import entry
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        "/home/u/.cache/uv/archive-v0/Zx8/bin/python",
+        "/home/u/.cache/uv/environments-v2/gptoss-acp-1a/bin/python3",
+    ],
+)
+def test_uvx_starts_what_it_has_started(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    assert entry.server() == {"command": "uvx", "args": ["gptoss-acp"]}
+    assert entry.server("tiny") == {"command": "uvx", "args": ["gptoss-acp", "--model", "tiny"]}
+
+
+def test_without_a_program_beside_it_this_python_starts_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    started = {"command": str(tmp_path / "python"), "args": ["-P", "-m", "gptoss_acp"]}
+    assert entry.server() == started
+
+
+def test_a_program_beside_this_python_is_started_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "gptoss-acp").touch()
+    assert entry.server() == {"command": str(tmp_path / "gptoss-acp"), "args": []}
