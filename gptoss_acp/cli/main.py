@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 
-from gptoss_acp import __version__, settings
+from gptoss_acp import __version__, settings, system
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -22,6 +23,8 @@ def main() -> None:
     parser = _parser()
     given = parser.parse_args()
     chosen = settings.read(parser, vars(given))
+    if problem := system.problem(system.here()):
+        sys.exit(problem)
     importlib.import_module(f"gptoss_acp.cli.{given.command}").run(chosen, given)
 
 
