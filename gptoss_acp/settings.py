@@ -37,6 +37,9 @@ MODES: dict[Mode, tuple[str, str]] = {
 LEAST_CONTEXT = 1_000
 """Tokens; what the model is told before a conversation takes most of that."""
 
+ENOUGH_CONTEXT = 65_536
+"""Tokens that coding agents need: files and what commands print fill shorter contexts within a few calls."""
+
 
 def _flag(
     kind: type,
