@@ -23,7 +23,7 @@ def main() -> None:
     parser = _parser()
     given = parser.parse_args()
     chosen = settings.read(parser, vars(given))
-    if problem := system.problem(system.here()):
+    if given.command != "doctor" and (problem := system.problem(system.here())):  # which says it among other things
         sys.exit(problem)
     importlib.import_module(f"gptoss_acp.cli.{given.command}").run(chosen, given)
 
@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_sessions(_add(commands, "sessions", "list, show, export or delete stored sessions"))
     _add(commands, "cache", "show or clear the contexts kept on disk").add_argument(
         "--clear", action="store_true", help="delete them"
+    )
+    _add(commands, "doctor", "check this machine, and say what is not fine and what to do").add_argument(
+        "--json", action="store_true", help="print one JSON object"
     )
     return parser
 

@@ -26,6 +26,8 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("sessions delete abc def", "sessions", {"action": "delete", "id": ["abc", "def"]}),
     ("cache", "cache", {"clear": False}),
     ("cache --clear", "cache", {"clear": True}),
+    ("doctor", "doctor", {"json": False}),
+    ("--model tiny doctor --json", "doctor", {"json": True, "model": "tiny"}),
 ]
 
 REFUSED = {
@@ -54,7 +56,7 @@ def test_a_command_runs_in_its_own_room_with_what_it_was_given(
 
 
 def test_every_room_is_reached_by_a_command() -> None:
-    rooms = {module.name for module in pkgutil.iter_modules(cli.__path__)} - {"main"}
+    rooms = {module.name for module in pkgutil.iter_modules(cli.__path__)} - {"main", "checks"}
     assert rooms == {command for _, command, _ in COMMANDS}
 
 
