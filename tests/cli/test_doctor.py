@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp.cli import doctor
+from gptoss_acp import system
+from gptoss_acp.cli import doctor, main
 from gptoss_acp.cli.checks.finding import Finding, readable
 from gptoss_acp.engine import memory
 from gptoss_acp.settings import Settings
@@ -296,6 +298,21 @@ def test_on_a_system_without_what_the_agent_needs_it_still_says_what_it_can(mach
     assert findings["log"]["state"] == "look"
     assert findings["log"]["found"].startswith("this could not be checked: ModuleNotFoundError")
     assert findings["variables"]["state"] == "ok"
+
+
+def test_a_system_on_which_it_does_not_run_is_one_line_among_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(system, "here", lambda: system.System("darwin", "x86_64", "22.6.0"))
+    monkeypatch.setattr(doctor, "CHECKS", {name: doctor.CHECKS[name] for name in ("system", "git")})
+    monkeypatch.setattr("sys.argv", ["gptoss-acp", "doctor"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 1
+    shown = capsys.readouterr().out
+    assert "fix  system" in shown
+    assert " git " in shown
 
 
 def test_a_check_that_fails_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
