@@ -81,7 +81,7 @@ def set_up_logging(stderr_level: str | None) -> None:
     form = logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     handlers: list[logging.Handler] = []
     with contextlib.suppress(OSError):
-        handlers.append(_OwnFileHandler(_log_file(), encoding="utf-8"))
+        handlers.append(_OwnFileHandler(_ready_log_file(), encoding="utf-8"))
     if stderr_level:
         root.setLevel(stderr_level.upper())
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -89,6 +89,11 @@ def set_up_logging(stderr_level: str | None) -> None:
         handler.setFormatter(form)
     root.handlers = handlers or [logging.NullHandler()]
     logging.captureWarnings(capture=True)
+
+
+def log_file() -> Path:
+    """Return where the log is, or will be."""
+    return user_state_path("gptoss-acp") / "gptoss-acp.log"
 
 
 class _OwnFileHandler(logging.FileHandler):
@@ -99,8 +104,8 @@ class _OwnFileHandler(logging.FileHandler):
         return open(descriptor, "a", encoding=self.encoding)  # noqa: PTH123 (a descriptor)
 
 
-def _log_file() -> Path:
-    file = user_state_path("gptoss-acp") / "gptoss-acp.log"
+def _ready_log_file() -> Path:
+    file = log_file()
     own_files.make_folder(file.parent)
     if file.is_file() and file.stat().st_size > LARGEST_LOG:
         file.replace(file.with_suffix(".log.old"))

@@ -40,6 +40,9 @@ MODES: dict[Mode, tuple[str, str]] = {
 LEAST_CONTEXT = 1_000
 """Tokens; what the model is told before a conversation takes most of that."""
 
+ENOUGH_CONTEXT = 65_536
+"""Tokens that coding agents need: files and what commands print fill shorter contexts within a few calls."""
+
 
 def _flag(
     kind: type,
@@ -277,20 +280,24 @@ def checked(name: str, text: str) -> Any:
 
 def unknown() -> list[str]:
     """Return a sentence about each name in the configuration file and the environment that is no setting's."""
-    try:
-        keys = list(config_file.load())
-    except ValueError:
-        keys = []  # which is told elsewhere
-    said = [
-        f"{config_file.path()}: there is no setting {key!r}{_meant(key, _flag_names())}"
-        for key in keys
-        if by_flag(key) is None
-    ]
     variables = [ENVIRONMENT_PREFIX + setting.name.upper() for setting in fields(Settings)]
-    return said + [
+    return unknown_keys() + [
         f"{name} is no setting of ours{_meant(name, variables)}"
         for name in os.environ
         if name.startswith(ENVIRONMENT_PREFIX) and name not in variables
+    ]
+
+
+def unknown_keys() -> list[str]:
+    """Return a sentence about each name in the configuration file that is no setting's."""
+    try:
+        keys = list(config_file.load())
+    except ValueError:
+        return []  # which is told elsewhere
+    return [
+        f"{config_file.path()}: there is no setting {key!r}{_meant(key, _flag_names())}"
+        for key in keys
+        if by_flag(key) is None
     ]
 
 

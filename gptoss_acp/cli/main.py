@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 
-from gptoss_acp import __version__, settings
+from gptoss_acp import __version__, settings, system
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -24,6 +25,9 @@ EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
 def main() -> None:
     parser = _parser()
     given = parser.parse_args()
+    # It says so itself, among other things.
+    if given.command != "doctor" and (problem := system.problem(system.here())):
+        sys.exit(problem)
     given.parser = parser
     # Not where it is to be mended: what is wrong in the file would be the end.
     given.choices = {} if given.command == "config" and given.action else settings.choose(parser, vars(given))
@@ -55,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     completion = _add(commands, "completion", "print what completes this command line in a shell")
     completion.add_argument("shell", choices=SHELLS)
     _add(commands, "help", "show this, or what a command takes").add_argument("about", nargs="?", metavar="command")
+    _add(commands, "doctor", "check this machine, and say what is not fine and what to do").add_argument(
+        "--json", action="store_true", help="print one JSON object"
+    )
     return parser
 
 

@@ -28,7 +28,7 @@ from gptoss_acp.engine.api import Engine, EngineError, Sampling
 from gptoss_acp.engine.download import download
 from gptoss_acp.harmony.parser import MessageStarted, Parser, TextDelta
 from gptoss_acp.ledger import Ledger
-from gptoss_acp.settings import Settings
+from gptoss_acp.settings import ENOUGH_CONTEXT, Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -42,9 +42,6 @@ DESCRIPTIONS = {
     "mlx-community/gpt-oss-20b-MXFP4-Q8": "the same, the rest in 8 bits: needs less memory",
     "openai/gpt-oss-120b": "more capable and slower",
 }
-
-ENOUGH = 65_536
-"""Tokens of context that coding agents need: files and what commands print fill shorter ones within a few calls."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def _recommended(choices: list[Choice], wanted: str | None) -> Choice:
     if wanted is not None:
         return next(choice for choice in choices if choice.name == wanted)
     roomiest = max(choices, key=lambda choice: (choice.context or 0, -(choice.size.nbytes if choice.size else 0)))
-    return next((choice for choice in choices if (choice.context or 0) >= ENOUGH), roomiest)
+    return next((choice for choice in choices if (choice.context or 0) >= ENOUGH_CONTEXT), roomiest)
 
 
 def _table(choices: list[Choice], recommended: Choice) -> Table:

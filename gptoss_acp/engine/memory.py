@@ -106,14 +106,15 @@ def budget(model_bytes: int, setting_gb: float | None) -> int:
     return max(SMALLEST_BUDGET, room - min(room // 5, LONGEST_READING))
 
 
-def context_length(weights: int, bytes_per_token: int, longest: int) -> int:
+def context_length(weights: int, bytes_per_token: int, longest: int, setting_gb: float | None = None) -> int:
     """Return how many tokens, at most `longest`, a context can have beside a model that is alone, 0 if that won't fit.
 
-    `weights` are bytes on the disk, `bytes_per_token` those of the full layers' keys and values in bfloat16.
+    `weights` are bytes on the disk, `bytes_per_token` those of the full layers' keys and values in bfloat16;
+    `setting_gb` is what the user lets contexts take.
     """
     if not fits(weights, 0):
         return 0
-    return min(longest, budget(_loaded(weights), None) // (bytes_per_token * (2 if on_processor() else 1)))
+    return min(longest, budget(_loaded(weights), setting_gb) // (bytes_per_token * (2 if on_processor() else 1)))
 
 
 def _loaded(weights: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_acp import cli, settings
+from gptoss_acp import cli, settings, system
 from gptoss_acp.cli import main
 
 COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
@@ -42,6 +42,8 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("sessions delete abc def", "sessions", {"action": "delete", "id": ["abc", "def"]}),
     ("cache", "cache", {"clear": False}),
     ("cache --clear", "cache", {"clear": True}),
+    ("doctor", "doctor", {"json": False}),
+    ("--model tiny doctor --json", "doctor", {"json": True, "model": "tiny"}),
 ]
 
 REFUSED = {
@@ -112,3 +114,13 @@ def test_a_line_that_means_nothing_is_refused_with_what_is_wrong(
         main.main()
     assert ended.value.code == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["", "setup --yes", "sessions list", "cache"])
+def test_a_system_on_which_it_does_not_run_ends_every_command_with_a_sentence(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "here", lambda: system.System("win32", "AMD64", "11"))
+    monkeypatch.setattr("sys.argv", ["gptoss-acp", *line.split()])
+    with pytest.raises(SystemExit, match=r"^gptoss-acp runs on macOS 14 .* another \(win32\)\.$"):
+        main.main()
