@@ -126,12 +126,8 @@ class Agent:
 
     async def prompt(self, request: Prompt) -> Answer:
         session = await self.sessions.settled(request.session_id)
-        text = prompt_content.text(request.prompt, session.workspace.roots)
-        attached = partial(prompt_content.attached, request.prompt, session.workspace, session.tell)
-        blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in request.prompt]
         session.journal.note_problem(self.sessions.take_problem())
-        own = prompt_content.own_words(request.prompt, session.workspace.roots)
-        return prompt_response(await session.prompt(text, attached, blocks, own))
+        return prompt_response(await put(session, request.prompt))
 
     async def set_mode(self, request: SetMode) -> Answer:
         session = await self.sessions.settled(request.session_id)
@@ -236,6 +232,20 @@ def _described(infos: Sequence[Info]) -> list[Answer]:
     whole = [session | more for session, more in zip(described, folders, strict=True)]
     # The folders need not be said (ACP, session-list), and a line must not be too long.
     return whole if json_size(whole) < _LONGEST_LIST else described
+
+
+async def put(session: Session, prompt: Sequence[Any]) -> Outcome:
+    """Put a prompt, of ACP's content blocks, to a session; see `Session.prompt`.
+
+    Raises:
+        EngineError: the model could not be loaded, or failed.
+        RpcError: a block is of a kind that the agent has not declared.
+    """
+    text = prompt_content.text(prompt, session.workspace.roots)
+    own = prompt_content.own_words(prompt, session.workspace.roots)
+    attached = partial(prompt_content.attached, prompt, session.workspace, session.tell)
+    blocks = [block.model_dump(mode="json", by_alias=True, exclude_unset=True) for block in prompt]
+    return await session.prompt(text, attached, blocks, own)
 
 
 def prompt_response(outcome: Outcome) -> Answer:

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
         "--yes", action="store_true", help="take what is recommended without asking"
     )
+    _add_chat(_add(commands, "chat", "talk with the agent here, in the terminal"))
     _add_run(_add(commands, "run", "put one prompt, for scripts: the answer goes to stdout, what is done to stderr"))
     _add_config(_add(commands, "config", "show the settings, or change the file that keeps them"))
     _add_editor(_add(commands, "editor", "add this agent to the editors on this machine"))
@@ -79,6 +80,17 @@ def _add(
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to do; what comes on stdin is told too, or is the prompt")
     parser.add_argument("--json", action="store_true", help="print ACP's updates, a line each, and the end of the turn")
+    _add_place(parser)
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--continue", dest="go_on", action="store_true", help="go on with the folder's last session")
+    earlier.add_argument("--resume", metavar="ID", help="go on with this session; the beginning of its id will do")
+    _add_place(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cwd", default="", metavar="FOLDER", help="where to work (default: here)")
     parser.add_argument("--mcp", metavar="FILE", help='MCP servers, as JSON: {"mcpServers": {NAME: {"command": ...}}}')
 

@@ -33,11 +33,11 @@ def run(_: Settings, given: argparse.Namespace) -> None:
     try:
         match given.action:
             case "show":
-                _show(archive, _the_one(archive, given.id))
+                _show(archive, archive.the_one(given.id))
             case "export":
-                _export(archive, _the_one(archive, given.id), given.format)
+                _export(archive, archive.the_one(given.id), given.format)
             case "delete":
-                for session_id in [_the_one(archive, prefix) for prefix in given.id]:
+                for session_id in [archive.the_one(prefix) for prefix in given.id]:
                     archive.delete(session_id)
                     print(f"deleted {session_id}")
             case _:
@@ -92,19 +92,6 @@ def _described(info: Info) -> dict[str, Any]:
         "updatedAt": as_time(info.updated).isoformat(),
         "config": info.config,
     }
-
-
-def _the_one(archive: Archive, prefix: str) -> str:
-    """Return the id that begins with `prefix`.
-
-    Raises:
-        StoreError: there is none, or more than one.
-    """
-    ids = archive.matching(prefix)
-    if len(ids) == 1:
-        return ids[0]
-    problem = f"{len(ids)} sessions begin" if ids else "no session begins"
-    raise StoreError(f"{problem} with {prefix}; `gptoss-acp sessions` lists them")
 
 
 def _when(microseconds: int) -> str:

@@ -43,6 +43,18 @@ class Archive:
         with self.database.transaction("DEFERRED") as connection:
             return tables.page(connection, cwd and os.path.normpath(cwd), cursor)
 
+    def the_one(self, prefix: str) -> str:
+        """Return the id that begins with `prefix`.
+
+        Raises:
+            StoreError: there is none, or more than one.
+        """
+        ids = self.matching(prefix)
+        if len(ids) == 1:
+            return ids[0]
+        problem = f"{len(ids)} sessions begin" if ids else "no session begins"
+        raise StoreError(f"{problem} with {prefix}; `gptoss-acp sessions` lists them")
+
     def info(self, session_id: str) -> Info:
         """Raises UnknownSessionError where there is no such session."""
         return self.read(session_id, tables.info)

@@ -1,0 +1,182 @@
+"""A session as it looks in a terminal: Markdown as it streams, what the tools do, diffs in colour, questions.
+
+Knows ACP's updates. Knows nothing about what is typed but for the answers to questions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from prompt_toolkit import PromptSession
+from rich.console import Group
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.spinner import Spinner
+from rich.syntax import Syntax
+from rich.text import Text
+
+from gptoss_acp.cli.local import Faceless
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.text import split_lines, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from gptoss_acp.protocol.shapes import PermissionOption, PlanEntry, ToolCallContent, ToolCallState, Update
+
+MOST_LINES = 20
+"""Lines of a command's output that are shown; all of it is the model's."""
+
+_MARKS = {"completed": ("✓", "green"), "failed": ("✗", "red")}
+_PLAN_MARKS = {"completed": "x", "in_progress": "~"}
+_FENCE = "```"
+
+
+class TerminalFace(Faceless):
+    """The terminal of one session. While `live`, what is not complete yet is shown below what is."""
+
+    def __init__(self, console: Console) -> None:
+        self.commands: list[tuple[str, str]] = []
+        self.used: tuple[int, int] | None = None
+        self._console = console
+        self._live: Live | None = None
+        self._message = ""
+        self._said = ""
+        self._calls: dict[str, dict[str, Any]] = {}
+
+    def begin(self) -> None:
+        """Show from now on what is under way, until `end`."""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, transient=True, refresh_per_second=10)
+            self._live.start()
+
+    def end(self) -> None:
+        """Show what is left, for good."""
+        self._complete_message()
+        if self._live is not None:
+            self._live.update("", refresh=True)
+            self._live.stop()
+            self._live = None
+
+    def update(self, update: Update) -> None:
+        match update["sessionUpdate"]:
+            case "user_message_chunk":
+                self._complete_message()
+                self._print(Text(f"> {update['content'].get('text', '')}", style="bold"))
+            case "agent_message_chunk":
+                self._take(update["messageId"], update["content"]["text"])
+            case "tool_call" | "tool_call_update":
+                self._complete_message()
+                self._note_call(update)
+            case "plan":
+                self._print(Group(*map(_planned, update["entries"])))
+            case "available_commands_update":
+                self.commands = [(command["name"], command["description"]) for command in update["availableCommands"]]
+            case "usage_update":
+                self.used = update["used"], update["size"]
+        self._show_what_is_under_way()
+
+    async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
+        was_live = self._live is not None
+        self.end()
+        self._console.print()
+        self._console.print(Text(visible(tool_call["title"]), style="bold yellow"))
+        for content in tool_call.get("content") or ():
+            self._console.print(_shown(content, most=None))
+        for number, option in enumerate(options, 1):
+            self._console.print(Text(f"  {number}  {option['name']}"))
+        try:
+            return await _chosen(options)
+        except (KeyboardInterrupt, EOFError):
+            raise TurnCancelledError from None
+        finally:
+            if was_live:
+                self.begin()
+
+    def _take(self, message: str, text: str) -> None:
+        """Take the next piece of a message; its blocks that are complete are shown for good."""
+        if message != self._message:
+            self._complete_message()
+            self._message = message
+        self._said += text
+        complete, self._said = _complete_blocks(self._said)
+        if complete:
+            self._print(Markdown(complete))
+
+    def _complete_message(self) -> None:
+        if self._said.strip():
+            self._print(Markdown(self._said))
+        self._said = ""
+
+    def _note_call(self, update: Mapping[str, Any]) -> None:
+        identifier = update["toolCallId"]
+        call = self._calls[identifier] = {**self._calls.get(identifier, {}), **update}
+        if call.get("status") in _MARKS:
+            del self._calls[identifier]
+            mark, style = _MARKS[call["status"]]
+            self._print(Text.assemble((f"{mark} ", style), visible(call.get("title", ""))))
+            for content in call.get("content") or ():
+                self._print(_shown(content, most=MOST_LINES))
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what)
+
+    def _show_what_is_under_way(self) -> None:
+        if self._live is not None:
+            self._live.update(Group(*self._under_way()))
+
+    def _under_way(self) -> Iterator[RenderableType]:
+        if self._said:
+            lines = self._said.split("\n")
+            room = self._console.height - 4
+            yield Markdown(self._said) if len(lines) <= room else Text("\n".join(lines[-room:]))
+        for call in self._calls.values():
+            yield Spinner("dots", text=Text(visible(call.get("title", ""))))
+
+
+async def _chosen(options: Sequence[PermissionOption]) -> str:
+    session: PromptSession[str] = PromptSession()
+    for _ in range(3):
+        answer = (await session.prompt_async(f"Which (1-{len(options)}): ")).strip()
+        if answer.isdecimal() and 1 <= int(answer) <= len(options):
+            return options[int(answer) - 1]["optionId"]
+    raise ToolError("the user's answer was none of those that were offered")
+
+
+def _complete_blocks(said: str) -> tuple[str, str]:
+    """Return the blocks of Markdown that nothing can change any more, and the rest."""
+    end, fenced, place = 0, False, 0
+    for line in split_lines(said):
+        place += len(line)
+        if line.lstrip().startswith(_FENCE):
+            fenced = not fenced
+        if not line.strip() and line.endswith("\n") and not fenced:
+            end = place
+    return said[:end], said[end:]
+
+
+def _shown(content: ToolCallContent, most: int | None) -> RenderableType:
+    """Return a piece of a tool call's content, of a text the last `most` lines."""
+    if content["type"] == "diff":
+        return Syntax("\n".join(_diff(content["path"], content["oldText"] or "", content["newText"])), "diff")
+    if content["type"] != "content":
+        return Text("")
+    text = content["content"].get("text", "")
+    lines = text.split("\n")
+    if most is None or len(lines) <= most:
+        return Markdown(text)
+    left_out = Text(f"… {len(lines) - most:,} lines above", style="dim")
+    return Group(left_out, Text("\n".join(lines[-most:]), style="dim"))
+
+
+def _diff(path: str, old: str, new: str) -> Iterator[str]:
+    was, becomes = ([line.removesuffix("\n") for line in split_lines(text)] for text in (old, new))
+    return (visible(line) for line in difflib.unified_diff(was, becomes, path, path, lineterm=""))
+
+
+def _planned(entry: PlanEntry) -> Text:
+    return Text(f"  [{_PLAN_MARKS.get(entry['status'], ' ')}] {entry['content']}")

@@ -1,0 +1,247 @@
+"""`gptoss-acp chat` at a terminal: the real program, typed to, and what it samples played to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gptoss_acp.cli import chat
+from tests.support.agent_process import COMMAND, private_environment
+from tests.support.tokens import final, numbers, preamble, said, text_of, tool_call
+
+pytestmark = pytest.mark.timeout(180)  # the program is started anew, on a machine that may have more to do
+
+SECONDS = 60
+READS = tool_call("functions.read_file", '{"path": "a.txt"}')
+EDITS = tool_call(
+    "functions.apply_patch", "*** Begin Patch\n*** Update File: a.txt\n@@\n-hello\n+good bye\n*** End Patch"
+)
+_CONTROLS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r")
+
+Chat = Callable[..., "Terminal"]
+
+
+class Terminal:
+    """The program in a terminal of so many columns."""
+
+    def __init__(self, work: Path, arguments: Sequence[str], columns: int) -> None:
+        environment = {**private_environment(work.parent / "home"), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        self.program = pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], *arguments],
+            cwd=str(work),
+            env=environment,
+            dimensions=(40, columns),
+            encoding="utf-8",
+            timeout=SECONDS,
+        )
+        self._shown = ""
+        self._seen = 0
+
+    def wait_for(self, text: str) -> None:
+        """Return when a text is shown, in whatever colours, and wherever lines are broken in it."""
+        until = time.monotonic() + SECONDS
+        while (place := _plain(self._shown).find(_plain(text), self._seen)) < 0:
+            assert time.monotonic() < until, _plain(self._shown)[self._seen :]
+            self._read()
+        self._seen = place + len(_plain(text))
+
+    def _read(self) -> None:
+        with contextlib.suppress(pexpect.TIMEOUT):
+            self._shown += self.program.read_nonblocking(4096, timeout=1)
+
+    def say(self, text: str) -> None:
+        self.program.send(f"{text}\r")
+
+    def end(self) -> str:
+        """End the program as a user does, and return all that was shown."""
+        self.program.send("\x04")
+        assert self.wait() == 0, self._shown
+        return _CONTROLS.sub("", self._shown)
+
+    def wait(self) -> int:
+        """Return the program's exit code, once it has ended."""
+        with contextlib.suppress(pexpect.EOF):
+            while True:
+                self._read()
+        self.program.close()
+        assert self.program.exitstatus is not None
+        return self.program.exitstatus
+
+
+def _plain(shown: str) -> str:
+    return "".join(_CONTROLS.sub("", shown).split())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/a.txt").write_text("hello\n")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def talk(work: Path) -> Iterator[Chat]:
+    begun: list[Terminal] = []
+
+    def talking(generations: Sequence[Sequence[int]], *arguments: str, columns: int = 80, delay: float = 0) -> Terminal:
+        script = work.parent / f"script-{len(begun)}.json"
+        script.write_text(json.dumps({"generations": [list(ids) for ids in generations], "delay": delay}))
+        begun.append(Terminal(work, ["--script", str(script), "chat", *arguments], columns))
+        return begun[-1]
+
+    yield talking
+    for terminal in begun:
+        terminal.program.close(force=True)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
+    answer = final("It says **hello**, and `that` is all.\n\n- one\n- two\n")
+    terminal = talk([said(preamble("Let me look."), READS), answer], columns=columns)
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("What is in a.txt?")
+    terminal.wait_for("Let me look.")
+    terminal.wait_for("✓ Read a.txt")
+    terminal.wait_for("and that is all.")
+    terminal.wait_for("• two")
+    shown = terminal.end()
+    assert "**" not in shown
+    assert "Traceback" not in shown
+
+
+def test_a_change_is_shown_and_asked_about(talk: Chat, work: Path) -> None:
+    terminal = talk([EDITS, final("Done."), EDITS, final("Not done.")])
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("Change it")
+    terminal.wait_for("-hello")
+    terminal.wait_for("+good bye")
+    terminal.wait_for("1 Allow once")
+    terminal.wait_for("Which (1-3):")
+    terminal.say("9")
+    terminal.wait_for("Which (1-3):")
+    terminal.say("1")
+    terminal.wait_for("✓ Edit a.txt")
+    terminal.wait_for("Done.")
+    assert (work / "a.txt").read_text() == "good bye\n"
+    (work / "a.txt").write_text("hello\n")
+    terminal.say("Again")
+    terminal.wait_for("Which (1-3):")
+    terminal.say("3")
+    terminal.wait_for("✗ Edit a.txt")
+    terminal.wait_for("Not done.")
+    terminal.end()
+    assert (work / "a.txt").read_text() == "hello\n"
+
+
+def test_ctrl_c_cancels_the_turn_and_the_next_prompt_works(talk: Chat) -> None:
+    terminal = talk([final(numbers(3000)), final("Here again.")], delay=0.005)
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("Count")
+    terminal.wait_for("10 11 12")
+    terminal.program.send("\x03")
+    terminal.wait_for("cancelled")
+    terminal.say("And now?")
+    terminal.wait_for("Here again.")
+    terminal.end()
+
+
+def test_a_question_that_is_cancelled_cancels_the_turn(talk: Chat, work: Path) -> None:
+    terminal = talk([EDITS, final("Here again.")])
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("Change it")
+    terminal.wait_for("Which (1-3):")
+    terminal.program.send("\x03")
+    terminal.wait_for("cancelled")
+    terminal.say("And now?")
+    terminal.wait_for("Here again.")
+    terminal.end()
+    assert (work / "a.txt").read_text() == "hello\n"
+
+
+def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path) -> None:
+    trace = work.parent / "trace"
+    terminal = talk([final("Ok.")], "--trace", str(trace))
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("/help")
+    terminal.wait_for("/compact")
+    terminal.wait_for("/effort")
+    terminal.program.send("Explain @a.t")
+    terminal.program.send("\t")
+    terminal.say(" please")
+    terminal.wait_for("Ok.")
+    terminal.end()
+    ids = map(int, trace.read_text().split("prompt ")[1].split("\n")[0].split())
+    assert "Explain [a.txt](a.txt) please\n\na.txt\n```\nhello\n```" in text_of(list(ids))
+
+
+def test_a_session_goes_on_and_is_shown_again(talk: Chat, work: Path) -> None:
+    first = talk([final("My answer.")])
+    first.wait_for("Ctrl-D ends.")
+    first.say("My question")
+    first.wait_for("My answer.")
+    first.end()
+    again = talk([final("On it goes.")], "--continue")
+    again.wait_for("> My question")
+    again.wait_for("My answer.")
+    again.say("Go on")
+    again.wait_for("On it goes.")
+    again.end()
+    environment = private_environment(work.parent / "home")
+    listed = subprocess.run(
+        [*COMMAND, "sessions"], cwd=work, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert listed.count("My question") == 1
+    resumed = talk([], "--resume", listed.split()[0])
+    resumed.wait_for("On it goes.")
+    resumed.end()
+    history = work.parent / "home/state/gptoss-acp/chat-history"
+    assert "+My question" in history.read_text()
+    assert history.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--continue",), "there is no session in"),
+        (("--resume", "abc"), "no session begins with abc"),
+        (("--cwd", "nowhere"), "nowhere is no folder"),
+    ],
+)
+def test_what_is_wrong_on_the_line_is_said(arguments: tuple[str, ...], problem: str, talk: Chat) -> None:
+    terminal = talk([], *arguments)
+    terminal.wait_for(f"gptoss-acp: {problem}")
+    assert terminal.wait() == 2
+
+
+def test_without_a_model_it_says_what_to_do(work: Path) -> None:
+    terminal = Terminal(work, ["chat", "--model", "openai/gpt-oss-20b"], 80)
+    terminal.wait_for("Run `gptoss-acp setup` first.")
+    assert terminal.wait() == 1
+
+
+def test_what_is_typed_becomes_blocks(tmp_path: Path) -> None:
+    for name in ("a.txt", "with blank.txt"):
+        (tmp_path / name).touch()
+    os.mkdir(tmp_path / "src")  # noqa: PTH102
+    typed = 'See @a.txt and @"with blank.txt" in @src, not a@b.c nor @gone'
+    kinds = [(block.type, getattr(block, "text", None) or block.name) for block in chat.blocks(typed, tmp_path)]
+    assert kinds == [
+        ("text", "See "),
+        ("resource_link", "a.txt"),
+        ("text", " and "),
+        ("resource_link", "with blank.txt"),
+        ("text", " in "),
+        ("resource_link", "src"),
+        ("text", ", not a@b.c nor @gone"),
+    ]
