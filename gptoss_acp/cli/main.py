@@ -46,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command="serve")
     settings.add_flags(parser)
     commands = parser.add_subparsers(metavar="command", help="without one: serve an editor")
-    _add(commands, "setup", "choose a model that fits this machine, download it and try it").add_argument(
-        "--yes", action="store_true", help="take what is recommended without asking"
-    )
+    setup = _add(commands, "setup", "choose a model that fits this machine, download it and try it")
+    setup.add_argument("--yes", action="store_true", help="take what is recommended without asking")
+    setup.add_argument("--force", action="store_true", help="download also what is not sure to fit")
     _add_chat(_add(commands, "chat", "talk with the agent here, in the terminal"))
     _add_run(_add(commands, "run", "put one prompt, for scripts: the answer goes to stdout, what is done to stderr"))
     _add_config(_add(commands, "config", "show the settings, or change the file that keeps them"))

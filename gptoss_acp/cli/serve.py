@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from gptoss_acp.settings import Settings
 
 
+BY_HAND = """\
+gptoss-acp is started by an editor, which talks to it on stdin and stdout; it waits for that here. To use it:
+`gptoss-acp setup` chooses a model, `gptoss-acp editor` adds it to your editor, `gptoss-acp chat` talks with it here.
+Ctrl-D ends."""
+
+
 def run(chosen: Settings, _: argparse.Namespace) -> None:
+    if sys.stdin is not None and sys.stdin.isatty():
+        print(BY_HAND, file=sys.stderr)
     server.run(chosen, make_engine, make_trace(chosen))
 
 

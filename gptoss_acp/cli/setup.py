@@ -65,16 +65,16 @@ def run(chosen: Settings, given: argparse.Namespace) -> None:
     """Set up a model, and end the process: with code 0 only once it has answered a first prompt."""
     server.set_up_logging(chosen.log_level)
     wanted = chosen.model if given.model is not None or chosen.model != Settings.model else None
-    code = _set_up(chosen, wanted, ask=not given.yes)
+    code = _set_up(chosen, wanted, ask=not given.yes, force=given.force)
     sys.stdout.flush()
     os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
 
 
-def _set_up(chosen: Settings, wanted: str | None, *, ask: bool) -> int:
+def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> int:
     """Return the process's exit code. `wanted` is the model that was asked for: nothing else is recommended then."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        model = _choose(console, wanted, ask=ask)
+        model = _choose(console, wanted, ask=ask, force=force)
         asyncio.run(_make_ready(console, model, make_engine(replace(chosen, model=model))))
     except EngineError as error:
         console.print(f"\n{error}", style="red", markup=False)
@@ -87,8 +87,13 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool) -> int:
     return 0
 
 
-def _choose(console: Console, wanted: str | None, *, ask: bool) -> str:
-    """Show the machine and what would run on it, and return the name of the checkpoint that is wanted."""
+def _choose(console: Console, wanted: str | None, *, ask: bool, force: bool) -> str:
+    """Show the machine and what would run on it, and return the name of the checkpoint that is wanted.
+
+    Raises:
+        EngineError: none is, or it is not sure to fit.
+        KeyboardInterrupt: the user has had enough.
+    """
     console.print(f"[bold]This machine[/bold]: {memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()},")
     console.print(f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB.\n")
     choices = _choices(wanted)
@@ -98,15 +103,39 @@ def _choose(console: Console, wanted: str | None, *, ask: bool) -> str:
         short = memory.shortage(recommended.size.nbytes, recommended.size.of_contexts)
         console.print(f"{recommended.name} does not fit. {short}", style="yellow", markup=False)
         console.print("As it is, this machine may become slow, or the model may not load.\n", style="yellow")
-    if not ask:
-        return recommended.name
-    numbers = [str(number) for number in range(1, len(choices) + 1)]
+    choice = _asked(console, choices, recommended) if ask else recommended
+    if not (choice.present or choice.context or force):
+        _refuse_or_ask(console, choice, ask=ask)
+    return choice.name
+
+
+def _asked(console: Console, choices: list[Choice], recommended: Choice) -> Choice:
     default = str(choices.index(recommended) + 1)
+    while True:
+        answer = _answer(console, "Which one (a number, another name, or q to leave)", default).strip()
+        if answer == "q":
+            raise KeyboardInterrupt
+        if answer.isdecimal() and 1 <= int(answer) <= len(choices):
+            return choices[int(answer) - 1]
+        if not answer.isdecimal() and (checkpoints.is_repository(answer) or answer[:1] in "/.~"):
+            return _judge(answer, "the one asked for")
+        console.print(f"{answer} is neither one of them nor a repository (owner/name) or folder.", markup=False)
+
+
+def _refuse_or_ask(console: Console, choice: Choice, *, ask: bool) -> None:
+    problem = f"{choice.name} is not sure to fit on this machine."
+    if not ask:
+        raise EngineError(f"{problem} --force downloads it all the same.")
+    console.print(problem, style="yellow", markup=False)
+    if _answer(console, "Download it all the same? (y/n)", "n").strip().lower() not in {"y", "yes"}:
+        raise KeyboardInterrupt
+
+
+def _answer(console: Console, question: str, default: str) -> str:
     try:
-        answer = Prompt.ask("Which one", console=console, choices=numbers, default=default)
+        return Prompt.ask(question, console=console, default=default)
     except EOFError:
         raise EngineError("There is nobody to ask. Run it in a terminal, or with --yes.") from None
-    return choices[int(answer) - 1].name
 
 
 def _choices(wanted: str | None) -> list[Choice]:
@@ -133,14 +162,16 @@ def _recommended(choices: list[Choice], wanted: str | None) -> Choice:
 
 
 def _table(choices: list[Choice], recommended: Choice) -> Table:
-    table = Table("", "model", "download", "context", "", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for number, choice in enumerate(choices, 1):
         size = memory.gb(choice.size.nbytes) if choice.size else "size unknown"
         size = "on this machine" if choice.present else size
         room = choice.context
         context = f"{room:,} tokens" if room else "" if room is None else "does not fit"
         notes = [choice.description] + ["[green]recommended[/green]"] * (choice is recommended)
-        table.add_row(str(number), choice.name, size, context, "; ".join(notes))
+        # Below one another, for a name must be whole however narrow the terminal is.
+        table.add_row(str(number), f"[bold]{choice.name}[/bold]")
+        table.add_row("", ", ".join(filter(None, [size, context, *notes])))
     return table
 
 
@@ -209,5 +240,5 @@ def _show_editor(console: Console) -> None:
     console.print(
         "\n[bold]To your editor[/bold], `gptoss-acp editor` adds it. By hand, add this to Zed's settings.json;"
     )
-    console.print("other editors take the same command:\n")
+    console.print("other editors take the same command. Then ask it, say: What does this project do?\n")
     console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

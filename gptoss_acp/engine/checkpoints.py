@@ -83,7 +83,11 @@ def find(name: str) -> Path | None:
     # Not even where there is one: a project must not bring its own weights under the name of somebody else's.
     hint = f" For the folder of that name say ./{name}." if _is_folder(name) else ""
     if not is_repository(name):
-        raise ModelMissingError(f"There is no model {name}. {_WHAT_TO_NAME}{hint}")
+        import difflib  # noqa: PLC0415 (hardly ever needed)
+
+        nearest = difflib.get_close_matches(name, [BUNDLED, *WELL_KNOWN, *map(short_name, WELL_KNOWN)], 1)
+        meant = f" Is {nearest[0]} meant?" if nearest else ""
+        raise ModelMissingError(f"There is no model {name}.{meant} {_WHAT_TO_NAME}{hint}")
     cached = _cached(name)
     if cached is None:
         raise ModelMissingError(f"The model {name} is not on this machine yet.{hint}", downloadable=True)

@@ -224,6 +224,16 @@ def test_what_is_wrong_on_the_line_is_said(arguments: tuple[str, ...], problem: 
     assert terminal.wait() == 2
 
 
+def test_started_by_hand_the_agent_says_what_it_is_and_speaks_the_protocol_all_the_same(work: Path) -> None:
+    terminal = Terminal(work, ["--model", "tiny"], 80)
+    terminal.wait_for("gptoss-acp is started by an editor")
+    terminal.wait_for("`gptoss-acp chat`")
+    terminal.say('{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}')
+    terminal.wait_for('"protocolVersion":1,"agentInfo"')
+    terminal.program.send("\x04")
+    assert terminal.wait() == 0
+
+
 def test_without_a_model_it_says_what_to_do(work: Path) -> None:
     terminal = Terminal(work, ["chat", "--model", "openai/gpt-oss-20b"], 80)
     terminal.wait_for("Run `gptoss-acp setup` first.")

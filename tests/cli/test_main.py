@@ -17,7 +17,7 @@ from gptoss_acp.cli import main
 COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "serve", {}),
     ("--model tiny --seed 1", "serve", {"model": "tiny", "seed": 1}),
-    ("setup", "setup", {"yes": False}),
+    ("setup", "setup", {"yes": False, "force": False}),
     ("setup --yes", "setup", {"yes": True}),
     ("--model tiny setup", "setup", {"model": "tiny"}),
     ("setup --model tiny", "setup", {"model": "tiny"}),
@@ -26,6 +26,9 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("config set model tiny", "config", {"action": "set", "name": "model", "value": "tiny"}),
     ("config unset model", "config", {"action": "unset", "name": "model"}),
     ("run x --json", "run", {"prompt": "x", "json": True, "cwd": "", "mcp": None}),
+    ("chat", "chat", {"go_on": False, "resume": None, "cwd": "", "mcp": None}),
+    ("chat --continue", "chat", {"go_on": True}),
+    ("chat --resume abc --cwd x", "chat", {"resume": "abc", "cwd": "x"}),
     ("run", "run", {"prompt": None, "json": False}),
     ("completion zsh", "completion", {"shell": "zsh"}),
     ("help", "help", {"about": None}),

@@ -113,10 +113,17 @@ def test_a_model_that_no_hub_has_is_not_offered_for_download(spawn: Spawner, tmp
     agent = spawn("--model", str(tmp_path / "no-such-folder"))
     agent.initialize()
     error = refused_session(agent)
-    assert error["code"] == -32000
-    assert error["data"]["authMethods"]
+    assert error["code"] == -32603
     assert "Authenticate" not in error["message"]
     assert "Name a folder" in failure(agent)
+
+
+def test_a_typing_error_is_no_reason_to_sign_in(spawn: Spawner) -> None:
+    agent = spawn("--model", "tinny")
+    agent.initialize()
+    error = refused_session(agent)
+    assert error["code"] == -32603
+    assert error["message"].startswith("There is no model tinny. Is tiny meant? Name a folder by a path")
 
 
 # Downloading

@@ -54,7 +54,7 @@ def editor_settings(output: str) -> dict[str, Any]:
 def test_setup_downloads_checks_and_tries_the_model_and_the_agent_then_has_it(
     hub: Hub, tmp_path: Path, spawn: Spawner
 ) -> None:
-    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes")
+    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes", "--force")
     assert ended.returncode == 0, ended
     assert "GB of memory" in ended.stdout
     assert "the processor" in ended.stdout
@@ -82,6 +82,21 @@ def test_setup_asks_which_model_and_takes_an_empty_answer_for_the_recommended_on
     assert (tmp_path / "home/config/gptoss-acp/config.toml").read_text() == 'model = "tiny"\n'
 
 
+def test_setup_downloads_nothing_unasked_that_is_not_sure_to_fit(hub: Hub, tmp_path: Path) -> None:
+    ended = set_up(tmp_path / "home", "setup", "--model", NAME, "--yes")
+    assert ended.returncode == 1
+    assert f"{NAME} is not sure to fit on this machine. --force downloads it all the same." in ended.stdout
+    refused = set_up(tmp_path / "home", "--model", NAME, "setup", answer="1\nn\n")
+    assert refused.returncode == 130
+    left = set_up(tmp_path / "home", "setup", answer="nonsense\n99\nq\n")
+    assert left.returncode == 130
+    assert "nonsense is neither one of them nor a repository" in left.stdout
+    named = set_up(tmp_path / "home", "setup", answer=f"{NAME}\n\n")
+    assert f"{NAME} is not sure to fit" in named.stdout
+    assert named.returncode == 130
+    assert hub.weights_sent() == 0
+
+
 def test_setup_without_anybody_to_ask_says_so(tmp_path: Path) -> None:
     ended = set_up(tmp_path / "home", "--model", "tiny", "setup")
     assert ended.returncode == 1
@@ -91,7 +106,7 @@ def test_setup_without_anybody_to_ask_says_so(tmp_path: Path) -> None:
 
 def test_setup_without_a_network_says_so(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes")
+    ended = set_up(tmp_path / "home", "--model", NAME, "setup", "--yes", "--force")
     assert ended.returncode == 1
     assert "http://127.0.0.1:9 can't be reached" in ended.stdout
     assert "Is this machine online?" in ended.stdout
@@ -101,7 +116,7 @@ def test_setup_without_a_network_says_so(hub: Hub, tmp_path: Path, monkeypatch: 
 
 def test_setup_is_interrupted_and_goes_on_where_it_was(hub: Hub, tmp_path: Path) -> None:
     hub.hold_at = 25 * MB
-    arguments = [*PROGRAM, "--model", NAME, "setup", "--yes"]
+    arguments = [*PROGRAM, "--model", NAME, "setup", "--yes", "--force"]
     terminal, inside = pty.openpty()
     running = subprocess.Popen(
         arguments,

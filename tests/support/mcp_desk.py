@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from acp.schema import EnvVariable, HttpHeader, HttpMcpServer, McpServerStdio, SseMcpServer
 
 from gptoss_acp.harmony import render
@@ -26,6 +27,7 @@ from gptoss_acp.workspace.sandbox import Sandbox
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
 from tests.support.processes import alive
+from tests.support.waiting import settled
 
 PROGRAM = REPOSITORY / "tests" / "support" / "mcp_server.py"
 PATIENT = 60
@@ -82,6 +84,19 @@ async def ready(
     finally:
         servers.stop()
         await asyncio.gather(*(server._living for server in servers._servers), return_exceptions=True)
+        await _programs_have_ended()
+
+
+async def _programs_have_ended() -> None:
+    """Wait for those on pipes: the SDK waits only so long, and the loop must hear of their end before it is closed."""
+    await settled(lambda: not any(map(_is_on_pipes, psutil.Process().children())), PATIENT)
+
+
+def _is_on_pipes(process: psutil.Process) -> bool:
+    try:
+        return not {"http", "sse"} & set(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def names(servers: Servers) -> list[str]:

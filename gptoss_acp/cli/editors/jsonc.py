@@ -24,7 +24,6 @@ _COMMENTS = frozenset({"LINE_COMMENT", "BLOCK_COMMENT"})
 _OPENING = frozenset({"LBRACE", "LBRACKET"})
 _CLOSING = frozenset({"RBRACE", "RBRACKET"})
 _STRINGS = frozenset({"DOUBLE_QUOTE_STRING", "SINGLE_QUOTE_STRING"})
-_REST_OF_LINE = re.compile(r"[ \t\r]*,?[ \t\r]*\n")
 
 
 class JsoncError(Exception):
@@ -238,9 +237,15 @@ def _replace(text: str, holder: _Object, member: _Member, value: Any) -> str:
     return text[: member.value_begin] + written + text[member.end :]
 
 
+def _ends_line(text: str, place: int) -> bool:
+    """Whether nothing but a comma is left on the line."""
+    rest, end, _ = text[place:].partition("\n")
+    return bool(end) and rest.strip(" \t\r") in {"", ","}
+
+
 def _take_out(text: str, holder: _Object, member: _Member) -> str:
     begin = member.before
-    if member.after_line_comment and not _REST_OF_LINE.match(text, member.end):
+    if member.after_line_comment and not _ends_line(text, member.end):
         begin = text.index("\n", begin) + 1  # else what follows would belong to the comment
     kept = text[:begin], text[member.end :]
     number = holder.members.index(member)
