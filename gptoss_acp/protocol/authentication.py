@@ -5,9 +5,11 @@ Knows which ways there are and how they are described. Knows nothing about how a
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
+from gptoss_acp.engine.api import EngineError
 
 if TYPE_CHECKING:
     from gptoss_acp.protocol.capabilities import Capabilities
@@ -17,7 +19,12 @@ SET_UP = "setup"
 
 
 def methods(model: str, client: Capabilities) -> list[dict[str, Any]]:
-    """Return how `model` can be made ready: by `authenticate`, and in a terminal where the client has one."""
+    """Return how `model` can be made ready: by `authenticate`, and in a terminal where the client has one.
+
+    None, to a client that would show a page for signing in whether that is needed or not, where the model is here.
+    """
+    if client.insists_on_sign_in and _is_here(model):
+        return []
     offered: list[dict[str, Any]] = [{"id": PREPARE_MODEL, **_preparation(model)}]
     if client.terminal_auth:
         offered.append(
@@ -28,9 +35,24 @@ def methods(model: str, client: Capabilities) -> list[dict[str, Any]]:
                 "description": "Choose a model that fits this machine, download it and try it.",
                 # Added to the arguments that started us; older clients put them in their place.
                 "args": ["--model", model, "setup"],
+                # For clients that know terminals for this by a flag only, from before they were in the protocol.
+                "_meta": {"terminal-auth": {"label": "Set up gpt-oss", **_set_up_by_hand(model)}},
             }
         )
     return offered
+
+
+def _is_here(model: str) -> bool:
+    try:
+        checkpoints.find(model)
+    except EngineError:
+        return False
+    return True
+
+
+def _set_up_by_hand(model: str) -> dict[str, Any]:
+    # Without -P what lies in the project would be imported.
+    return {"command": sys.executable, "args": ["-P", "-m", "gptoss_acp", "--model", model, "setup"]}
 
 
 def _preparation(model: str) -> dict[str, str]:

@@ -5,8 +5,13 @@ Knows the shape of ACP's `clientCapabilities`. Knows nothing about what is done 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+_JETBRAINS = re.compile(
+    r"(?i)jetbrains|intellij|\b(?:pycharm|webstorm|goland|clion|rider|rubymine|phpstorm|rustrover|android studio)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class Capabilities:
     terminal: bool = False
     terminal_auth: bool = False
     compaction: bool = False
+    insists_on_sign_in: bool = False
 
     @classmethod
     def declared(cls, params: Any) -> Capabilities:
@@ -28,8 +34,10 @@ class Capabilities:
             read=files.get("readTextFile") is True,
             write=files.get("writeTextFile") is True,
             terminal=capabilities.get("terminal") is True,
-            terminal_auth=_object(capabilities.get("auth")).get("terminal") is True,
+            terminal_auth=_object(capabilities.get("auth")).get("terminal") is True
+            or _object(capabilities.get("_meta")).get("terminal-auth") is True,
             compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
+            insists_on_sign_in=bool(_JETBRAINS.search(str(_object(_object(params).get("clientInfo")))[:1000])),
         )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,8 @@ def test_without_weights_the_agent_starts_and_a_session_asks_to_download_them(
     ("capabilities", "offered"),
     [
         ({"auth": {"terminal": True}}, True),
+        ({"_meta": {"terminal-auth": True}}, True),
+        ({"_meta": {"terminal-auth": "yes"}}, False),
         ({"auth": {"terminal": False}}, False),
         ({"auth": {"terminal": "yes"}}, False),
         ({"auth": [True]}, False),
@@ -101,6 +104,21 @@ def test_setup_in_a_terminal_is_offered_to_those_who_can_run_it(
     assert [(method["type"], method["args"]) for method in rest] == [
         ("terminal", ["--model", "tiny", "setup"])
     ] * offered
+    for method in rest:
+        by_hand = method["_meta"]["terminal-auth"]
+        assert (by_hand["command"], by_hand["args"][-3:]) == (sys.executable, ["--model", "tiny", "setup"])
+
+
+@pytest.mark.parametrize(
+    ("client", "model", "asked"), [("PyCharm", "tiny", 0), ("PyCharm", NAME, 1), ("Zed", "tiny", 1)]
+)
+def test_a_client_that_insists_on_signing_in_is_not_asked_to_where_the_model_is(
+    spawn: Spawner, hugging_face: Path, client: str, model: str, asked: int
+) -> None:
+    agent = spawn("--model", model)
+    params = {"protocolVersion": 1, "clientInfo": {"name": client, "version": "1"}}
+    assert len(agent.result(agent.ask("initialize", params))["authMethods"]) == asked
+    assert not hugging_face.exists()
 
 
 def test_a_terminal_method_cannot_be_asked_for(spawn: Spawner) -> None:
