@@ -18,6 +18,7 @@ from rich.text import Text
 from gptoss_acp.cli.checks import (
     checkpoint,
     confinement,
+    editors_here,
     installation,
     log_file,
     own_folders,
@@ -39,6 +40,7 @@ CHECKS: dict[str, Check] = {
     "memory": checkpoint.room,
     "model": checkpoint.files,
     "sandbox": confinement.sandbox,
+    "editors": editors_here.editors,
     "git": installation.git,
     "ripgrep": installation.ripgrep,
     "folders": own_folders.folders,

@@ -52,24 +52,8 @@ def run(_: Settings, given: argparse.Namespace) -> None:
 def _table(known: list[Editor]) -> Table:
     table = Table("", "editor", "gpt-oss in it", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for editor in known:
-        table.add_row(editor.name, editor.title, _state(editor) if editor.found else "[dim]not found here[/dim]")
+        table.add_row(editor.name, editor.title, editor.state if editor.found else "[dim]not found here[/dim]")
     return table
-
-
-def _state(editor: Editor) -> str:
-    if not editor.files:
-        return "yes" if editor.is_named_in_programs else "no"
-    return ", ".join(dict.fromkeys(map(_state_of, editor.files)))
-
-
-def _state_of(file: SettingsFile) -> str:
-    try:
-        text = file.read()
-        if file.entry(text) is None:
-            return "no"
-        return "yes" if file.with_entry(text) == text else "yes, with other values"
-    except SettingsError:
-        return "unknown"
 
 
 def _settle(console: Console, editor: Editor, given: argparse.Namespace) -> bool:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 NAME = "gpt-oss"
 """The agent's name in every editor."""
+
+_MLX = {"cuda13": "mlx-cuda-13", "cuda12": "mlx-cuda-12", "cpu": "mlx-cpu"}
+"""What each of our extras brings."""
 
 _OF_UVX = re.compile(r"(archive|environments)-v\d+")
 """The folders of uv's cache in which `uvx` and `uv tool run` make their environments."""
@@ -33,9 +37,16 @@ def for_zed(server: dict[str, Any]) -> dict[str, Any]:
 def _command() -> tuple[str, list[str]]:
     python = Path(sys.executable)
     if any(_OF_UVX.fullmatch(part) for part in python.parts):  # uv may clear it away, so nothing may point into it
-        return "uvx", ["gptoss-acp"]
+        return "uvx", [*_with_what_computes(), "gptoss-acp"]
     program = python.with_name("gptoss-acp")
     if program.exists():
         return str(program), []
     # Without -P what lies in the project would be imported: the editor starts us there.
     return sys.executable, ["-P", "-m", "gptoss_acp"]
+
+
+def _with_what_computes() -> list[str]:
+    """Return what makes uvx install the extra that is installed here; without one nothing works, but on a Mac."""
+    installed = {distribution.name for distribution in distributions()}
+    extra = next((extra for extra in ("cuda13", "cuda12", "cpu") if _MLX[extra] in installed), None)
+    return ["--from", f"gptoss-acp[{extra}]"] if extra and sys.platform == "linux" else []

@@ -29,7 +29,7 @@ from tests.support.agent_process import COMMAND
 MODULE = [sys.executable, "-P", "-c"]
 OURS = "gptoss-acp"
 CHECKED = [
-    *("gptoss-acp", "Python", "system", "MLX", "memory", "model", "sandbox", "git", "ripgrep"),
+    *("gptoss-acp", "Python", "system", "MLX", "memory", "model", "sandbox", "editor", "git", "ripgrep"),
     *("data", "state", "cache", "disk", "log", "config", "variables"),
 ]
 SECONDS = 60
@@ -374,3 +374,14 @@ def test_it_needs_no_network(machine: Machine) -> None:
 )
 def test_sizes_are_said_in_human_units(size: int, words: str) -> None:
     assert readable(size).replace("\u00a0", " ") == words
+
+
+def test_an_editor_without_this_agent_is_named_with_what_adds_it(machine: Machine) -> None:
+    settings = machine.home / "config/zed/settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("{}\n")
+    found = machine.findings()["editor"]
+    assert (found["state"], found["found"]) == ("look", "Zed does not have this agent yet")
+    assert found["advice"].startswith("gptoss-acp editor zed shows")
+    settings.write_text("{ not JSON")
+    assert machine.findings()["editor"]["found"] == "Zed has settings that can't be read"

@@ -19,8 +19,9 @@ from gptoss_acp.cli import entry
 )
 def test_uvx_starts_what_it_has_started(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", python)
-    assert entry.server() == {"command": "uvx", "args": ["gptoss-acp"]}
-    assert entry.server("tiny") == {"command": "uvx", "args": ["gptoss-acp", "--model", "tiny"]}
+    of_mlx = [] if sys.platform == "darwin" else ["--from", "gptoss-acp[cpu]"]
+    assert entry.server() == {"command": "uvx", "args": [*of_mlx, "gptoss-acp"]}
+    assert entry.server("tiny") == {"command": "uvx", "args": [*of_mlx, "gptoss-acp", "--model", "tiny"]}
 
 
 def test_without_a_program_beside_it_this_python_starts_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.cli import entry
 from gptoss_acp.cli.editors import snippets
-from gptoss_acp.cli.editors.settings_file import SettingsFile
+from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +39,23 @@ class Editor:
     @property
     def is_named_in_programs(self) -> bool:
         return any(b"gptoss" in _content(file) for file in self.programs)
+
+    @property
+    def state(self) -> str:
+        """Whether this agent is in its settings, in words: `yes` or `no`, or what is between them."""
+        if not self.files:
+            return "yes" if self.is_named_in_programs else "no"
+        return ", ".join(dict.fromkeys(map(_state_of, self.files)))
+
+
+def _state_of(file: SettingsFile) -> str:
+    try:
+        text = file.read()
+        if file.entry(text) is None:
+            return "no"
+        return "yes" if file.with_entry(text) == text else "yes, with other values"
+    except SettingsError:
+        return "unknown"
 
 
 def editors(server: dict[str, Any]) -> list[Editor]:
