@@ -15,7 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.tools.arguments import Arguments
-from gptoss_acp.workspace import paths, ripgrep
+from gptoss_acp.workspace import files, paths, ripgrep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,6 +119,9 @@ class _Found:
         with paths.explained(self._shown):
             if not query.isascii():
                 await self._note_other_encodings(seconds)
+            if not self._real.is_dir():
+                await self._note_unsearchable()
+                return
             if glob and not self._count and not await ripgrep.has_such(self._real, _as_ripgrep(glob)):
                 self._notes.append(f"(no file fits the glob {glob})")
             await self._note_ignored(seconds)
@@ -164,8 +167,6 @@ class _Found:
         return [complaint.decode(errors="replace") for complaint in complaints]
 
     async def _note_ignored(self, seconds: float) -> None:
-        if not self._real.is_dir():
-            return
         names, complete = await ripgrep.ignored(self._real, seconds)
         some = [str(Path(self._shown, name)) for name in names[:_MOST_IGNORED]]
         more = f" and {len(names) - len(some):,} more" if len(names) > len(some) else ""
@@ -188,6 +189,14 @@ class _Found:
             some = ", ".join(sorted(others)[:_MOST_NAMES])
             more = ", …" if len(others) > _MOST_NAMES else ""
             self._notes.append(f"({len(others):,} files that are not in Unicode {searched}: {some}{more})")
+
+    async def _note_unsearchable(self) -> None:
+        """Say of a file that it is text, but such as ripgrep does not know: it goes by the mark of UTF-16 alone."""
+        with contextlib.suppress(OSError, ToolError):
+            text, encoding = await asyncio.to_thread(files.read_text, self._real)
+            is_known = encoding.name.startswith("utf-16") and text.startswith("\ufeff")
+            if encoding.is_wide and not is_known:
+                self._notes.append(f"(the file is in {encoding}, in which nothing can be searched for; open it)")
 
     def _add(self, lines: list[bytes]) -> None:
         matches = [line for line in lines if b"\0" in line]

@@ -150,5 +150,16 @@ async def test_what_can_not_be_found_is_said(tmp_path: Path) -> None:
     write(tmp_path / "a.py", "x\n")
     desk = Desk(tmp_path)
     assert await desk.call("search", query="x", glob="*.nosuch") == "No matches.\n(no file fits the glob *.nosuch)"
+    assert await desk.call("search", query="x", path="a.py", glob="*.py") == "a.py:1:x"
     assert "can't be searched for one" in await desk.call("search", query="a\0b")
     assert "can't be searched for one" in await desk.call("search", query="a", glob="\0")
+
+
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-32"])
+async def test_text_in_which_nothing_can_be_searched_for_is_said_to_be_such(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes("a needle\n".encode(name))
+    assert "in which nothing can be searched for; open it)" in await Desk(tmp_path).call(
+        "search", query="needle", path="a"
+    )
+    (tmp_path / "a").write_bytes("a needle\n".encode("utf-16"))
+    assert await Desk(tmp_path).call("search", query="needle", path="a") == "a:1:a needle"
