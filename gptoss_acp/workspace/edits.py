@@ -243,7 +243,7 @@ class _Staged:
 def _refuse_one_file_twice(staged: Sequence[_Staged]) -> None:
     names: dict[tuple[int, int], str] = {}
     for item in staged:
-        if item.identity is not None:
+        if item.identity is not None and item.change.after is not None:
             if other := names.get(item.identity):
                 raise ToolError(f"{other} and {item.name} are one file; change it under one of its names")
             names[item.identity] = item.name

@@ -348,6 +348,8 @@ async def test_one_file_under_two_names_is_not_changed_twice_and_nothing_is_left
     patch = ["*** Update File: h", "@@", "-B", "+C", "*** Update File: b", "@@", "-B", "+D"]
     assert "h and b are one file; change it under one of its names" in await desk.patch(*patch)
     assert made(desk.cwd) == {"h": b"A\nB\n", "b": b"A\nB\n"}
+    assert "Success" in await desk.patch("*** Delete File: h", "*** Delete File: b")
+    assert made(desk.cwd) == {}
 
 
 @pytest.mark.parametrize("charset", ["unicode_escape", "raw_unicode_escape", "idna", "utf-7", "punycode"])
