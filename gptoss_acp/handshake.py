@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gptoss_acp import __version__
-from gptoss_acp.engine.api import Engine, EngineError, Trace
+from gptoss_acp import __version__, config_file
+from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.protocol import authentication
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
@@ -20,6 +21,8 @@ from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler,
 if TYPE_CHECKING:
     from gptoss_acp.agent import Agent
     from gptoss_acp.settings import Settings
+
+log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = 1
 
@@ -41,6 +44,7 @@ class Handshake:
         self._connection: Connection | None = None
         self._client = Capabilities()
         self._imports: asyncio.Task[Agent] | None = None
+        self._downloading: asyncio.Task[None] | None = None
 
     @property
     def requests(self) -> dict[str, Handler]:
@@ -82,11 +86,22 @@ class Handshake:
         if method != authentication.PREPARE_MODEL:
             raise invalid_params("methodId", f"the only method that can be asked for is {authentication.PREPARE_MODEL}")
         try:
-            await self._engine.download()
+            await self._engine.check_available()
+        except ModelMissingError as error:
+            if not error.downloadable:
+                raise RpcError(INTERNAL_ERROR, str(error)) from error
+            self._engine.may_download = True
+            await asyncio.to_thread(_keep_yes, self._engine.model_name)
+            self._downloading = asyncio.create_task(self._download())
         except EngineError as error:
-            # Not AUTH_REQUIRED, whatever is missing: that would ask for what has just been tried.
             raise RpcError(INTERNAL_ERROR, str(error)) from error
         return {}
+
+    async def _download(self) -> None:
+        try:
+            await self._engine.download()
+        except EngineError as error:
+            log.warning("%s", error)  # which the first prompt says, and tries again
 
     def shut_down(self) -> None:
         """Stop every session."""
@@ -121,3 +136,11 @@ class Handshake:
         agent = await asyncio.shield(self._imports)
         agent.sessions.client = self._client
         return agent
+
+
+def _keep_yes(model: str) -> None:
+    """Keep in the configuration file that this model may be downloaded."""
+    try:
+        config_file.change("download", model)
+    except (OSError, ValueError) as error:
+        log.warning("that %s may be downloaded is not kept: %s", model, error)

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from gptoss_acp.conversation.journal import Journal
 from gptoss_acp.engine import checkpoints
-from gptoss_acp.engine.api import Engine, EngineError, Trace
+from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.harmony import encoding
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.updates import Updates
@@ -80,7 +80,7 @@ class OpenSessions:
 
     async def begin(self, folders: Folders, servers: Sequence[McpServer]) -> Session:
         """Open a new session."""
-        await self._engine.check_available()
+        await self._check_available()
         config = {"mode": self._settings.mode, "effort": self._settings.effort}
         stored = self.store.create(folders.cwd, folders.additional, config)
         async with _freed_on_failure(stored):
@@ -96,7 +96,7 @@ class OpenSessions:
             SessionInUseError: another process has it open.
         """
         async with self._alone_with(session_id):
-            await self._engine.check_available()
+            await self._check_available()
             await self._close(session_id)
             stored = await self.store.open(session_id)
             stored.change(cwd=folders.cwd, additional=folders.additional)
@@ -112,7 +112,7 @@ class OpenSessions:
             UnknownSessionError: there is no such session.
         """
         async with self._alone_with(session_id):
-            await self._engine.check_available()
+            await self._check_available()
             stored = await self.store.fork(session_id, folders.cwd, folders.additional)
             session, _ = await self._resume(stored, folders, servers)
         return session
@@ -213,6 +213,14 @@ class OpenSessions:
         )
         self._sessions[journal.id] = session
         return session
+
+    async def _check_available(self) -> None:
+        """Return if the model is here, or may be downloaded by the first prompt."""
+        try:
+            await self._engine.check_available()
+        except ModelMissingError as error:
+            if not (error.downloadable and self._engine.may_download):
+                raise
 
     async def _models(self) -> list[str]:
         """Return what a session can choose from."""

@@ -93,6 +93,10 @@ class Settings:
             str, "names of variables that commands get although they look secret, by commas; * stands for any letters"
         ),
     )
+    download: str = field(
+        default="",
+        metadata=_flag(str, "the model that may be downloaded if it is not here; authenticating in an editor says so"),
+    )
     encoding: str = field(
         default="",
         metadata=_flag(str, "encoding of text files that are not in Unicode; default: .editorconfig's, else a guess"),

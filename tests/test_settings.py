@@ -47,6 +47,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "sandbox": ("require", "require"),
     "sandbox_servers": ("network", "network"),
     "pass_variables": ("MY_TOKEN,X_*", "MY_TOKEN,X_*"),
+    "download": ("openai/gpt-oss-20b", "openai/gpt-oss-20b"),
     "encoding": ("cp1252", "cp1252"),
     "titles": ("off", "off"),
     "header_grammar": ("off", "off"),

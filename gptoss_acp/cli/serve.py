@@ -51,7 +51,9 @@ def make_engine(chosen: Settings) -> Engine:
         disk_gb=chosen.disk_gb,
         idle_minutes=chosen.idle_minutes,
     )
-    return MlxEngine(chosen.model, options, _matcher)
+    engine = MlxEngine(chosen.model, options, _matcher)
+    engine.may_download = chosen.download == chosen.model
+    return engine
 
 
 def _matcher(constraint: Any, prompt: Sequence[int]) -> Any:

@@ -69,6 +69,9 @@ class ChosenModel:
         self.settle()
         await self._engine.load()
 
+    def stop_download(self) -> None:
+        self._engine.stop_download()
+
     def generate(
         self,
         prompt: Sequence[int],
@@ -87,7 +90,9 @@ class ChosenModel:
 
 
 async def load(engine: Model, updates: Updates) -> None:
-    """Return when the model is ready. Cancelling stops the waiting, not the loading: the next prompt needs it too.
+    """Return when the model is ready. Cancelling stops the waiting and a download, which the next prompt takes up.
+
+    It does not stop the loading: the next prompt needs it too.
 
     Raises:
         EngineError: it can't be loaded.
@@ -97,25 +102,37 @@ async def load(engine: Model, updates: Updates) -> None:
         if not await _ended(loading, UNSEEN_SECONDS):
             await _show(loading, engine, updates.unnoted())
         loading.result()
+    except asyncio.CancelledError:
+        if engine.load_progress.downloading:
+            engine.stop_download()
+        raise
     finally:
         loading.cancel()
 
 
 async def _show(loading: asyncio.Future[None], engine: Model, updates: Updates) -> None:
-    identifier = str(uuid.uuid4())
     started = time.monotonic() - UNSEEN_SECONDS
+    while not loading.done():
+        await _show_part(loading, engine, updates, started)
+        started = time.monotonic()
+
+
+async def _show_part(loading: asyncio.Future[None], engine: Model, updates: Updates, started: float) -> None:
+    """Show the download, or the load, until it is at its end."""
+    identifier, begun = str(uuid.uuid4()), engine.load_progress
+    doing, done = ("Downloading", "Downloaded") if begun.downloading else ("Loading", "Loaded")
     status: ToolCallStatus = "failed"
     text = "Cancelled."
-    updates.tool_call(identifier, f"Loading {checkpoints.short_name(engine.model_name)}", "other", "in_progress")
+    updates.tool_call(identifier, f"{doing} {checkpoints.short_name(engine.model_name)}", "other", "in_progress")
     try:
         ended = False
-        while not ended:
-            now = _text(engine.load_progress, time.monotonic() - started)
-            updates.tool_call_update(identifier, content=[text_content(now)])
+        while not ended and (now := engine.load_progress).downloading == begun.downloading:
+            said = _text(now, now.done - begun.done, time.monotonic() - started)
+            updates.tool_call_update(identifier, content=[text_content(said)])
             ended = await _ended(loading, PROGRESS_SECONDS)
-        error = loading.exception()
+        error = loading.exception() if ended else None
         if error is None:
-            status, text = "completed", f"Loaded in {time.monotonic() - started:.0f} s."
+            status, text = "completed", f"{done} in {time.monotonic() - started:.0f} s."
         else:
             text = str(error)
     finally:
@@ -126,7 +143,13 @@ async def _ended(loading: asyncio.Future[None], seconds: float) -> bool:
     return bool((await asyncio.wait([loading], timeout=seconds))[0])
 
 
-def _text(progress: LoadProgress, seconds: float) -> str:
+def _text(progress: LoadProgress, arrived: int, seconds: float) -> str:
+    """Return how far it is; `arrived` are the bytes of these seconds."""
     if not progress.total:
         return f"Getting ready, {seconds:.0f} s"
-    return f"{progress.done / 1e9:.1f} of {progress.total / 1e9:.1f} GB, {seconds:.0f} s"
+    far = f"{progress.done / 1e9:.1f} of {progress.total / 1e9:.1f} GB"
+    if not (progress.downloading and arrived > 0):
+        return f"{far}, {seconds:.0f} s"
+    rate = arrived / seconds
+    left = (progress.total - progress.done) / rate
+    return f"{far}, {rate / 1e6:.1f} MB/s, {f'{left / 60:.0f} min' if left > 90 else f'{left:.0f} s'} left"

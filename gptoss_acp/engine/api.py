@@ -34,10 +34,14 @@ class ModelMissingError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """How many bytes of the weights are in memory, and of how many: 0 until that is known."""
+    """How many bytes of the weights are in memory, and of how many: 0 until that is known.
+
+    `downloading`: or, before that, on this machine.
+    """
 
     done: int = 0
     total: int = 0
+    downloading: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +150,15 @@ class Model(Protocol):
         ...
 
     async def load(self) -> None:
-        """Return when the model is ready to generate.
+        """Return when the model is ready to generate; if it may be, it is downloaded first.
 
         Raises:
             EngineError: it cannot be loaded.
         """
+        ...
+
+    def stop_download(self) -> None:
+        """Stop the download that runs, if one does; it is taken up where it was left."""
         ...
 
     @property
@@ -183,7 +191,12 @@ class Model(Protocol):
 
 
 class Engine(Model, Protocol):
-    """A model, and how it comes to this machine and into its memory."""
+    """A model, and how it comes to this machine and into its memory.
+
+    `may_download`: its user has said that it may.
+    """
+
+    may_download: bool
 
     def other(self, model_name: str) -> Engine:
         """Return the engine of another model, which shares the machine with this one; of the same, the same."""
@@ -203,7 +216,7 @@ class Engine(Model, Protocol):
         ...
 
     async def download(self) -> None:
-        """Return when the model's files are on this machine. Cancelling stops it; another call goes on from there.
+        """Return when the model's files are on this machine; several callers share one download.
 
         Raises:
             EngineError: they can't be had; the message says why and what to do.

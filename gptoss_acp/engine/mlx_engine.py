@@ -20,6 +20,7 @@ from gptoss_acp.engine.api import (
     EngineError,
     EngineOptions,
     LoadProgress,
+    ModelMissingError,
     PromptTooLongError,
     Sampling,
 )
@@ -30,6 +31,7 @@ from gptoss_acp.engine.thread import EngineThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,10 @@ class MlxEngine:
         self._shared.engines[model_name] = self
         self._thread = self._shared.thread
         self._loading: asyncio.Future[None] | None = None
-        self._downloading = asyncio.Lock()
+        self.may_download = False
+        self._downloading: asyncio.Future[None] | None = None
+        self._downloaded = LoadProgress()
+        self._log_downloaded = _LogNowAndThen(model_name)
 
     def other(self, model_name: str) -> MlxEngine:
         known = self._shared.engines.get(model_name)
@@ -80,6 +85,8 @@ class MlxEngine:
 
     @property
     def load_progress(self) -> LoadProgress:
+        if self._downloading is not None and not self._downloading.done():
+            return self._downloaded
         return self._thread.status(self.model_name).progress
 
     @property
@@ -97,8 +104,23 @@ class MlxEngine:
         await asyncio.to_thread(checkpoints.find, self.model_name)
 
     async def download(self) -> None:
-        async with self._downloading:
-            await download(self.model_name, _LogNowAndThen(self.model_name))
+        if self._downloading is None or self._downloading.done():
+            self._downloaded = LoadProgress(downloading=True)
+            self._downloading = asyncio.ensure_future(download(self.model_name, self._note_downloaded))
+        try:
+            await asyncio.shield(self._downloading)
+        except asyncio.CancelledError:
+            if self._downloading.cancelled():
+                raise EngineError("The download was stopped; the next prompt goes on with it.") from None
+            raise
+
+    def stop_download(self) -> None:
+        if self._downloading is not None:
+            self._downloading.cancel()
+
+    def _note_downloaded(self, done: int, total: int) -> None:
+        self._downloaded = LoadProgress(done, total, downloading=True)
+        self._log_downloaded(done, total)
 
     async def load(self) -> None:
         """Load the model; callers that come while it loads wait for the same load. A failed one is tried again."""
@@ -129,8 +151,17 @@ class MlxEngine:
     def close(self) -> None:
         self._thread.send(Close())
 
+    async def _find(self) -> Path | None:
+        try:
+            return await asyncio.to_thread(checkpoints.find, self.model_name)
+        except ModelMissingError as error:
+            if not (error.downloadable and self.may_download):
+                raise
+        await self.download()
+        return await asyncio.to_thread(checkpoints.find, self.model_name)
+
     async def _load(self) -> None:
-        folder = await asyncio.to_thread(checkpoints.find, self.model_name)
+        folder = await self._find()
         try:
             await asyncio.wrap_future(self._thread.load(Load(self.model_name, folder)))
         except EngineError as error:

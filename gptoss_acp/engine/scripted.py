@@ -25,6 +25,7 @@ class ScriptedEngine:
     model_name = "scripted"
     memory_bytes = 0
     load_progress = LoadProgress()
+    may_download = False
 
     def __init__(self, file: Path, context_length: int | None = None) -> None:
         script = json.loads(file.read_text("utf-8"))
@@ -45,6 +46,9 @@ class ScriptedEngine:
 
     async def download(self) -> None:
         """Return: there is nothing to download."""
+
+    def stop_download(self) -> None:
+        """Return: none runs."""
 
     async def load(self) -> None:
         """Return: there is nothing to load."""

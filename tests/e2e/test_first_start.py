@@ -18,6 +18,7 @@ import pytest
 from tests.support.agent_process import EXIT_SECONDS, AgentProcess
 from tests.support.hub import NAME, Hub
 from tests.support.spawner import Spawner
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)  # models are loaded and speak, on a machine that may have more to do
 
@@ -39,9 +40,15 @@ def authenticate(agent: AgentProcess) -> Any:
     return agent.ask("authenticate", {"methodId": METHOD})
 
 
+def prompt(agent: AgentProcess) -> Any:
+    """Say that the model may be downloaded, and send the first prompt to a new session."""
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    return agent.prompt(agent.new_session(), "Hello")
+
+
 def failure(agent: AgentProcess) -> str:
     """Return why the download fails."""
-    answer = agent.answer(authenticate(agent), SECONDS)
+    answer = agent.answer(prompt(agent), SECONDS)
     assert answer["error"]["code"] == -32603, answer
     return str(answer["error"]["message"])
 
@@ -52,9 +59,7 @@ def refused_session(agent: AgentProcess) -> Any:
 
 def works(agent: AgentProcess) -> bool:
     """Whether the model is here, whole and answers."""
-    assert agent.result(authenticate(agent), SECONDS) == {}
-    session = agent.new_session()
-    return bool(agent.result(agent.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens")
+    return bool(agent.result(prompt(agent), SECONDS)["stopReason"] == "max_tokens")
 
 
 def children(agent: AgentProcess) -> list[psutil.Process]:
@@ -133,7 +138,9 @@ def test_a_model_that_no_hub_has_is_not_offered_for_download(spawn: Spawner, tmp
     error = refused_session(agent)
     assert error["code"] == -32603
     assert "Authenticate" not in error["message"]
-    assert "Name a folder" in failure(agent)
+    answer = agent.answer(authenticate(agent), SECONDS)
+    assert answer["error"]["code"] == -32603
+    assert "Name a folder" in answer["error"]["message"]
 
 
 def test_a_typing_error_is_no_reason_to_sign_in(spawn: Spawner) -> None:
@@ -173,7 +180,7 @@ def test_a_cut_connection_is_taken_up_again_where_it_was_cut(agent: AgentProcess
 
 def test_a_download_that_failed_goes_on_when_it_is_tried_again(agent: AgentProcess, hub: Hub) -> None:
     hub.cut_at, hub.hold_at = 25 * MB, 25 * MB
-    request = authenticate(agent)
+    request = prompt(agent)
     assert hub.holding.wait(SECONDS)
     hub.broken = True
     hub.go_on.set()
@@ -181,7 +188,6 @@ def test_a_download_that_failed_goes_on_when_it_is_tried_again(agent: AgentProce
     assert error["code"] == -32603
     assert "503" in error["message"]
     assert "try again to go on" in error["message"]
-    assert refused_session(agent)["code"] == -32000
     hub.broken, hub.hold_at = False, None
     assert works(agent)
     first, second = ((start, count) for name, start, count in hub.sent if name == LARGE)
@@ -189,20 +195,42 @@ def test_a_download_that_failed_goes_on_when_it_is_tried_again(agent: AgentProce
     assert second[1] < first[1] + 20 * MB
 
 
-def test_a_download_is_cancelled_at_once_and_goes_on_later(agent: AgentProcess, hub: Hub) -> None:
+def test_a_download_is_shown_cancelled_at_once_and_goes_on_later(agent: AgentProcess, hub: Hub) -> None:
     hub.hold_at = 25 * MB
-    request = authenticate(agent)
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    session = agent.new_session()
+    request = agent.prompt(session, "Hello")
     assert hub.holding.wait(SECONDS)
     assert children(agent)
+    agent.read_until(lambda: len(agent.updates(session, "tool_call_update")) > 1, SECONDS)
+    (shown,) = (update.message["params"]["update"] for update in agent.updates(session, "tool_call"))
+    assert (shown["title"], shown["status"]) == ("Downloading gpt-oss-small", "in_progress")
     cancelled = time.monotonic()
-    agent.notify("$/cancel_request", {"requestId": request})
-    assert agent.answer(request)["error"]["code"] == -32800
+    agent.cancel(session)
+    assert agent.result(request, SECONDS)["stopReason"] == "cancelled"
     assert time.monotonic() - cancelled < 5
-    assert children(agent) == []
+    wait_until(lambda: not children(agent))
     hub.hold_at = None
     hub.go_on.set()
     assert works(agent)
     assert [start > 0 for name, start, _ in hub.sent if name == LARGE] == [False, True]
+
+
+def test_the_yes_is_kept_and_holds_for_that_model(agent: AgentProcess, hub: Hub, spawn: Spawner) -> None:
+    hub.hold_at = 1
+    assert agent.result(authenticate(agent), SECONDS) == {}
+    hub.hold_at = None
+    hub.go_on.set()
+    config = agent.home / "config/gptoss-acp/config.toml"
+    assert config.read_text() == f'download = "{NAME}"\n'
+    agent.end()
+    again = spawn("--model", NAME, "--max-tokens", "3", home=agent.home)
+    again.initialize()
+    session = again.new_session()
+    assert again.result(again.prompt(session, "Hello"), SECONDS)["stopReason"] == "max_tokens"
+    other = spawn("--model", "someone/else", home=agent.home)
+    other.initialize()
+    assert refused_session(other)["code"] == -32000
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["closed", "killed"])
@@ -223,8 +251,9 @@ def test_no_download_outlives_the_agent(spawn: Spawner, hub: Hub, *, kill: bool)
 
 
 def test_two_who_ask_at_once_share_one_download(agent: AgentProcess, hub: Hub) -> None:
-    first, second = authenticate(agent), authenticate(agent)
-    assert agent.result(first, SECONDS) == agent.result(second, SECONDS) == {}
+    first, second = prompt(agent), prompt(agent)
+    for request in (first, second):
+        assert agent.result(request, SECONDS)["stopReason"] == "max_tokens"
     assert hub.weights_sent() == hub.weights_size
 
 
@@ -232,14 +261,12 @@ def test_two_programs_that_download_at_once_both_succeed(agent: AgentProcess, hu
     other = spawn("--model", NAME, "--max-tokens", "3")
     other.initialize()
     hub.hold_at = 25 * MB
-    first = authenticate(agent)
+    first = prompt(agent)
     assert hub.holding.wait(SECONDS)
-    second = authenticate(other)
+    second = prompt(other)
     hub.hold_at = None
     hub.go_on.set()
-    assert agent.result(first, SECONDS) == other.result(second, SECONDS) == {}
-    assert works(agent)
-    assert works(other)
+    assert agent.result(first, SECONDS)["stopReason"] == other.result(second, SECONDS)["stopReason"] == "max_tokens"
     assert hub.weights_sent() == hub.weights_size
 
 
@@ -266,7 +293,7 @@ def test_weights_that_arrive_damaged_are_thrown_away_and_downloaded_again(
 def test_weights_damaged_on_this_machine_are_named_and_only_they_are_downloaded_again(
     agent: AgentProcess, hub: Hub, hugging_face: Path, spawn: Spawner, damage: Callable[[int], int]
 ) -> None:
-    assert agent.result(authenticate(agent), SECONDS) == {}
+    assert works(agent)
     blob = next(hugging_face.rglob(SMALL)).resolve()
     os.truncate(blob, damage(blob.stat().st_size))
     hub.sent.clear()
@@ -279,11 +306,15 @@ def test_weights_damaged_on_this_machine_are_named_and_only_they_are_downloaded_
     assert [name for name, _, _ in hub.sent if name.endswith(".safetensors")] == [SMALL]
 
 
-def test_a_damaged_index_on_this_machine_is_downloaded_again(agent: AgentProcess, hub: Hub, hugging_face: Path) -> None:
-    assert agent.result(authenticate(agent), SECONDS) == {}
-    os.truncate(next(hugging_face.rglob("*.index.json")).resolve(), 10)
-    assert "is damaged" in refused_session(agent)["message"]
+def test_a_damaged_index_on_this_machine_is_downloaded_again(
+    agent: AgentProcess, hub: Hub, hugging_face: Path, spawn: Spawner
+) -> None:
     assert works(agent)
+    os.truncate(next(hugging_face.rglob("*.index.json")).resolve(), 10)
+    other = spawn("--model", NAME, "--max-tokens", "3")
+    other.initialize()
+    assert "is damaged" in refused_session(other)["message"]
+    assert works(other)
 
 
 def test_a_repository_without_all_its_weights_is_named(agent: AgentProcess, hub: Hub) -> None:
@@ -363,7 +394,7 @@ def test_a_disk_that_fills_up_is_named_and_the_download_goes_on_once_there_is_ro
     agent = spawn("--model", NAME, "--max-tokens", "3")
     agent.initialize()
     hub.hold_at = 25 * MB
-    request = authenticate(agent)
+    request = prompt(agent)
     assert hub.holding.wait(SECONDS)
     other = small_disk / "other"
     other.write_bytes(bytes(30 * MB))

@@ -186,7 +186,9 @@ def test_without_a_model_a_session_asks_to_authenticate(spawn: Spawner) -> None:
     error = agent.error(agent.ask("session/new", {"cwd": "/", "mcpServers": []}))
     assert error["code"] == -32000
     assert "openai/gpt-oss-20b" in error["message"]
-    failure = agent.error(agent.ask("authenticate", {"methodId": "prepare-model"}))
+    assert agent.result(agent.ask("authenticate", {"methodId": "prepare-model"})) == {}
+    session = agent.new_session()
+    failure = agent.answer(agent.prompt(session, "Hello"), 60)["error"]
     assert failure["code"] == -32603
     assert "downloaded" in failure["message"]
     assert agent.is_well()

@@ -31,6 +31,7 @@ class FakeEngine:
     context_length = 4096
     memory_bytes = 0
     load_progress = LoadProgress()
+    may_download = False
 
     def __init__(self) -> None:
         self.generations: list[Generation] = []
@@ -45,6 +46,8 @@ class FakeEngine:
     async def check_available(self) -> None: ...
 
     async def download(self) -> None: ...
+
+    def stop_download(self) -> None: ...
 
     async def load(self) -> None:
         if self.load_failure is not None:
