@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 
 from gptoss_acp import __version__, settings, system
@@ -17,6 +18,12 @@ A local coding agent: gpt-oss on this machine, inside your editor.
 An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol): `gptoss-acp editor` adds it
 to those on this machine. Every option can also be given as an environment variable, such as GPTOSS_ACP_MODEL for
 --model, or be kept in a file: `gptoss-acp config set model NAME`."""
+
+WITHOUT_MLX = """\
+gptoss-acp: MLX is missing, which the model runs on. Install what fits this machine:
+  pip install "gptoss-acp[cuda13]"    NVIDIA, driver 580 or newer
+  pip install "gptoss-acp[cuda12]"    NVIDIA, driver 550 or newer
+  pip install "gptoss-acp[cpu]"       without a GPU"""
 
 SHELLS = ("bash", "zsh", "fish")
 EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
@@ -32,7 +39,22 @@ def main() -> None:
     # Not where it is to be mended: what is wrong in the file would be the end.
     given.choices = {} if given.command == "config" and given.action else settings.choose(parser, vars(given))
     chosen = settings.read(parser, given.choices)
-    importlib.import_module(f"gptoss_acp.cli.{given.command}").run(chosen, given)
+    if given.command != "serve":
+        _show_what_can_be_shown()
+    try:
+        room = importlib.import_module(f"gptoss_acp.cli.{given.command}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "mlx":
+            raise
+        sys.exit(WITHOUT_MLX)
+    room.run(chosen, given)
+
+
+def _show_what_can_be_shown() -> None:
+    """Let characters that a terminal does not have be replaced, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -127,3 +128,29 @@ def test_a_system_on_which_it_does_not_run_ends_every_command_with_a_sentence(
     monkeypatch.setattr("sys.argv", ["gptoss-acp", *line.split()])
     with pytest.raises(SystemExit, match=r"^gptoss-acp runs on macOS 14 .* another \(win32\)\.$"):
         main.main()
+
+
+BLOCKED = """
+import sys
+sys.modules["mlx"] = None
+sys.argv = ["gptoss-acp", *sys.argv[1:]]
+from gptoss_acp.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [("setup", 'pip install "gptoss-acp[cpu]"'), ("run Hello", "with one of its extras: [cuda13]")],
+)
+def test_without_mlx_it_is_said_what_to_install(command: str, advice: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *command.split(), "--model", "tiny"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert advice in ended.stderr
