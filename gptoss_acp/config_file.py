@@ -30,7 +30,11 @@ def load() -> dict[str, Any]:
     Raises:
         ValueError: it can't be read, or is no TOML; the message says so, and where.
     """
-    return tomllib.loads(_text())
+    content = _content()
+    try:
+        return tomllib.loads(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{path()} is no TOML: {error}") from None
 
 
 def change(name: str, value: object) -> None:
@@ -42,7 +46,8 @@ def change(name: str, value: object) -> None:
     """
     import tomlkit  # noqa: PLC0415 (slow, and an editor waits for the settings)
 
-    document = tomlkit.parse(_text())
+    load()  # which says in words that people know what is wrong
+    document = tomlkit.parse(_content())
     if value is None:
         document.pop(name, None)
     else:
@@ -50,22 +55,17 @@ def change(name: str, value: object) -> None:
     _write(Path(os.path.realpath(path())), tomlkit.dumps(document))
 
 
-def _text() -> str:
+def _content() -> bytes:
     try:
         with path().open("rb") as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
-        return ""
+        return b""
     except OSError as error:
         raise ValueError(f"{path()} can't be read: {error.strerror}") from None
     if len(content) > LARGEST:
         raise ValueError(f"{path()} is too large to be a configuration")
-    try:
-        text = content.decode()
-        tomllib.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path()} is no TOML: {error}") from None
-    return text
+    return content
 
 
 def _write(file: Path, text: str) -> None:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_RESULT = 24_000
 """Characters of a tool's result; about 6,000 tokens."""
@@ -65,6 +69,16 @@ def clip(text: str, limit: int = LONGEST_RESULT) -> str:
 def split_lines(text: str) -> list[str]:
     """Return the lines of a text with their ends; no other character than a line feed ends one."""
     return _LINE.findall(text)
+
+
+def common_ends(left: Sequence[str], right: Sequence[str]) -> tuple[int, int]:
+    """Return with how many lines both begin, and with how many others both end."""
+    first = _common(left, right)
+    return first, min(_common(left[::-1], right[::-1]), min(len(left), len(right)) - first)
+
+
+def _common(left: Sequence[str], right: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
 
 
 def clip_line(text: str, limit: int) -> str:

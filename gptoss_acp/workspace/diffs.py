@@ -6,11 +6,10 @@ Knows the shapes of ACP's tool-call content. Knows nothing about permission or p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from gptoss_acp.protocol.shapes import text_content
-from gptoss_acp.text import code_span, fit, json_size, split_lines, visible
+from gptoss_acp.text import code_span, common_ends, fit, json_size, split_lines, visible
 from gptoss_acp.workspace.encodings import UTF_8
 
 if TYPE_CHECKING:
@@ -145,8 +144,7 @@ def _size(text: str | None) -> str:
 
 
 def _first_line(change: Change) -> int:
-    before, after = _lines(change.old_text), _lines(change.new_text)
-    return _common(before, after) + 1
+    return common_ends(_lines(change.old_text), _lines(change.new_text))[0] + 1
 
 
 def _narrowed(before: str | None, after: str | None) -> tuple[str | None, str | None]:
@@ -154,15 +152,8 @@ def _narrowed(before: str | None, after: str | None) -> tuple[str | None, str | 
     if before is None or after is None:
         return before, after
     old, new = _lines(before), _lines(after)
-    start = _common(old, new)
-    rest = min(len(old), len(new)) - start
-    end = min(_common(old[::-1], new[::-1]), rest)
-    start, end = max(0, start - _CONTEXT), max(0, end - _CONTEXT)
+    start, end = (max(0, lines - _CONTEXT) for lines in common_ends(old, new))
     return "".join(old[start : len(old) - end]), "".join(new[start : len(new) - end])
-
-
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
 
 
 def _lines(text: str | None) -> list[str]:

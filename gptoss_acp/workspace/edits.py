@@ -195,21 +195,23 @@ class _Staged:
         with contextlib.suppress(OSError):
             if self.new is not None and (self.in_place or not self.done):
                 os.unlink(self.new, dir_fd=self.folder)
-        with contextlib.suppress(OSError):
-            if not self.done:
-                pass
-            elif self.aside is not None:
-                os.rename(self.aside, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
-            elif self.old is None:
-                os.unlink(self.name, dir_fd=self.folder)
-            elif self.in_place:
-                _write_over(self.folder, self.name, self.old, self.mode)
-            else:
-                temporary = _write_beside(self.folder, self.old, self.mode)
-                os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        if self.done:
+            with contextlib.suppress(OSError):
+                self._restore()
         for folder in self.made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+    def _restore(self) -> None:
+        if self.aside is not None:
+            os.rename(self.aside, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        elif self.old is None:
+            os.unlink(self.name, dir_fd=self.folder)
+        elif self.in_place:
+            _write_over(self.folder, self.name, self.old, self.mode)
+        else:
+            temporary = _write_beside(self.folder, self.old, self.mode)
+            os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
 
     def _check_unchanged(self, before: str | None) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -219,8 +221,8 @@ class _Staged:
         if before is None and self.old is not None:
             raise ToolError("it already exists")
         encoding = self.change.encoding
-        is_same = self.old is None if before is None else self.old is not None and encoding.fits(self.old)
-        if not is_same or (self.old is not None and encoding.decode(self.old) != before):
+        now = encoding.decode(self.old) if self.old is not None and encoding.fits(self.old) else None
+        if now != before:
             raise ToolError("it has changed since it was read; read it again")
 
     def _bytes_before(self) -> bytes | None:

@@ -15,16 +15,13 @@ import unicodedata
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
-import charset_normalizer
-
 from gptoss_acp.errors import ToolError
-from gptoss_acp.text import split_lines
+from gptoss_acp.text import common_ends, split_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 SAMPLE = 2**16
@@ -118,9 +115,7 @@ class Encoding:
     def _lines(self, text: str, old: bytes) -> Iterator[bytes]:
         was = [(line, line.decode(self.name, "replace")) for line in _LINES.findall(old)]
         new = split_lines(text)
-        first = _common([line for _, line in was], new)
-        rest = min(len(was), len(new)) - first
-        last = min(rest, _common([line for _, line in reversed(was)], new[::-1]))
+        first, last = common_ends([decoded for _, decoded in was], new)
         known: dict[str, deque[bytes]] = {}
         for line, decoded in was[first : len(was) - last]:
             known.setdefault(decoded, deque()).append(line)
@@ -214,10 +209,6 @@ def _of_editorconfig(file: Path) -> str:
     return ""
 
 
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
-
-
 @cache
 def _is_like_ascii(name: str) -> bool:
     """Whether there is such an encoding, in which ASCII characters, and no others, stand as they do in ASCII."""
@@ -259,6 +250,8 @@ def _guess(content: bytes, *, cut: bool) -> Encoding:
     Raises:
         ToolError: none fits.
     """
+    import charset_normalizer  # noqa: PLC0415 (slow, and hardly ever needed)
+
     sample = b"".join(line for line in _LINES.findall(content) if not line.isascii())[:SAMPLE]
     matches = list(charset_normalizer.from_bytes(sample))
     is_language = bool(matches) and matches[0].coherence > 0
