@@ -1,18 +1,23 @@
-"""mlx-lm's continuous batching and its caches, and every part of them that mlx-lm does not show.
+"""mlx-lm's continuous batching, and every part of it that mlx-lm does not show.
 
-mlx-lm has no public way to pause a sequence, to say how much of a prompt the next step reads, or to set up a ring
-cache: what this program touches of its private attributes is here and nowhere else. Knows sequences by the batch's own
-numbers, token ids and caches. Knows nothing about generations. Imported on the engine's thread only.
+mlx-lm has no public way to pause a sequence, to say how much of a prompt the next step reads, or to compute a step in
+another way: what this program touches of its batches' private attributes is here, in `prefilling` and in `decoding`,
+and nowhere else. Knows sequences by the batch's own numbers, token ids and caches. Knows nothing about generations.
+Imported on the engine's thread only.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
-from mlx_lm.models.cache import BatchRotatingKVCache, KVCache, RotatingKVCache
+
+from gptoss_acp.engine.caches import Cache, put_in_order
+from gptoss_acp.engine.decoding import Decoding
+from gptoss_acp.engine.prefilling import Prefilling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,29 +26,17 @@ if TYPE_CHECKING:
 
     from gptoss_acp.engine.sampling import Sampler
 
-Pair = tuple[mx.array, mx.array]
-"""Keys and values of one layer, each (1, heads, tokens, head size)."""
 
-Cache = list[Any]
-"""One mlx-lm cache a layer, KVCache or RotatingKVCache, of a single sequence."""
+@dataclass(slots=True)
+class Chunk:
+    """What is read of prompts at once: `tokens` in all, and the sequences that are then at the end of a segment.
 
-Windows = list[Pair | None]
-"""What the ring of each sliding layer holds, in order; None of the other layers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a step has come to.
-
-    `prompt_tokens` were read in `prompt_seconds`; `segment_ends` are the sequences that have just read a segment of
-    their prompts to its end; `sampled` are mlx-lm's responses, one a decoding sequence: `uid`, `token`, and, where
-    `finish_reason` is not None, `all_tokens` and `prompt_cache`.
+    `seconds` is what computing it has taken so far.
     """
 
-    prompt_tokens: int
-    prompt_seconds: float
+    tokens: int
     segment_ends: list[int]
-    sampled: list[Any]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +52,21 @@ class Batch:
     """The sequences that run on one model."""
 
     def __init__(self, model: Module, stop_tokens: Sequence[int]) -> None:
-        self._generator = BatchGenerator(model, stop_tokens=[[token] for token in stop_tokens])
-        _leave_wired_limit(self._generator)
+        generator = self._generator = BatchGenerator(model, stop_tokens=[[token] for token in stop_tokens])
+        generator._prompt_batch = Prefilling.empty(model, generator.sampler)
+        generator._generation_batch = Decoding.empty(model, generator.sampler)
+        _leave_wired_limit(generator)
+        self._chunk = Chunk(0, [])
 
     @property
     def nbytes(self) -> int:
         """Bytes of the caches of all sequences."""
         return int(self._generator.prompt_cache_nbytes)
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of the chunk that is being read, of all prompts together."""
+        return self._chunk.tokens
 
     def insert(
         self,
@@ -96,14 +97,34 @@ class Batch:
         """Let go of a sequence, however far it is."""
         self._generator.remove([uid])
 
-    def step(self, chunk: int) -> Step:
-        """Decode one token of each sequence that has read its prompt, and read at most `chunk` of each other's."""
-        self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk
-        _put_in_order(self._generator._prompt_batch.prompt_cache)
-        with self._generator.stats() as stats:
-            read, sampled = self._generator.next()
-        ends = [response.uid for response in read if response.end_of_segment and not response.end_of_prompt]
-        return Step(stats.prompt_tokens, stats.prompt_time, ends, sampled)
+    def step(self, chunk: int) -> list[Any]:
+        """Decode one token of each sequence that has read its prompt; begin to read at most `chunk` of each other's.
+
+        While a chunk is not read to its end, no other is begun. Return mlx-lm's responses, one a decoding
+        sequence: `uid`, `token`, and, where `finish_reason` is not None, `all_tokens` and `prompt_cache`.
+        """
+        generator = self._generator
+        if generator._prompt_batch.unread:
+            with mx.stream(generator.stream):
+                return list(generator._generation_batch.next())
+        generator.prefill_step_size = chunk
+        put_in_order(generator._prompt_batch.prompt_cache)
+        with generator.stats() as stats:
+            prompts, sampled = generator.next()
+        ends = [prompt.uid for prompt in prompts if prompt.end_of_segment and not prompt.end_of_prompt]
+        self._chunk = Chunk(stats.prompt_tokens, ends, stats.prompt_time)
+        return list(sampled)
+
+    def read_on(self, layers: int) -> Chunk | None:
+        """Compute the next `layers` of the chunk that has been begun; return it when these were the last."""
+        prompts = self._generator._prompt_batch
+        if not prompts.unread:
+            return None
+        started = time.perf_counter()
+        with mx.stream(self._generator.stream):
+            prompts.go_on(layers)
+        self._chunk.seconds += time.perf_counter() - started
+        return None if prompts.unread else self._chunk
 
     def snapshot(self, uid: int) -> tuple[list[int], Cache]:
         """Return the tokens that a sequence has read or sampled, and a cache of them."""
@@ -128,68 +149,6 @@ class Batch:
         with mx.stream(self._generator.stream):
             self._generator.model(mx.array([tokens]), cache=cache)
             mx.eval([layer.state for layer in cache])
-
-
-def is_sliding(layer: Any) -> bool:
-    """Whether a layer's cache is a ring, of its last tokens only."""
-    return isinstance(layer, RotatingKVCache)
-
-
-def window_tokens(cache: Cache) -> int:
-    """Return how many tokens of the full layers take as much memory as all rings together, when these are full."""
-    rings: list[int] = [layer.max_size for layer in cache if is_sliding(layer)]
-    return -(-sum(rings) // (len(cache) - len(rings)))
-
-
-def windows(cache: Cache) -> Windows:
-    """Return a copy of what the rings hold."""
-    held = [keys_and_values(layer, 0) if is_sliding(layer) else None for layer in cache]
-    mx.eval(held)
-    return held
-
-
-def rewound(cache: Cache, held: Windows, length: int) -> Cache:
-    """Return `cache`, which is taken apart, as it was after `length` tokens, when its rings held `held`."""
-    earlier = [
-        full_layer(layer.keys[..., :length, :], layer.values[..., :length, :])
-        if window is None
-        else sliding_layer(*window, layer.max_size, length)
-        for layer, window in zip(cache, held, strict=True)
-    ]
-    cache.clear()
-    return earlier
-
-
-def keys_and_values(layer: Any, start: int) -> Pair:
-    """Return a copy of what a layer's cache holds of the tokens from `start` on; of a ring all of it, in order."""
-    if is_sliding(layer):
-        keys, values = (layer._temporal_order(ring)[..., -layer.max_size :, :] for ring in (layer.keys, layer.values))
-    else:
-        keys, values = (buffer[..., start : layer.offset, :] for buffer in (layer.keys, layer.values))
-    return mx.contiguous(keys), mx.contiguous(values)
-
-
-def full_layer(keys: mx.array, values: mx.array) -> KVCache:
-    """Return the cache of a full-attention layer that has read as many tokens as there are `keys`."""
-    layer = KVCache()
-    layer.keys, layer.values, layer.offset = keys, values, keys.shape[2]
-    return layer
-
-
-def sliding_layer(keys: mx.array, values: mx.array, window: int, length: int) -> RotatingKVCache:
-    """Return the cache of a sliding layer that has read `length` tokens, the last of them `keys`, at most `window`."""
-    layer = RotatingKVCache(window)
-    layer.keys, layer.values, layer.offset = keys, values, length
-    layer._idx = keys.shape[2]
-    return layer
-
-
-def _put_in_order(cache: Cache) -> None:
-    # A full ring that has read one token begins in its middle. For several tokens at once mlx-lm masks it as if it
-    # did not, and a sequence shorter than the ring, with padding in it, would lose its oldest token.
-    for layer in cache:
-        if isinstance(layer, BatchRotatingKVCache):
-            layer._temporal_order()
 
 
 def _leave_wired_limit(generator: BatchGenerator) -> None:

@@ -12,7 +12,7 @@ import os
 
 import mlx.core as mx
 
-from gptoss_acp.engine.prefill_rate import LARGEST_CHUNK
+from gptoss_acp.engine.prefill_cost import LARGEST_CHUNK
 
 BUFFER_CACHE = 512 * 2**20
 """Bytes of freed buffers that MLX may keep: it gives none back to the system by itself."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
-from gptoss_acp.engine.batch import Cache, Pair, full_layer, is_sliding, keys_and_values, sliding_layer
+from gptoss_acp.engine.caches import Cache, Pair, full_layer, is_sliding, keys_and_values, sliding_layer
 from gptoss_acp.engine.snapshot_files import UnusableSnapshotError
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gptoss_acp.engine.batch import Batch, Cache
-    from gptoss_acp.engine.prefill_rate import PrefillRate
+    from gptoss_acp.engine.batch import Batch
+    from gptoss_acp.engine.caches import Cache
+    from gptoss_acp.engine.prefill_cost import PrefillCost
     from gptoss_acp.engine.prefixes import PrefixCache
 
 
@@ -29,9 +30,9 @@ class Job:
 class ReadAheadQueue:
     """The jobs of one model, the oldest first."""
 
-    def __init__(self, prefixes: PrefixCache, rate: PrefillRate, cache_nbytes: Callable[[int], int]) -> None:
+    def __init__(self, prefixes: PrefixCache, cost: PrefillCost, cache_nbytes: Callable[[int], int]) -> None:
         self._prefixes = prefixes
-        self._rate = rate
+        self._cost = cost
         self._cache_nbytes = cache_nbytes
         self.jobs: list[Job] = []
 
@@ -67,10 +68,10 @@ class ReadAheadQueue:
         if job.cache is None:
             job.done, cache = self._prefixes.find([*job.tokens, -1], free - needed)
             job.cache = cache or batch.new_cache()
-        if chunk := job.tokens[job.done : job.done + self._rate.chunk()]:
+        if chunk := job.tokens[job.done : job.done + self._cost.chunk_ahead()]:
             started = time.perf_counter()
             batch.read(chunk, job.cache)
-            self._rate.note(len(chunk), time.perf_counter() - started)
+            self._cost.note(len(chunk), time.perf_counter() - started)
             job.done += len(chunk)
         if job.done == len(job.tokens):
             self.jobs.remove(job)

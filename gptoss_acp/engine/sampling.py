@@ -1,4 +1,4 @@
-"""From the model's probabilities to an id, as one generation wants it drawn.
+"""From the model's logits to an id, as one generation wants it drawn.
 
 Knows arrays and random keys. Knows nothing about batches. Imported on the engine's thread only.
 """
@@ -20,7 +20,7 @@ LEAST = 1e-3
 """Below this temperature, or this mass of tokens, the likeliest is drawn: what divides by it would reach infinity."""
 
 Sampler = Callable[[mx.array], mx.array]
-"""Takes logprobs (batch, vocabulary) float32 and returns ids (batch,)."""
+"""Takes logits (batch, vocabulary) of any float type and returns ids (batch,)."""
 
 
 def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
@@ -35,16 +35,17 @@ def make_sampler(sampling: Sampling, model: LoadedModel) -> Sampler:
     seed = int.from_bytes(os.urandom(4)) if sampling.seed is None else sampling.seed
     key = mx.random.key(seed)
 
-    def sample(logprobs: mx.array) -> mx.array:
+    def sample(logits: mx.array) -> mx.array:
         nonlocal key
         key, now = mx.random.split(key)
+        logits = logits.astype(mx.float32)  # bfloat16 has too few steps to tell probabilities apart
         if top_p < 1:
-            logprobs = apply_top_p(logprobs, top_p)
-        return mx.random.categorical(logprobs / temperature, key=now)
+            logits = apply_top_p(logits - mx.logsumexp(logits, axis=-1, keepdims=True), top_p)
+        return mx.random.categorical(logits / temperature, key=now)
 
     return sample
 
 
-def greedy(logprobs: mx.array) -> mx.array:
-    """Return the likeliest ids (batch,); one function for all, so that mlx-lm samples a whole batch in one call."""
-    return mx.argmax(logprobs, axis=-1)
+def greedy(logits: mx.array) -> mx.array:
+    """Return the likeliest ids (batch,); one function for all, so that a whole batch is sampled in one call."""
+    return mx.argmax(logits, axis=-1)

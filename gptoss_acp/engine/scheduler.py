@@ -1,8 +1,8 @@
 """What one model works on next: continuous batching of every session's generations.
 
-One step decodes one token of every running sequence and prefills one chunk of the waiting ones. When nothing runs, it
-reads ahead what the next prompts will begin with. Knows generations, token ids, caches and the clock. Knows nothing
-about other models. Imported on the engine's thread only.
+One step decodes one token of every running sequence and reads on, for a moment, in the prompts of the waiting ones.
+When nothing runs, it reads ahead what the next prompts will begin with. Knows generations, token ids, caches and the
+clock. Knows nothing about other models. Imported on the engine's thread only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import memory, snapshot_files
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions, PromptTooLongError
-from gptoss_acp.engine.batch import Batch, Cache, Halted, Windows, rewound, window_tokens, windows
-from gptoss_acp.engine.prefill_rate import PrefillRate
+from gptoss_acp.engine.batch import Batch, Halted
+from gptoss_acp.engine.caches import Cache, Windows, rewound, window_tokens, windows
+from gptoss_acp.engine.prefill_cost import PrefillCost
 from gptoss_acp.engine.prefixes import PrefixCache
 from gptoss_acp.engine.read_ahead import ReadAheadQueue
 from gptoss_acp.engine.sampling import Sampler, make_sampler
@@ -63,8 +64,8 @@ class Scheduler:
         empty = self._batch.new_cache()
         self._window = window_tokens(empty)
         self._prefixes = PrefixCache(empty, 0, snapshot_files.tier(model.digest, options.disk_gb))
-        self._rate = PrefillRate()
-        self._ahead = ReadAheadQueue(self._prefixes, self._rate, self._cache_nbytes)
+        self._cost = PrefillCost(len(empty))
+        self._ahead = ReadAheadQueue(self._prefixes, self._cost, self._cache_nbytes)
         self._running: dict[int, Sequence] = {}
         self._paused: dict[Generation, tuple[Sequence, Halted]] = {}
 
@@ -121,7 +122,7 @@ class Scheduler:
             self._ahead.add(tokens)
 
     def step(self) -> None:
-        """Decode one token of every running sequence and prefill one chunk of the waiting ones, or read ahead."""
+        """Decode one token of every running sequence and read on in the prompts of the waiting ones, or read ahead."""
         try:
             self._let_go()
             if self._running:
@@ -186,13 +187,12 @@ class Scheduler:
 
     def _advance(self) -> None:
         prefilling = sum(1 for sequence in self._running.values() if not sequence.first_token)
-        step = self._batch.step(self._rate.chunk(max(1, prefilling)))
-        if step.prompt_tokens:
-            self._rate.note(step.prompt_tokens, step.prompt_seconds)
-        for uid in step.segment_ends:
-            self._keep_segment(uid)
-        for response in step.sampled:
+        for response in self._batch.step(self._cost.chunk() // max(1, prefilling)):
             self._deliver(response)
+        if chunk := self._batch.read_on(self._cost.layers(self._batch.chunk_tokens)):
+            self._cost.note(chunk.tokens, chunk.seconds)
+            for uid in chunk.segment_ends:
+                self._keep_segment(uid)
         self._prefixes.shrink(self._free_memory)
 
     def _deliver(self, response: Any) -> None:

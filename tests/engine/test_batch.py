@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import mlx.core as mx
 import pytest
 from mlx_lm.generate import BatchGenerator, generate_step
 
-from gptoss_acp.engine import batch, weights
-from gptoss_acp.engine.batch import Batch, Cache
+from gptoss_acp.engine import caches, weights
+from gptoss_acp.engine.batch import Batch, Chunk
+from gptoss_acp.engine.caches import Cache
 from gptoss_acp.engine.sampling import greedy
 from gptoss_acp.engine.weights import LoadedModel
 from tests.support import random_checkpoint
@@ -36,12 +38,17 @@ def insert(
     return running.insert(segments, limit, sampler=greedy, processors=[], read=read or [], cache=cache)
 
 
+def step(running: Batch, chunk: int = 2048, layers: int = 100) -> tuple[list[Any], Chunk | None]:
+    """Decode a token of each sequence, and read of the others' prompts; return what came of it."""
+    return running.step(chunk), running.read_on(layers)
+
+
 def sampled(running: Batch, uid: int) -> list[int]:
     """Step until a sequence has ended, and return what it has sampled."""
     tokens: list[int] = []
     ended = False
     while not ended:
-        of_it = [one for one in running.step(2048).sampled if one.uid == uid]
+        of_it = [one for one in step(running)[0] if one.uid == uid]
         tokens += [one.token for one in of_it]
         ended = any(one.finish_reason for one in of_it)
     return tokens
@@ -54,13 +61,14 @@ def test_a_sequence_samples_what_mlx_lm_does_alone(running: Batch, alone: list[i
 
 def test_a_prompt_is_read_in_chunks_of_the_size_of_the_moment(running: Batch, alone: list[int]) -> None:
     uid = insert(running, [PROMPT], TOKENS)
-    assert [running.step(chunk).prompt_tokens for chunk in (100, 150, 16)] == [100, 150, 16]
+    assert [step(running, chunk)[1] for chunk in (100, 150)] == [Chunk(100, [], ANY), Chunk(150, [], ANY)]
     assert sampled(running, uid) == alone
 
 
 def test_a_snapshot_at_a_segments_end_is_of_exactly_what_has_been_read(running: Batch, alone: list[int]) -> None:
     uid = insert(running, [PROMPT[:200], PROMPT[200:]], TOKENS)
-    assert [running.step(128).segment_ends for _ in range(2)] == [[], [uid]]
+    chunks = [step(running, 128)[1] for _ in range(2)]
+    assert [chunk and chunk.segment_ends for chunk in chunks] == [[], [uid]]
     tokens, cache = running.snapshot(uid)
     assert tokens == PROMPT[:200]
     running.remove(uid)
@@ -85,7 +93,7 @@ def test_a_sequence_that_was_halted_goes_on_exactly_where_it_was(running: Batch,
     uid = insert(running, [PROMPT], TOKENS)
     tokens: list[int] = []
     while len(tokens) < after:
-        tokens += [one.token for one in running.step(2048).sampled]
+        tokens += [one.token for one in step(running)[0]]
     halted = running.halt(uid)
     assert halted.tokens == [*PROMPT, *alone[:after]]
     assert halted.last_token == alone[after]
@@ -96,15 +104,14 @@ def test_a_sequence_that_was_halted_goes_on_exactly_where_it_was(running: Batch,
 
 def test_what_is_removed_takes_no_memory_wherever_it_was(running: Batch) -> None:
     reading, decoding = (insert(running, [prompt], TOKENS) for prompt in ([5] * 900, [6] * 3))
-    while not running.step(16).sampled:
+    while not step(running, 16)[0]:
         pass
     waiting = insert(running, [PROMPT], TOKENS)
     assert running.nbytes > 0
     for uid in (waiting, reading, decoding):
         running.remove(uid)
     assert running.nbytes == 0
-    step = running.step(2048)
-    assert (step.prompt_tokens, step.sampled) == (0, [])
+    assert step(running) == ([], None)
 
 
 def test_reading_beside_the_batch_fills_a_cache_as_the_batch_does(running: Batch, alone: list[int]) -> None:
@@ -120,14 +127,14 @@ def test_a_layer_made_of_its_keys_and_values_is_the_layer(running: Batch, alone:
     running.read(PROMPT[:length], cache)
     made: Cache = []
     for layer in cache:
-        keys, values = batch.keys_and_values(layer, 0)
-        if batch.is_sliding(layer):
+        keys, values = caches.keys_and_values(layer, 0)
+        if caches.is_sliding(layer):
             assert keys.shape[2] == min(length, layer.max_size)
-            made.append(batch.sliding_layer(keys, values, layer.max_size, length))
+            made.append(caches.sliding_layer(keys, values, layer.max_size, length))
             if length <= layer.max_size:  # else mlx-lm has kept more than the window, until it reads on
                 assert made[-1].state[2:] == layer.state[2:]
         else:
-            made.append(batch.full_layer(keys, values))
+            made.append(caches.full_layer(keys, values))
     running.read(PROMPT[length:299], made)
     assert sampled(running, insert(running, [PROMPT[299:]], TOKENS, PROMPT[:299], made)) == alone
 

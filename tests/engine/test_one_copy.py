@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models import gpt_oss
 
-from gptoss_acp.engine import batch, weights
+from gptoss_acp.engine import caches, weights
 from gptoss_acp.engine.api import Sampling
 from gptoss_acp.engine.weights import LoadedModel
 from tests.support import random_checkpoint
@@ -86,16 +86,16 @@ async def test_a_context_that_fills_the_memory_is_never_there_twice(deep: Loaded
     assert (mx.get_peak_memory() - before) / copy < MOST_COPIES
 
 
-def drawn_cache(stage: Stage, length: int) -> batch.Cache:
+def drawn_cache(stage: Stage, length: int) -> caches.Cache:
     """Return a cache of `length` tokens, made by chance."""
     return [
-        batch.sliding_layer(*drawn(WINDOW), WINDOW, length)
-        if batch.is_sliding(layer)
-        else batch.full_layer(*drawn(length))
+        caches.sliding_layer(*drawn(WINDOW), WINDOW, length)
+        if caches.is_sliding(layer)
+        else caches.full_layer(*drawn(length))
         for layer in stage.scheduler._batch.new_cache()
     ]
 
 
-def drawn(tokens: int) -> batch.Pair:
+def drawn(tokens: int) -> caches.Pair:
     keys, values = (mx.random.normal((1, HEADS, tokens, 64)) for _ in range(2))
     return keys, values

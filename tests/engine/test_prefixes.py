@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gptoss_acp.engine import snapshot_files, weights
-from gptoss_acp.engine.batch import Cache
+from gptoss_acp.engine.caches import Cache
 from gptoss_acp.engine.prefixes import PrefixCache
 
 ROOMY = 2**40

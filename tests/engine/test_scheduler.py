@@ -15,7 +15,7 @@ from gptoss_acp import tools, vocabulary
 from gptoss_acp.briefing import developer_message
 from gptoss_acp.engine import snapshot_files
 from gptoss_acp.engine.api import EngineError, PromptTooLongError, Sampling
-from gptoss_acp.engine.batch import Batch, Step
+from gptoss_acp.engine.batch import Batch, Chunk
 from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.messages import Submit
 from gptoss_acp.engine.weights import LoadedModel
@@ -329,13 +329,25 @@ async def test_a_cancelled_prefill_leaves_the_others_tokens_as_they_were(stage: 
     assert long.figures.generated_tokens == 0
 
 
+async def test_a_cancel_is_obeyed_in_the_middle_of_a_chunk(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks: list[Chunk | None] = []
+    read_on = Batch.read_on
+    monkeypatch.setattr(Batch, "read_on", lambda batch, layers: chunks.append(read_on(batch, layers)))
+    long = stage.submit(asking("word " * 3000), GREEDY)
+    stage.scheduler.step()
+    await long.aclose()
+    assert chunks == [None]
+    assert long.ended
+    assert not stage.scheduler.at_work
+
+
 # Failures
 
 
 async def test_a_failing_step_ends_what_runs_and_the_next_works(
     stage: Stage, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: Batch, _chunk: int) -> Step:
+    def fail(_self: Batch, _chunk: int) -> Any:
         raise RuntimeError("out of memory")
 
     running = [stage.submit(asking(text), GREEDY) for text in ("Count to 20", "Hello")]
@@ -382,8 +394,8 @@ async def test_prompts_that_are_read_at_once_share_the_time_of_a_chunk(
     chunks: list[tuple[int, int]] = []
     step = Batch.step
 
-    def noted(batch: Batch, chunk: int) -> Step:
-        chunks.append((chunk, stage.scheduler._rate.chunk()))
+    def noted(batch: Batch, chunk: int) -> Any:
+        chunks.append((chunk, stage.scheduler._cost.chunk()))
         return step(batch, chunk)
 
     monkeypatch.setattr(Batch, "step", noted)

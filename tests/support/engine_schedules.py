@@ -19,7 +19,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.generate import generate_step
 
-from gptoss_acp.engine import prefill_rate, snapshot_files, weights
+from gptoss_acp.engine import prefill_cost, snapshot_files, weights
 from gptoss_acp.engine.api import EngineError, EngineOptions, Sampling
 from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.messages import Unload
@@ -87,7 +87,8 @@ class EngineSchedules:
             patch.setattr(snapshot_files, "folder", lambda: self._home / str(seed))
             patch.setattr(Generation, "HIGH_WATER", schedule.rng.choice((4, 9, 256)))
             patch.setattr(Generation, "LOW_WATER", 2)
-            patch.setattr(prefill_rate, "CHUNK_SECONDS", schedule.rng.choice((0.01, 0.05, 0.2, 1.0)))
+            patch.setattr(prefill_cost, "MOMENT_SECONDS", schedule.rng.choice((0.001, 0.01, 0.05, 0.2)))
+            patch.setattr(prefill_cost, "SMALLEST_CHUNK", schedule.rng.choice((16, 128)))
             asyncio.run(schedule.run())
         self.happened["schedules"] += 1
         return [f"seed {seed}: {line}" for said in schedule.said if (line := self.difference(said))]
