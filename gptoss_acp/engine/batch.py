@@ -96,6 +96,8 @@ class Batch:
     def remove(self, uid: int) -> None:
         """Let go of a sequence, however far it is."""
         self._generator.remove([uid])
+        if uid in self._chunk.segment_ends:
+            self._chunk.segment_ends.remove(uid)
 
     def step(self, chunk: int) -> list[Any]:
         """Decode one token of each sequence that has read its prompt; begin to read at most `chunk` of each other's.

@@ -62,10 +62,13 @@ def test_others_decode_between_two_layers(running: Batch, alone: dict[int, list[
 def test_what_leaves_in_the_middle_of_a_chunk_leaves_the_others_as_they_were(
     running: Batch, alone: dict[int, list[int]]
 ) -> None:
-    leaving, long = insert(running, SHORT * 9, TOKENS), insert(running, LONG, TOKENS)
-    running.step(256)
+    leaving, long = insert(running, SHORT, TOKENS), insert(running, LONG, TOKENS)
+    running.step(256)  # which reads the first to its end, but for the token that it goes on from
     assert running.read_on(1) is None
     running.remove(leaving)
+    chunk = running.read_on(3)
+    assert chunk is not None
+    assert chunk.segment_ends == []
     assert run(running, long, TOKENS) == alone[len(LONG)]
 
 
