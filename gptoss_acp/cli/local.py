@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Faceless:
     """What every face at a terminal has in common: no files and no terminals of its own, and it reads at once."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(tells_options_apart=True)
     congested = False
     longest_write = 0
 

@@ -13,10 +13,14 @@ _JETBRAINS = re.compile(
     r"(?i)jetbrains|intellij|\b(?:pycharm|webstorm|goland|clion|rider|rubymine|phpstorm|rustrover|android studio)\b"
 )
 
+_SHOWS_NAMES = re.compile(r"(?i)\bzed\b|agent-shell|jupyter|vscode")
+"""Clients that show the name of each option of a question. Others, among them CodeCompanion and avante, show its kind:
+of two of a kind they take the last, whichever the user has meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the client declared in `initialize`; nothing before that."""
+    """What the client declared in `initialize`, or is known for; nothing before that."""
 
     read: bool = False
     write: bool = False
@@ -24,12 +28,15 @@ class Capabilities:
     terminal_auth: bool = False
     compaction: bool = False
     insists_on_sign_in: bool = False
+    tells_options_apart: bool = False
 
     @classmethod
     def declared(cls, params: Any) -> Capabilities:
         """Read them from the params of `initialize`, whatever shape these have."""
         capabilities = _object(_object(params).get("clientCapabilities"))
         files = _object(capabilities.get("fs"))
+        client = str(_object(_object(params).get("clientInfo")))[:1000]
+        jetbrains = bool(_JETBRAINS.search(client))
         return cls(
             read=files.get("readTextFile") is True,
             write=files.get("writeTextFile") is True,
@@ -37,7 +44,8 @@ class Capabilities:
             terminal_auth=_object(capabilities.get("auth")).get("terminal") is True
             or _object(capabilities.get("_meta")).get("terminal-auth") is True,
             compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
-            insists_on_sign_in=bool(_JETBRAINS.search(str(_object(_object(params).get("clientInfo")))[:1000])),
+            insists_on_sign_in=jetbrains,
+            tells_options_apart=jetbrains or bool(_SHOWS_NAMES.search(client)),
         )
 
 

@@ -346,7 +346,8 @@ class Call:
         if self._raw_is_whole:
             fields["rawInput"] = self.raw_input
         state = self._question.state(fields, self._whole_title or self.title)
-        chosen = await self.workspace.face.ask(state, question.options(ask))
+        face = self.workspace.face
+        chosen = await face.ask(state, question.options(ask, told_apart=face.capabilities.tells_options_apart))
         if chosen == question.ALWAYS:
             self.permissions.grant(ask)
         elif chosen == question.REJECT:

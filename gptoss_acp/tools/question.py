@@ -31,7 +31,8 @@ IN_BACKGROUND = "in the background, until the session ends"
 
 GUESSED = "text whose encoding is a guess"
 
-ONCE, WITH_NETWORK, ALWAYS, REJECT = "allow-once", "allow-network", "allow-always", "reject-once"
+# Some editors know only ids that are spelt like the kinds.
+ONCE, WITH_NETWORK, ALWAYS, REJECT = "allow_once", "allow_network", "allow_always", "reject_once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ def of_use(arguments: Any) -> Question:
     )
 
 
-def options(ask: Ask) -> list[PermissionOption]:
-    """Return what the user can answer."""
+def options(ask: Ask, *, told_apart: bool) -> list[PermissionOption]:
+    """Return what the user can answer; no two of a kind where these are not `told_apart`."""
     always = clip_line(visible(ask.always), _LONGEST_OPTION)
     offered: list[PermissionOption] = [{"optionId": ONCE, "name": "Allow once", "kind": "allow_once"}]
-    if ask.network:
+    if ask.network and told_apart:
         offered.append({"optionId": WITH_NETWORK, "name": "Allow once, with network", "kind": "allow_once"})
     return [
         *offered,

@@ -113,7 +113,7 @@ async def test_the_model_is_told_what_was_taken_back(tmp_path: Path) -> None:
 
 
 async def test_changes_that_were_refused_are_none(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "ask", answer="reject-once")
+    desk = Desk(tmp_path, "ask", answer="reject_once")
     await desk.patch("*** Add File: a", "+1")
     assert desk.runner.changes == []
 

@@ -21,7 +21,7 @@ CLIENTS = pytest.mark.parametrize("client", [{}, {"fs": True, "terminal": True}]
 
 @CLIENTS
 async def test_while_the_arguments_stream(client: dict[str, Any], tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     generations = [tool_call("functions.apply_patch", PATCH), final("Fine.")]
     async with opened(editor, tmp_path, *generations, delay=0.01, **client) as session:
         assert await cancel_when(editor, session, editor.calls) < 0.5
@@ -52,7 +52,7 @@ async def test_by_cancelling_the_permission_request(tool: str, tmp_path: Path) -
 
 @CLIENTS
 async def test_while_a_command_runs(client: dict[str, Any], tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     pid = tmp_path / "work/pid"
     async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine."), **client) as session:
 
@@ -68,7 +68,7 @@ async def test_while_a_command_runs(client: dict[str, Any], tmp_path: Path) -> N
 
 
 async def test_a_second_prompt_cancels_a_running_command(tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
         first = asyncio.create_task(session.prompt())
         await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))
@@ -79,7 +79,7 @@ async def test_a_second_prompt_cancels_a_running_command(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
 async def test_a_command_does_not_outlive_the_program(end: str, tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, tool_call("functions.shell", SLEEP), final("Fine.")) as session:
         turn = asyncio.create_task(session.prompt())
         await editor.until(lambda: editor.calls() and "begun" in str(editor.calls()[0].get("content")))

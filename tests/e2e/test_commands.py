@@ -99,7 +99,7 @@ async def test_status_says_how_things_stand(tmp_path: Path) -> None:
 
 
 async def test_init_is_a_prompt_with_its_own_request(tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     write = patch("*** Add File: AGENTS.md", "+# Notes")
     async with opened(editor, tmp_path, write, final("Written.")) as session:
         await answered(editor, session, "/init", "Written.")
@@ -112,7 +112,7 @@ async def test_init_is_a_prompt_with_its_own_request(tmp_path: Path) -> None:
 
 
 async def test_the_mode_is_shown_set_and_told_to_the_client(tmp_path: Path) -> None:
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     write = patch("*** Add File: a", "+1")
     async with opened(editor, tmp_path, write, final("Done.")) as session:
         assert "The mode is ask." in await told(editor, session, "/mode")
@@ -194,7 +194,7 @@ def prepared(folder: Path) -> Path:
 async def test_undo_gives_the_files_as_they_were(kind: str, client: dict[str, Any], tmp_path: Path) -> None:
     work = prepared(tmp_path)
     before = files(work)
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, patch(*KINDS[kind]), final("Done."), **client) as session:
         await answered(editor, session, "Go", "Done.")
         changed = files(work)
@@ -277,7 +277,7 @@ async def test_undo_counts_what_is_not_saved_in_the_editor(tmp_path: Path) -> No
 
 async def test_undo_is_an_edit_to_the_permissions(tmp_path: Path) -> None:
     work = prepared(tmp_path)
-    editor = Editor("allow-once", "reject-once", "cancelled", "allow-once")
+    editor = Editor("allow_once", "reject_once", "cancelled", "allow_once")
     async with opened(editor, tmp_path, patch(*KINDS["update"]), final("Done.")) as session:
         await answered(editor, session, "Go", "Done.")
         assert "the user did not allow it" in await told(editor, session, "/undo")
@@ -293,7 +293,7 @@ async def test_undo_is_an_edit_to_the_permissions(tmp_path: Path) -> None:
 
 async def test_undo_while_its_permission_is_open_can_be_cancelled(tmp_path: Path) -> None:
     work = prepared(tmp_path)
-    editor = Editor("allow-once", "nothing")
+    editor = Editor("allow_once", "nothing")
     async with opened(editor, tmp_path, patch(*KINDS["delete"]), final("Done.")) as session:
         await answered(editor, session, "Go", "Done.")
         undo = asyncio.create_task(session.prompt("/undo"))
@@ -306,7 +306,7 @@ async def test_undo_while_its_permission_is_open_can_be_cancelled(tmp_path: Path
 
 async def test_a_cancelled_turns_changes_can_be_undone(tmp_path: Path) -> None:
     work = prepared(tmp_path)
-    editor = Editor("allow-once", "nothing", "allow-once")
+    editor = Editor("allow_once", "nothing", "allow_once")
     turn = patch(*KINDS["update"]), patch("*** Delete File: c")
     async with opened(editor, tmp_path, *turn, final("Done.")) as session:
         going = asyncio.create_task(session.prompt("Go"))

@@ -23,7 +23,7 @@ async def until_ready(folder: Path) -> None:
 
 
 async def test_the_model_calls_a_server_and_hears_its_answer(tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, ADD, final("Three."), servers=[program(tmp_path)]) as session:
         await until_ready(tmp_path)
         assert await session.prompt() == "end_turn"
@@ -65,7 +65,7 @@ async def test_cancelling_while_a_server_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_cancelling_while_a_call_runs(tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     call = tool_call("functions.test__wait", "{}")
     async with opened(editor, tmp_path, call, final("Fine."), servers=[program(tmp_path)]) as session:
         await until_ready(tmp_path)

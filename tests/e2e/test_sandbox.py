@@ -36,7 +36,7 @@ def run(script: str, **more: Any) -> list[int]:
 async def test_commands_run_in_the_sandbox_and_what_it_stops_is_asked_about(
     client: dict[str, Any], tmp_path: Path
 ) -> None:
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     script = [run("echo x > made && echo $TMPDIR"), run("echo y > ../outside"), final("Done.")]
     async with opened(editor, tmp_path, *script, arguments=OPTIONS, **client) as session:
         assert await session.prompt() == "end_turn"
@@ -53,7 +53,7 @@ async def test_commands_run_in_the_sandbox_and_what_it_stops_is_asked_about(
 
 @CLIENTS
 async def test_a_server_goes_on_is_reached_and_ends_with_the_program(client: dict[str, Any], tmp_path: Path) -> None:
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     script = [
         run("mkfifo pipe; while :; do echo hello > pipe; done & exec sleep 61.75", background=True),
         run("pgrep -f 'sleep 61.7[5]' && cat pipe && kill -0 1"),

@@ -74,7 +74,7 @@ async def test_a_name_that_is_not_utf_8_is_shown_as_far_as_it_can_be(tmp_path: P
 async def test_the_model_gets_the_result_of(tool: str, client: dict[str, Any], tmp_path: Path) -> None:
     folder = work(tmp_path)
     arguments, result, kind, title = TOOLS[tool]
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     call = said(thought("hm"), preamble("Doing it."), system_call(tool, arguments))
     async with opened(editor, tmp_path, call, final("Done."), **client) as session:
         assert await session.prompt() == "end_turn"
@@ -127,7 +127,7 @@ async def test_the_mode_decides_what_is_done_and_what_is_asked(
 ) -> None:
     folder = work(tmp_path)
     (tmp_path / "outside").write_text("x\n")
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, *writes_and_runs(), **client) as session:
         option = next(option for option in session.created.config_options if option.id == "mode")
         assert (option.current_value, option.category) == ("ask", "mode")
@@ -147,7 +147,7 @@ async def test_the_mode_decides_what_is_done_and_what_is_asked(
 
 async def test_the_mode_can_be_set_the_older_way_also_while_a_turn_runs(tmp_path: Path) -> None:
     folder = work(tmp_path)
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     begins = tool_call("functions.shell", '{"command": ["sh", "-c", "until [ -e go ]; do sleep 0.02; done"]}')
     async with opened(editor, tmp_path, begins, *writes_and_runs()[:2], final("Done.")) as session:
         await session.connection.set_session_mode(session_id=session.identifier, mode_id="full-access")
@@ -178,7 +178,7 @@ async def test_a_mode_that_is_none_is_refused(tmp_path: Path) -> None:
 
 async def test_a_refusal_is_told_to_the_model_and_the_turn_goes_on(tmp_path: Path) -> None:
     folder = work(tmp_path)
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     async with opened(editor, tmp_path, *writes_and_runs()) as session:
         assert await session.prompt() == "end_turn"
         await editor.until(lambda: "Done." in editor.text())
@@ -191,7 +191,7 @@ async def test_always_lasts_for_the_session_and_no_longer(tmp_path: Path) -> Non
     work(tmp_path)
     call = tool_call("functions.shell", '{"command": ["git", "--version"]}')
     other = tool_call("functions.read_file", '{"path": "a.txt"}')
-    editor = Editor("allow-always", "reject-once")
+    editor = Editor("allow_always", "reject_once")
     async with opened(editor, tmp_path, call, other, call, final("Done."), call, final("Done.")) as session:
         assert await session.prompt() == "end_turn"
         assert len(editor.permissions) == 1

@@ -78,7 +78,7 @@ async def test_it_reads_a_file_and_says_what_is_in_it(tmp_path: Path) -> None:
 
 
 async def test_it_acts_when_the_user_allows_it(subtests: pytest.Subtests, tmp_path: Path) -> None:
-    editor = Editor("allow-once")
+    editor = Editor("allow_once")
     async with opened(editor, tmp_path, arguments=TINY, fs=True, terminal=True) as program:
         for name, act in ACTS.items():
             with subtests.test(name):
@@ -100,7 +100,7 @@ async def acts(editor: Editor, session: Open, act: Act) -> None:
 
 
 async def test_it_stops_when_the_user_refuses(subtests: pytest.Subtests, tmp_path: Path) -> None:
-    editor = Editor("reject-once")
+    editor = Editor("reject_once")
     async with opened(editor, tmp_path, arguments=TINY) as program:
         for name, act in ACTS.items():
             with subtests.test(name):

@@ -35,3 +35,23 @@ def test_what_is_not_declared_is_not_used(params: object) -> None:
 )
 def test_what_is_declared_is_used_and_nothing_else(capabilities: object, declared: Capabilities) -> None:
     assert Capabilities.declared({"protocolVersion": 1, "clientCapabilities": capabilities}) == declared
+
+
+@pytest.mark.parametrize(
+    ("client", "told_apart"),
+    [
+        ("zed", True),
+        ("JetBrains.IntelliJ IDEA", True),
+        ("agent-shell", True),
+        ("Jupyter AI", True),
+        ("vscode-acp-client", True),
+        ("CodeCompanion.nvim", False),
+        ("authorized", False),
+        (None, False),  # avante
+    ],
+)
+def test_options_of_one_kind_are_for_clients_that_are_known_to_show_their_names(
+    client: str | None, told_apart: object
+) -> None:
+    params = {"protocolVersion": 1} if client is None else {"clientInfo": {"name": client, "version": "1"}}
+    assert Capabilities.declared(params).tells_options_apart == told_apart

@@ -72,7 +72,7 @@ class Desk:
         cwd: Path,
         mode: Mode = "full-access",
         *,
-        answer: str = "reject-once",
+        answer: str = "reject_once",
         additional: Sequence[Path] = (),
         capabilities: Capabilities | None = None,
     ) -> None:
@@ -83,7 +83,7 @@ class Desk:
             "outcome": {"outcome": "selected", "optionId": self.answer}
         }
         connection = cast(Connection, self.peer)
-        self.face = Editor(connection, "session", capabilities or Capabilities())
+        self.face = Editor(connection, "session", capabilities or Capabilities(tells_options_apart=True))
         self.workspace = Workspace(Roots(cwd, additional), self.face)
         self.permissions = Permissions(mode)
         self.runner = Runner(self.workspace, self.permissions, Updates(self.face, lambda _: None))

@@ -24,7 +24,7 @@ from tests.support.conformance import check_trace
 from tests.support.places import REPOSITORY
 from tests.support.tokens import text_of
 
-Answer = Literal["allow-once", "allow-always", "reject-once", "cancelled", "nothing"]
+Answer = Literal["allow_once", "allow_always", "reject_once", "cancelled", "nothing"]
 
 
 class Terminal:
@@ -52,7 +52,7 @@ class Editor:
     """What the agent may ask of a client, and all that it said. `answers` are the user's, the last one again for more."""
 
     def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers) or ["allow-once"]
+        self.answers = list(answers) or ["allow_once"]
         self.buffers: dict[str, str] = {}
         self.updates: list[tuple[float, Any]] = []
         self.permissions: list[tuple[Any, list[Any]]] = []

@@ -62,7 +62,7 @@ def listening(folder: Path, kind: str) -> Iterator[tuple[HttpMcpServer | SseMcpS
 class McpDesk(Desk):
     """A desk whose runner has the tools of `servers` too."""
 
-    def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject-once") -> None:
+    def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject_once") -> None:
         super().__init__(cwd, mode, answer=answer)
         self.servers = servers
         updates = Updates(self.face, lambda _: None)

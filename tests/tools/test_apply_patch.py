@@ -134,7 +134,7 @@ async def test_operations_on_one_file_build_on_each_other_however_it_is_spelt(tm
 
 async def test_a_patch_of_a_file_that_changed_meanwhile_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1\n")
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     allowed = desk.peer.answers["session/request_permission"]
 
     def change(params: Any) -> Any:

@@ -111,7 +111,7 @@ async def test_output_is_shown_while_the_command_runs_but_not_too_often(tmp_path
 
 
 async def test_the_user_sees_the_diff_before_the_question(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "ask", answer="reject-once")
+    desk = Desk(tmp_path, "ask", answer="reject_once")
     result = await desk.patch("*** Add File: a", "+x")
     assert result == "Error: the user did not allow it."
     assert not (tmp_path / "a").exists()
@@ -138,11 +138,11 @@ async def test_a_command_that_can_not_be_shown_in_full_is_refused(tmp_path: Path
 
 
 async def test_once_asks_again_and_always_does_not(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     await desk.call("shell", command=["echo", "hi", "1"])
     await desk.call("shell", command=["echo", "hi", "2"])
     assert len(desk.permissions_asked) == 2
-    desk.answer = "allow-always"
+    desk.answer = "allow_always"
     await desk.call("shell", command=["echo", "hi", "3"])
     assert await desk.call("shell", command=["echo", "hi", "3"]) == "Exit code: 0\nOutput:\nhi 3\n"
     assert len(desk.permissions_asked) == 3
@@ -154,8 +154,8 @@ async def test_once_asks_again_and_always_does_not(tmp_path: Path) -> None:
         {},
         {"outcome": "selected"},
         {"outcome": "selected", "optionId": "yes"},
-        {"outcome": "rejected", "optionId": "allow-once"},
-        {"optionId": "allow-always"},
+        {"outcome": "rejected", "optionId": "allow_once"},
+        {"optionId": "allow_always"},
         "x",
         None,
     ],
@@ -176,7 +176,7 @@ async def test_a_client_that_can_not_ask_allows_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_mode_that_refuses_asks_nobody(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "read-only", answer="allow-once")
+    desk = Desk(tmp_path, "read-only", answer="allow_once")
     assert await desk.patch("*** Add File: a", "+x") == "Error: the mode is read-only: no file may be changed."
     assert await desk.call("shell", command=["touch", "a"]) == "Error: the mode is read-only: no command may be run."
     assert desk.permissions_asked == []
@@ -185,7 +185,7 @@ async def test_a_mode_that_refuses_asks_nobody(tmp_path: Path) -> None:
 
 async def test_however_much_is_asked_it_fits_into_a_line(tmp_path: Path) -> None:
     odd = "\x01\u20ac" * 30_000
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     assert "too long" in await desk.call("shell", command=["printf", "%s", odd])
     assert (await desk.call("shell", command=["true", "\x01" * 1900])).startswith("Exit code: 0")
     (tmp_path / "0").write_text("\x01\n" * 30_000 + "x\n")
@@ -197,7 +197,7 @@ async def test_however_much_is_asked_it_fits_into_a_line(tmp_path: Path) -> None
 
 
 async def test_a_patch_that_can_not_be_shown_whole_is_not_asked_about(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     files = [line for number in range(62) for line in (f"*** Add File: src/{number}.py", *["+value = 1"] * 80)]
     (tmp_path / "run.sh").write_text("#!/bin/sh\necho hi\n")
     (tmp_path / "run.sh").chmod(0o755)

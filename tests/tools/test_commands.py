@@ -73,7 +73,7 @@ def test_a_timeout_under_a_thousand_is_meant_in_seconds(timeout: int, seconds: f
 
 
 async def test_python_code_runs_as_a_program_of_its_own(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     code = 'x = "a"\nprint(x * 3)'
     assert await desk.call("python", code) == "Exit code: 0\nOutput:\naaa\n"
     assert (await desk.call("python", "print(x)")).startswith("Exit code: 1\nOutput:\nTraceback")

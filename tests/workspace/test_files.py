@@ -163,6 +163,6 @@ async def test_a_read_only_file_is_asked_about(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "auto-edit")
     assert "the user did not allow it" in await desk.patch("*** Update File: fixed", "-x", "+y")
     assert "the read-only file fixed" in str(desk.permissions_asked[0]["options"])
-    desk.answer = "allow-once"
+    desk.answer = "allow_once"
     assert "Success" in await desk.patch("*** Update File: fixed", "-x", "+y")
     assert stat.S_IMODE((tmp_path / "fixed").stat().st_mode) == 0o444

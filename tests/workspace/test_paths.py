@@ -61,7 +61,7 @@ WAYS_OUT = [
 @pytest.mark.parametrize("mode", ["read-only", "ask", "auto-edit"])
 async def test_no_way_out_is_read_or_written_without_permission(way: str, mode: Mode, place: Path) -> None:
     path = way.format(place=place)
-    desk = Desk(place / "root", mode, answer="reject-once")
+    desk = Desk(place / "root", mode, answer="reject_once")
     results = [
         await desk.call("read_file", path=path),
         await desk.call("list_dir", path=path),
@@ -95,7 +95,7 @@ async def test_a_file_moved_out_is_refused(place: Path) -> None:
 
 
 async def test_what_the_user_allows_is_read(place: Path) -> None:
-    desk = Desk(place / "root", "ask", answer="allow-once")
+    desk = Desk(place / "root", "ask", answer="allow_once")
     assert await desk.call("read_file", path="../outside/file") == f"L1: {SECRET}"
     assert await desk.call("list_dir", path="folder-link") == "file"
     assert await desk.call("search", query="sec", path="../outside") == f"{place}/outside/file:1:{SECRET}"
@@ -261,7 +261,7 @@ async def test_nobody_is_told_where_a_link_leads_without_a_question(place: Path)
     (place / "private/latest").symlink_to("/home/alice/cv-for-rival-inc.pdf")
     (place / "root/link").symlink_to(place / "private/latest")
     for mode in ("read-only", "ask", "auto-edit"):
-        desk = Desk(place / "root", mode, answer="reject-once")
+        desk = Desk(place / "root", mode, answer="reject_once")
         for path in (place / "private/latest", "/proc/self/exe", "/proc/self/cwd/x", "link", "folder-link/file"):
             for patch in ([f"*** Delete File: {path}"], [f"*** Update File: {path}", "@@", "-a", "+b"]):
                 result = await desk.patch(*patch)
@@ -273,7 +273,7 @@ async def test_nobody_is_told_where_a_link_leads_without_a_question(place: Path)
 async def test_a_way_in_from_outside_is_a_way_outside(place: Path) -> None:
     (place / "way").symlink_to(place / "root")
     (place / "root/a").write_text("x\n")
-    desk = Desk(place / "root", "auto-edit", answer="reject-once")
+    desk = Desk(place / "root", "auto-edit", answer="reject_once")
     assert await desk.call("read_file", path=f"{place}/way/a") == "Error: the user did not allow it."
     (asked,) = desk.permissions_asked
     assert asked["toolCall"]["content"][0]["content"]["text"] == f"`{place}/way/a` leads to `{place}/root/a`"
@@ -283,7 +283,7 @@ async def test_a_way_in_from_outside_is_a_way_outside(place: Path) -> None:
 async def test_a_working_directory_that_is_given_by_a_link_is_inside(place: Path) -> None:
     (place / "way").symlink_to(place / "root")
     (place / "root/a").write_text("x\n")
-    desk = Desk(place / "way", "auto-edit", answer="reject-once")
+    desk = Desk(place / "way", "auto-edit", answer="reject_once")
     for path in ("a", f"{place}/way/a", f"{place}/root/a"):
         assert await desk.call("read_file", path=path) == "L1: x"
     assert desk.permissions_asked == []

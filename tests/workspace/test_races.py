@@ -70,7 +70,7 @@ async def test_a_command_runs_in_the_folder_of_the_question_or_not_at_all(
 ) -> None:
     stop, ran = time.monotonic() + SECONDS, 0
     while time.monotonic() < stop or not ran:
-        desk = Desk(place / "root", "ask", answer="allow-once")
+        desk = Desk(place / "root", "ask", answer="allow_once")
         desk.workspace.sandbox = Sandbox(confinement, desk.workspace.roots.folders)
         result = await desk.call("shell", command=["pwd", "-P"], workdir="sub")
         ran += "Exit code: 0" in result

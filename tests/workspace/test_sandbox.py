@@ -73,7 +73,7 @@ def project(home: Path, tmp_path: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def desk_in(
-    project: Path, mode: Mode = "auto-edit", answer: str = "reject-once", capabilities: Capabilities | None = None
+    project: Path, mode: Mode = "auto-edit", answer: str = "reject_once", capabilities: Capabilities | None = None
 ) -> AsyncIterator[Desk]:
     desk = Desk(project, mode, answer=answer, capabilities=capabilities)
     desk.workspace.sandbox = Sandbox("auto", desk.workspace.roots.folders)
@@ -161,15 +161,24 @@ async def test_no_port_and_no_socket_of_the_host_is_reached(listener: int, home:
 
 
 async def test_with_the_network_allowed_once_a_port_is_reached(listener: int, project: Path) -> None:
-    async with desk_in(project, "ask", answer="allow-network") as desk:
+    async with desk_in(project, "ask", answer="allow_network") as desk:
         assert "Exit code: 0" in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
-        desk.answer = "allow-once"
+        desk.answer = "allow_once"
         assert "Exit code: 0" not in await sh(desk, f"echo > /dev/tcp/127.0.0.1/{listener}")
         asked = desk.permissions_asked[0]
-    assert [option["optionId"] for option in asked["options"]][:2] == ["allow-once", "allow-network"]
+    assert [option["optionId"] for option in asked["options"]][:2] == ["allow_once", "allow_network"]
     assert "- in a sandbox: writes only in the session's folders and /tmp, no network" in str(
         asked["toolCall"]["content"]
     )
+
+
+async def test_a_client_that_shows_only_kinds_can_not_mean_the_network_by_a_plain_yes(project: Path) -> None:
+    async with desk_in(project, "ask", answer="allow_once", capabilities=Capabilities()) as desk:
+        assert "Exit code: 0" in await sh(desk, "true")
+        (asked,) = desk.permissions_asked
+    kinds = [option["kind"] for option in asked["options"]]
+    assert kinds == ["allow_once", "allow_always", "reject_once"]
+    assert kinds[::2] == [option["optionId"] for option in asked["options"]][::2]  # avante knows no other ids
 
 
 async def test_nothing_outlives_a_command(project: Path) -> None:
@@ -242,16 +251,16 @@ async def test_a_git_file_of_somebody_elses_opens_no_repository(project: Path, t
 
 
 async def test_read_only_runs_what_only_reads_once_asked(project: Path) -> None:
-    async with desk_in(project, "read-only", answer="allow-once") as desk:
+    async with desk_in(project, "read-only", answer="allow_once") as desk:
         assert await sh(desk, "cat a.txt") == "Exit code: 0\nOutput:\nx\n"
         assert "Read-only file system" in await sh(desk, "echo y > a.txt")
         assert "Exit code: 0" in await sh(desk, "echo y > /tmp/y")
         assert len(desk.permissions_asked) == 3
         assert "writes only in /tmp, no network" in str(desk.permissions_asked[0])
         assert [option["optionId"] for option in desk.permissions_asked[0]["options"]] == [
-            "allow-once",
-            "allow-always",
-            "reject-once",
+            "allow_once",
+            "allow_always",
+            "reject_once",
         ]
 
 
@@ -265,7 +274,7 @@ async def test_what_the_sandbox_has_stopped_may_run_outside_once_asked(project: 
         assert "- not sandboxed\n- in the sandbox it failed: `" in str(
             asked["toolCall"]["content"][0]["content"]["text"]
         )
-        desk.answer = "allow-once"
+        desk.answer = "allow_once"
         assert await sh(desk, "echo y > ../outside") == "Exit code: 0\nOutput:\n"
     assert (tmp_path / "outside").read_text() == "y\n"
 
@@ -317,9 +326,9 @@ async def test_what_runs_in_the_background_ends_with_the_session(project: Path) 
 async def test_what_the_background_puts_into_protected_places_is_moved_aside(project: Path) -> None:
     async with desk_in(project) as desk:
         await background(desk, "sleep 2; mkdir .zed; sleep 2; mkdir .github; sleep 60")
-        desk.answer = "allow-once"
+        desk.answer = "allow_once"
         assert "Success" in await desk.patch("*** Add File: .husky/pre-push", "+x")
-        desk.answer = "reject-once"
+        desk.answer = "reject_once"
         await asyncio.sleep(1)
         assert f"(the command put {project / '.zed'} there" in await sh(desk, "true")
         await settled((project / ".github").exists)
@@ -336,10 +345,10 @@ async def test_what_a_program_has_left_that_ended_in_the_background_is_moved_asi
 
 
 async def test_what_the_user_has_allowed_to_be_written_is_protected_at_once(project: Path) -> None:
-    async with desk_in(project, answer="allow-once") as desk:
+    async with desk_in(project, answer="allow_once") as desk:
         await sh(desk, "true")
         assert "Success" in await desk.patch("*** Add File: .zed/settings.json", "+{}")
-        desk.answer = "reject-once"
+        desk.answer = "reject_once"
         assert "Read-only file system" in await sh(desk, "echo evil > .zed/tasks.json")
     assert [path.name for path in (project / ".zed").iterdir()] == ["settings.json"]
 
@@ -352,7 +361,7 @@ async def test_a_command_that_fails_at_once_in_the_background_says_so(project: P
 
 
 async def test_the_question_says_that_it_is_about_the_background(project: Path) -> None:
-    async with desk_in(project, "ask", answer="allow-always") as desk:
+    async with desk_in(project, "ask", answer="allow_always") as desk:
         await background(desk, "sleep 60")
         await background(desk, "sleep 60")
         await sh(desk, "sleep 0")
@@ -362,11 +371,11 @@ async def test_the_question_says_that_it_is_about_the_background(project: Path) 
 
 
 async def test_what_the_user_puts_into_a_protected_place_between_commands_stays(project: Path) -> None:
-    async with desk_in(project, "auto-edit", answer="allow-once") as desk:
+    async with desk_in(project, "auto-edit", answer="allow_once") as desk:
         await sh(desk, "true")
         (project / ".github").mkdir()
         assert "Success" in await desk.patch("*** Add File: .zed/settings.json", "+{}")
-        desk.answer = "reject-once"
+        desk.answer = "reject_once"
         await asyncio.sleep(0.05)
         assert await sh(desk, "touch made") == "Exit code: 0\nOutput:\n"
         assert "Read-only file system" in await sh(desk, "touch .github/x; echo y > .zed/settings.json")
@@ -490,15 +499,15 @@ async def test_where_there_is_only_landlock_commands_are_asked_about_and_partly_
     project: Path, tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(without(tmp_path, "bwrap")))
-    async with desk_in(project, "auto-edit", answer="allow-once") as desk:
+    async with desk_in(project, "auto-edit", answer="allow_once") as desk:
         assert "Exit code: 0" in await sh(
             desk, f"echo y > a.txt; echo t > $TMPDIR/t; ! echo > /dev/tcp/127.0.0.1/{listener}"
         )
         assert await desk.call("read_file", path=f"{desk.workspace.sandbox.temporary}/t") == "L1: t"
         (asked,) = desk.permissions_asked
         assert "in a partial sandbox (Landlock): writes only in the session's folders and $TMPDIR, no TCP" in str(asked)
-        assert [option["optionId"] for option in asked["options"]][1] == "allow-network"
-        desk.answer = "reject-once"
+        assert [option["optionId"] for option in asked["options"]][1] == "allow_network"
+        desk.answer = "reject_once"
         assert "the user did not allow it" in await sh(desk, "echo y > ../outside")
         desk.permissions.mode = "read-only"
         assert "the mode is read-only" in await sh(desk, "true")

@@ -138,12 +138,12 @@ async def test_the_mode_decides_and_a_hint_never_spares_the_question(subtests: p
             with subtests.test(mode):
                 for name in done():
                     (tmp_path / name).unlink()
-                desk = McpDesk(tmp_path, connected.servers, mode, answer="reject-once")
+                desk = McpDesk(tmp_path, connected.servers, mode, answer="reject_once")
                 refused = [await desk.call("test__add", a=1, b=2), await desk.call("test__throw", what="x")]
                 if mode != "full-access":
                     assert [text.startswith("Error: ") for text in refused] == [True, True]
                     assert done() == []
-                desk.answer = "allow-once"
+                desk.answer = "allow_once"
                 for _ in range(2):
                     await desk.call("test__add", a=3, b=4)
                     await desk.call("test__throw", what="y")
@@ -152,7 +152,7 @@ async def test_the_mode_decides_and_a_hint_never_spares_the_question(subtests: p
 
 
 async def test_the_question_says_what_is_called_and_always_covers_that_tool_alone(tmp_path: Path) -> None:
-    async with ready(tmp_path, program(tmp_path), mode="ask", answer="allow-always") as desk:
+    async with ready(tmp_path, program(tmp_path), mode="ask", answer="allow_always") as desk:
         await desk.call("test__add", a=1, b=2)
         await desk.call("test__add", a=3, b=4)
         assert len(desk.permissions_asked) == 1

@@ -126,7 +126,7 @@ def test_a_long_script_is_judged_at_once(hostile: str) -> None:
 
 async def test_it_is_carried_out_as_a_patch_with_the_edit_s_own_question_and_reaches_no_shell(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    desk = Desk(tmp_path, "ask", answer="allow-once")
+    desk = Desk(tmp_path, "ask", answer="allow_once")
     result = await desk.call("exec", command=["bash", "-lc", f"cd sub && {HEREDOC}"])
     assert result == "Success. Updated the following files:\nA sub/b"
     (asked,) = desk.permissions_asked
