@@ -25,6 +25,8 @@ PARTS = {
     "decode": "tokens per second, beside mlx-lm",
     "together": "tokens per second of 8 sessions at once, beside mlx-lm",
     "first_token": "time to the first token of a new prompt, beside mlx-lm",
+    "long_context": "reading and answering thousands of tokens, beside mlx-lm",
+    "step": "Python's part of a decode step, and the scheduler's",
     "context": "time to the first token where most has been read before",
     "server": "the same, beside mlx-lm's own server",
     "stall": "the gap in a stream while another session's prompt is read",

@@ -111,10 +111,9 @@ class Batch:
                 return list(generator._generation_batch.next())
         generator.prefill_step_size = chunk
         put_in_order(generator._prompt_batch.prompt_cache)
-        with generator.stats() as stats:
-            prompts, sampled = generator.next()
+        prompts, sampled = generator.next()
         ends = [prompt.uid for prompt in prompts if prompt.end_of_segment and not prompt.end_of_prompt]
-        self._chunk = Chunk(stats.prompt_tokens, ends, stats.prompt_time)
+        self._chunk = Chunk(generator._prompt_batch.begun, ends)
         return list(sampled)
 
     def read_on(self, layers: int) -> Chunk | None:

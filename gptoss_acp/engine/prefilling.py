@@ -16,9 +16,10 @@ from gptoss_acp.engine.decoding import Decoding
 
 
 class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
-    """mlx-lm's batch of prompts; `unread` layers have not computed yet what `prompt` asked for."""
+    """mlx-lm's batch of prompts; `unread` layers have not computed yet the tokens that were `begun` last."""
 
     prompt_cache: Cache
+    begun = 0
     unread = 0
 
     def prompt(self, tokens: list[list[int]]) -> None:
@@ -28,6 +29,7 @@ class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
         for known, more in zip(self.tokens, tokens, strict=True):
             known.extend(more)
         lengths = [len(more) for more in tokens]
+        self.begun = sum(lengths)
         padding = [max(lengths) - length for length in lengths]
         padded = mx.array([more + [0] * missing for more, missing in zip(tokens, padding, strict=True)])
         if any(padding):

@@ -1,6 +1,7 @@
-"""The agent's engine alone, in a process of its own: exact token ids in, the time to the first token out.
+"""The agent's engine alone, in a process of its own: exact token ids in, the times of the sampled ones out.
 
-For what cannot be shown through ACP: a prompt that is wholly cold, and one after a restart beside the same one cold.
+For what cannot be shown through ACP: a prompt that is wholly cold, of any length, and one after a restart beside the
+same one cold.
 """
 
 from __future__ import annotations
@@ -22,11 +23,20 @@ from benchmark.figures import BenchError
 
 
 @dataclass(frozen=True)
-class FirstToken:
-    """Seconds to a prompt's first token, and how many of its tokens were not read again."""
+class Answer:
+    """Seconds from a prompt to each token, how many of the prompt's were not read again, and what its context takes.
 
-    seconds: float
+    `nbytes` is what MLX holds when all is done, less what it held before: what is kept of the context.
+    """
+
+    times: list[float]
     cached: int
+    nbytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Until the first token."""
+        return self.times[0]
 
 
 class EngineProcess:
@@ -54,12 +64,16 @@ class EngineProcess:
         self._process.kill()
         self._process.wait()
 
-    def first_token(self, prompt: Sequence[int], ahead: Sequence[int] = ()) -> FirstToken:
+    def first_token(self, prompt: Sequence[int], ahead: Sequence[int] = ()) -> Answer:
         """Read `prompt` and sample one token; then, in idle time, read `ahead`."""
+        return self.generate(prompt, 1, ahead)
+
+    def generate(self, prompt: Sequence[int], tokens: int, ahead: Sequence[int] = ()) -> Answer:
+        """Read `prompt` and sample `tokens` greedily; then, in idle time, read `ahead`."""
         assert self._process.stdin
-        self._process.stdin.write(json.dumps([list(prompt), list(ahead)]) + "\n")
+        self._process.stdin.write(json.dumps([list(prompt), tokens, list(ahead)]) + "\n")
         self._process.stdin.flush()
-        return FirstToken(*json.loads(self._line()))
+        return Answer(*json.loads(self._line()))
 
     def settle(self) -> None:
         """Wait until nothing is read ahead or written any more."""
@@ -74,24 +88,27 @@ class EngineProcess:
 
 
 async def serve(model_name: str, disk_gb: float) -> None:
-    """Say `ready`; then answer each line `[prompt, ahead]` on stdin with `[seconds, cached]` on stdout."""
+    """Say `ready`; then answer each line `[prompt, tokens, ahead]` on stdin with an `Answer`'s fields on stdout."""
+    import mlx.core as mx
+
     from gptoss_acp.engine.api import EngineOptions, Sampling
     from gptoss_acp.engine.mlx_engine import MlxEngine
-    from gptoss_acp.vocabulary import STOP_IDS
 
-    engine = MlxEngine(model_name, EngineOptions(stop_tokens=STOP_IDS, disk_gb=disk_gb))
+    engine = MlxEngine(model_name, EngineOptions(stop_tokens=(), disk_gb=disk_gb))
     await engine.load()
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        prompt, ahead = json.loads(line)
+        prompt, tokens, ahead = json.loads(line)
+        before = mx.get_active_memory()
         started = time.perf_counter()
-        generation = engine.generate(prompt, Sampling(temperature=0, max_tokens=1))
-        await anext(generation)
-        seconds = time.perf_counter() - started
+        generation = engine.generate(prompt, Sampling(temperature=0, max_tokens=tokens))
+        times = [time.perf_counter() - started async for _ in generation]
         await generation.aclose()
+        await asyncio.sleep(0.1)  # until the engine's thread has let go of it
+        nbytes = mx.get_active_memory() - before
         if ahead:
             engine.read_ahead(ahead)
-        print(json.dumps([seconds, generation.figures.cached_tokens]), flush=True)
+        print(json.dumps([times, generation.figures.cached_tokens, nbytes]), flush=True)
 
 
 if __name__ == "__main__":

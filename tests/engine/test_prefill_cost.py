@@ -36,7 +36,7 @@ MACHINES = [
     M1_PRO,
     Machine("M4 Max, 20b", 0.15, 1 / 1500, 24, chunk=2025),
     Machine("M4 Max, 120b", 0.25, 1 / 700, 36, chunk=1575),
-    Machine("H100, 20b", 0.008, 1 / 30_000, 24, chunk=2048),
+    Machine("H100 as measured, 20b", 0.1, 0.87e-3, 24, chunk=1034),
     Machine("two cores, the bundled model", 0.004, 1 / 2500, 4, chunk=490),
     Machine("two cores, 20b", 2.0, 1 / 20, 24, chunk=128),
 ]
