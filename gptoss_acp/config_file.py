@@ -5,13 +5,15 @@ Knows TOML. Knows nothing about which settings there are.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import tomllib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path
+
+from gptoss_acp import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAME = "config.toml"
 
@@ -52,7 +54,7 @@ def change(name: str, value: object) -> None:
         document.pop(name, None)
     else:
         document[name] = value
-    _write(Path(os.path.realpath(path())), tomlkit.dumps(document))
+    atomic_write.replace(path(), tomlkit.dumps(document).encode())
 
 
 def _content() -> bytes:
@@ -66,10 +68,3 @@ def _content() -> bytes:
     if len(content) > LARGEST:
         raise ValueError(f"{path()} is too large to be a configuration")
     return content
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as beside:
-        beside.write(text)
-    Path(beside.name).replace(file)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import lzma
-import os
 import tempfile
 from functools import cache
 from importlib import resources
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from gptoss_acp import own_files
+from gptoss_acp import atomic_write, own_files
 
 RETURN = 200002
 CONSTRAIN = 200003
@@ -50,22 +49,11 @@ def unpack_vocabulary(folder: Path | None = None) -> Path:
     packed = resources.files("gptoss_acp").joinpath("data", f"{_FILE}.xz").read_bytes()
     try:
         own_files.make_folder(folder)
-        _write_atomically(target, lzma.decompress(packed))
+        atomic_write.replace(target, lzma.decompress(packed))
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="gptoss-acp-vocabulary-"))
-        _write_atomically(folder / _FILE, lzma.decompress(packed))
+        atomic_write.replace(folder / _FILE, lzma.decompress(packed))
     return folder
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @cache

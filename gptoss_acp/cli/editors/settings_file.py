@@ -6,18 +6,17 @@ Knows files, and under which keys the entry stands. Knows nothing about question
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptoss_acp import atomic_write
 from gptoss_acp.cli.editors import jsonc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _EMPTY = "{\n}\n"
 
@@ -93,34 +92,19 @@ class SettingsFile:
         """
         if self.read() != old:
             raise SettingsError(f"{self.path} has changed in the meantime. Nothing was changed; run this again.")
+        backup = _unused_beside(self.path) if self.path.exists() else None
         try:
-            return self._write(new)
+            if backup is not None:
+                shutil.copy2(self.path, backup)
+            atomic_write.replace(self.path, new.encode())
         except OSError as error:
+            if backup is not None:
+                backup.unlink(missing_ok=True)
             problem = error.strerror or error
             raise SettingsError(
                 f"{self.path} can't be written: {problem}. Nothing was changed. Where something else makes this file, "
                 "add there what --print shows."
             ) from None
-
-    def _write(self, new: str) -> Path | None:
-        target = self.path.resolve()  # a symlink stays one
-        target.parent.mkdir(parents=True, exist_ok=True)
-        there = target.exists()
-        if there and not os.access(target, os.W_OK):
-            raise PermissionError(0, "it is write-protected")
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
-                file.write(new.encode())
-                file.flush()
-                os.fsync(descriptor)
-            if there:
-                _take_over(target, Path(name))
-            backup = _back_up(self.path) if there else None
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
         return backup
 
     @contextlib.contextmanager
@@ -134,19 +118,10 @@ class SettingsFile:
             ) from None
 
 
-def _take_over(old: Path, new: Path) -> None:
-    """Give a file the mode and the owner of another."""
-    info = old.stat()
-    with contextlib.suppress(PermissionError):  # somebody else's, who has let us write there
-        os.chown(new, info.st_uid, info.st_gid)
-    new.chmod(info.st_mode & 0o7777)
-
-
-def _back_up(path: Path) -> Path:
-    """Copy a file to one beside it, and return that."""
+def _unused_beside(path: Path) -> Path:
+    """Return where a copy of a file can be put, beside it."""
     name = f"{path.name}.backup-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     number = 1
-    while (backup := path.with_name(name if number == 1 else f"{name}-{number}")).exists():
+    while (unused := path.with_name(name if number == 1 else f"{name}-{number}")).exists():
         number += 1
-    shutil.copy2(path, backup)
-    return backup
+    return unused
