@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import re
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from gptoss_acp.text import as_json
 
 log = logging.getLogger(__name__)
 
@@ -470,12 +471,7 @@ def without_half_pairs(line: bytes) -> bytes:
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    try:
-        line = orjson.dumps(message)
-    except TypeError:
-        # File names' bytes that are no UTF-8 are lone surrogates in Python, which JSON has no place for.
-        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        line = text.encode("utf-8", "replace")
+    line = as_json(message)
     if len(line) >= LONGEST_LINE_OUT:
         log.error("a line of %d bytes: %.200r", len(line), line)
     return line

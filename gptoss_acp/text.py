@@ -5,6 +5,7 @@ Knows sizes. Knows nothing about what the text says.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from itertools import takewhile
@@ -69,6 +70,12 @@ def clip(text: str, limit: int = LONGEST_RESULT) -> str:
 def split_lines(text: str) -> list[str]:
     """Return the lines of a text with their ends; no other character than a line feed ends one."""
     return _LINE.findall(text)
+
+
+def unified_diff(path: str, old: str, new: str) -> list[str]:
+    """Return the lines of a unified diff, without their ends."""
+    was, becomes = ([line.removesuffix("\n") for line in split_lines(text)] for text in (old, new))
+    return list(difflib.unified_diff(was, becomes, path, path, lineterm=""))
 
 
 def common_ends(left: Sequence[str], right: Sequence[str]) -> tuple[int, int]:
@@ -140,6 +147,16 @@ def fit(value: Any, size: int) -> Any:
         limit //= 2
         value = _cut(value, limit)
     return value if json_size(value) <= size else "…"
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as JSON on one line; what is no Unicode in its strings is a question mark there."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # File names' bytes that are no UTF-8 are lone surrogates in Python, which JSON has no place for.
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def json_size(value: Any) -> int:

@@ -5,7 +5,6 @@ Knows the terminal. Knows nothing about an editor's own form.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from rich.table import Table
 from gptoss_acp.cli import entry
 from gptoss_acp.cli.editors.known import Editor, editors
 from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
-from gptoss_acp.text import split_lines
+from gptoss_acp.text import unified_diff, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -103,10 +102,8 @@ def _change(console: Console, file: SettingsFile, *, remove: bool, ask: bool) ->
 
 
 def _show_diff(console: Console, file: SettingsFile, old: str, new: str) -> None:
-    before, after = ([line.rstrip("\r\n") for line in split_lines(text)] for text in (old, new))
-    for line in difflib.unified_diff(before, after, str(file.path), str(file.path), lineterm=""):
-        shown = "".join(letter if letter.isprintable() or letter == "\t" else "?" for letter in line)
-        console.print(shown, style=_COLOURS.get(line[0], ""), markup=False)
+    for line in unified_diff(str(file.path), old, new):
+        console.print(visible(line.removesuffix("\r")), style=_COLOURS.get(line[0], ""), markup=False)
 
 
 def _agreed(console: Console, question: str) -> bool:

@@ -5,15 +5,13 @@ Knows the store, and the shapes of the updates that a replay sends.
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.store import Archive, Info, StoreError, Update, as_time
-from gptoss_acp.text import split_lines
+from gptoss_acp.text import clip_line, fenced, unified_diff, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -99,9 +97,8 @@ def _when(microseconds: int) -> str:
 
 
 def _line(text: str, limit: int) -> str:
-    """Return `text` in one line without control characters, which a terminal would obey."""
-    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    """Return `text` in one line, without what a terminal would obey."""
+    return clip_line(visible(text), limit)
 
 
 def document(info: Info, updates: Sequence[Update]) -> str:
@@ -135,20 +132,20 @@ def _body(updates: Sequence[Update]) -> Iterator[str]:
             yield from map(_piece, update.get("content") or ())
         elif kind == "plan":
             yield "## Plan"
-            yield "\n".join(f"- [{_MARKS.get(entry['status'], ' ')}] {entry['content']}" for entry in update["entries"])
+            yield "\n".join(f"- {planned(entry)}" for entry in update["entries"])
+
+
+def planned(entry: Mapping[str, Any]) -> str:
+    """Return an entry of a plan behind a box, which is ticked once it is done."""
+    return f"[{_MARKS.get(entry['status'], ' ')}] {entry['content']}"
 
 
 def _piece(piece: Mapping[str, Any]) -> str:
     """Return a piece of a tool call's content."""
     if piece["type"] == "diff":
-        old, new = (
-            [line.removesuffix("\n") for line in split_lines(text)]
-            for text in (piece.get("oldText") or "", piece["newText"])
-        )
-        lines = difflib.unified_diff(old, new, piece["path"], piece["path"], lineterm="")
-        return _fenced("\n".join(lines), "diff")
+        return fenced("\n".join(unified_diff(piece["path"], piece.get("oldText") or "", piece["newText"])), "diff")
     content = piece.get("content", {})
-    return _fenced(content["text"]) if content.get("type") == "text" else _block(content)
+    return fenced(content["text"]) if content.get("type") == "text" else _block(content)
 
 
 def _block(content: Mapping[str, Any]) -> str:
@@ -159,10 +156,5 @@ def _block(content: Mapping[str, Any]) -> str:
         case {"type": "resource_link", "name": name, "uri": uri}:
             return f"[{name}]({uri})"
         case {"type": "resource", "resource": {"uri": uri, "text": text}}:
-            return f"{uri}\n\n{_fenced(text)}"
+            return f"{uri}\n\n{fenced(text)}"
     return f"({content.get('type')})"
-
-
-def _fenced(text: str, language: str = "") -> str:
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"

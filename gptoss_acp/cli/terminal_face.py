@@ -5,7 +5,6 @@ Knows ACP's updates. Knows nothing about what is typed but for the answers to qu
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
@@ -17,22 +16,22 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from gptoss_acp.cli.local import Faceless
+from gptoss_acp.cli.sessions import planned
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.text import split_lines, visible
+from gptoss_acp.text import split_lines, unified_diff, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
-    from gptoss_acp.protocol.shapes import PermissionOption, PlanEntry, ToolCallContent, ToolCallState, Update
+    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallContent, ToolCallState, Update
 
 MOST_LINES = 20
 """Lines of a command's output that are shown; all of it is the model's."""
 
 _MARKS = {"completed": ("✓", "green"), "failed": ("✗", "red")}
-_PLAN_MARKS = {"completed": "x", "in_progress": "~"}
 _FENCE = "```"
 
 
@@ -73,7 +72,7 @@ class TerminalFace(Faceless):
                 self._complete_message()
                 self._note_call(update)
             case "plan":
-                self._print(Group(*map(_planned, update["entries"])))
+                self._print(Group(*(Text(f"  {planned(entry)}") for entry in update["entries"])))
             case "available_commands_update":
                 self.commands = [(command["name"], command["description"]) for command in update["availableCommands"]]
             case "usage_update":
@@ -162,7 +161,8 @@ def _complete_blocks(said: str) -> tuple[str, str]:
 def _shown(content: ToolCallContent, most: int | None) -> RenderableType:
     """Return a piece of a tool call's content, of a text the last `most` lines."""
     if content["type"] == "diff":
-        return Syntax("\n".join(_diff(content["path"], content["oldText"] or "", content["newText"])), "diff")
+        lines = unified_diff(content["path"], content["oldText"] or "", content["newText"])
+        return Syntax("\n".join(map(visible, lines)), "diff")
     if content["type"] != "content":
         return Text("")
     text = content["content"].get("text", "")
@@ -171,12 +171,3 @@ def _shown(content: ToolCallContent, most: int | None) -> RenderableType:
         return Markdown(text)
     left_out = Text(f"… {len(lines) - most:,} lines above", style="dim")
     return Group(left_out, Text("\n".join(lines[-most:]), style="dim"))
-
-
-def _diff(path: str, old: str, new: str) -> Iterator[str]:
-    was, becomes = ([line.removesuffix("\n") for line in split_lines(text)] for text in (old, new))
-    return (visible(line) for line in difflib.unified_diff(was, becomes, path, path, lineterm=""))
-
-
-def _planned(entry: PlanEntry) -> Text:
-    return Text(f"  [{_PLAN_MARKS.get(entry['status'], ' ')}] {entry['content']}")

@@ -105,7 +105,7 @@ def test_without_sessions_the_list_says_where_it_looked(sessions: Command, tmp_p
 
 def test_a_title_can_not_play_tricks_on_the_terminal(sessions: Command) -> None:
     store("\x1b[2Jgone")
-    assert "?[2Jgone" in sessions().stdout
+    assert r"\u{1B}[2Jgone" in sessions().stdout
 
 
 def test_show_says_what_a_session_is(sessions: Command) -> None:
