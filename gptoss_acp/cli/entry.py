@@ -11,11 +11,10 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from gptoss_acp import mlx_extras
+
 NAME = "gpt-oss"
 """The agent's name in every editor."""
-
-_MLX = {"cuda13": "mlx-cuda-13", "cuda12": "mlx-cuda-12", "cpu": "mlx-cpu"}
-"""What each of our extras brings."""
 
 _OF_UVX = re.compile(r"(archive|environments)-v\d+")
 """The folders of uv's cache in which `uvx` and `uv tool run` make their environments."""
@@ -48,5 +47,5 @@ def _command() -> tuple[str, list[str]]:
 def _with_what_computes() -> list[str]:
     """Return what makes uvx install the extra that is installed here; without one nothing works, but on a Mac."""
     installed = {distribution.name for distribution in distributions()}
-    extra = next((extra for extra in ("cuda13", "cuda12", "cpu") if _MLX[extra] in installed), None)
+    extra = next((extra for extra, package in mlx_extras.PACKAGES.items() if package in installed), None)
     return ["--from", f"gptoss-acp[{extra}]"] if extra and sys.platform == "linux" else []

@@ -10,7 +10,7 @@ import importlib
 import io
 import sys
 
-from gptoss_acp import __version__, settings, system
+from gptoss_acp import __version__, mlx_extras, settings, system
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -18,12 +18,6 @@ A local coding agent: gpt-oss on this machine, inside your editor.
 An editor starts this program and talks to it on stdin and stdout (Agent Client Protocol): `gptoss-acp editor` adds it
 to those on this machine. Every option can also be given as an environment variable, such as GPTOSS_ACP_MODEL for
 --model, or be kept in a file: `gptoss-acp config set model NAME`."""
-
-WITHOUT_MLX = """\
-gptoss-acp: MLX is missing, which the model runs on. Install what fits this machine:
-  pip install "gptoss-acp[cuda13]"    NVIDIA, driver 580 or newer
-  pip install "gptoss-acp[cuda12]"    NVIDIA, driver 550 or newer
-  pip install "gptoss-acp[cpu]"       without a GPU"""
 
 SHELLS = ("bash", "zsh", "fish")
 EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
@@ -46,7 +40,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mlx":
             raise
-        sys.exit(WITHOUT_MLX)
+        sys.exit(f"gptoss-acp: MLX is missing, which the model runs on. {mlx_extras.how_to_install()}")
     room.run(chosen, given)
 
 

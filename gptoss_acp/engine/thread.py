@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gptoss_acp import mlx_extras
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions
 from gptoss_acp.engine.messages import (
     NOTHING_READ,
@@ -41,8 +42,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 500
 """Characters; mlx-lm names every weight that is missing."""
-
-INSTALL_MLX = "On Linux install gptoss-acp with one of its extras: [cuda13], [cuda12], or [cpu]."
 
 Inbox = queue.SimpleQueue[Message]
 
@@ -213,5 +212,5 @@ class EngineThread:
 
 def _reason(error: BaseException) -> EngineError:
     if isinstance(error, ImportError):
-        return EngineError(f"MLX can't run: {error}. {INSTALL_MLX}")
+        return EngineError(f"MLX can't run: {error}. {mlx_extras.how_to_install()}")
     return EngineError(f"The engine failed: {error}. The next prompt starts it afresh.")

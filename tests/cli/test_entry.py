@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gptoss_acp import mlx_extras
 from gptoss_acp.cli import entry
 
 
 @pytest.mark.parametrize(
-    "python",
+    ("python", "brings", "extra"),
     [
-        "/home/u/.cache/uv/archive-v0/Zx8/bin/python",
-        "/home/u/.cache/uv/environments-v2/gptoss-acp-1a/bin/python3",
+        ("/home/u/.cache/uv/archive-v0/Zx8/bin/python", "mlx-cpu", "cpu"),
+        ("/home/u/.cache/uv/environments-v2/gptoss-acp-1a/bin/python3", "mlx-cuda-13", "cuda13"),
     ],
 )
-def test_uvx_starts_what_it_has_started(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uvx_starts_what_it_has_started(python: str, brings: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", python)
-    of_mlx = [] if sys.platform == "darwin" else ["--from", "gptoss-acp[cpu]"]
+    monkeypatch.setattr(entry, "distributions", lambda: [SimpleNamespace(name="mlx"), SimpleNamespace(name=brings)])
+    of_mlx = [] if sys.platform == "darwin" else ["--from", f"gptoss-acp[{extra}]"]
     assert entry.server() == {"command": "uvx", "args": [*of_mlx, "gptoss-acp"]}
     assert entry.server("tiny") == {"command": "uvx", "args": [*of_mlx, "gptoss-acp", "--model", "tiny"]}
+
+
+def test_on_a_mac_no_extra_is_named() -> None:
+    assert (
+        mlx_extras.how_to_install("darwin") == "Install what fits this machine: pip install gptoss-acp (Apple silicon)."
+    )
 
 
 def test_without_a_program_beside_it_this_python_starts_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

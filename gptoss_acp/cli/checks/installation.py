@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptoss_acp import __version__, system
+from gptoss_acp import __version__, mlx_extras, system
 from gptoss_acp.cli.checks.finding import Finding, whole
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from gptoss_acp.settings import Settings
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-_INSTALL = 'pip install "gptoss-acp[{}]"'
-_CUDA = (
-    f"With NVIDIA driver 580 or newer: {whole(_INSTALL.format('cuda13'))}, "
-    f"with 550 or newer: {whole(_INSTALL.format('cuda12'))}."
-)
-_HOW_TO_GET_MLX = (
-    f"Install it again: {whole('pip install gptoss-acp')}."
-    if sys.platform == "darwin"
-    else f"{_CUDA} Without a GPU: {whole(_INSTALL.format('cpu'))}."
-)
 
 
 def versions(_: Settings) -> Iterator[Finding]:
@@ -52,13 +42,18 @@ def mlx(_: Settings) -> Iterator[Finding]:
     try:
         from gptoss_acp.engine import memory  # noqa: PLC0415 (needs MLX, which is of an extra)
     except ImportError as error:
-        yield Finding("MLX", "fix", f"it is not installed, or not whole: {error}", _HOW_TO_GET_MLX)
+        yield Finding("MLX", "fix", f"it is not installed, or not whole: {error}", _how_to_get_mlx())
         return
     found = f"{metadata.version('mlx')}, with {memory.backend()}"
     if memory.on_processor() and _NVIDIA_DRIVER.exists():
-        yield Finding("MLX", "look", f"{found}, though there is an NVIDIA GPU", _CUDA)
+        yield Finding("MLX", "look", f"{found}, though there is an NVIDIA GPU", _how_to_get_mlx())
     else:
         yield Finding("MLX", "ok", found)
+
+
+def _how_to_get_mlx() -> str:
+    ways = mlx_extras.ways_to_install()
+    return "; ".join(f"{machine}: {whole(command)}" for command, machine in ways.items()) + "."
 
 
 def git(_: Settings) -> Iterator[Finding]:
