@@ -64,7 +64,7 @@ class OpenSessions:
         self._sessions: dict[str, Session] = {}
         self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._replays: dict[str, asyncio.Task[None]] = {}
-        self._untold: str | None = " ".join(unknown()) or None
+        self._untold: str | None = " ".join(map(str, unknown())) or None
         self._tidying: asyncio.Task[None] | None = None
 
     def find(self, session_id: str) -> Session:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import difflib
 import math
 import os
@@ -23,6 +24,8 @@ Mode = Literal["read-only", "ask", "auto-edit", "full-access"]
 Switch = Literal["on", "off"]
 Confinement = Literal["auto", "require", "off"]
 ServerConfinement = Literal["off", "on", "network"]
+
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", float: "a number", Path: "a path"}
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
@@ -179,17 +182,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value = getattr(self, setting.name)
-            low, high = setting.metadata["between"]
-            # A number that is none is not between anything.
-            if isinstance(value, int | float) and not low <= value <= high:
-                bounds = f"between {low:,g} and {high:,g}" if high < math.inf else f"{low:,g} or more"
-                raise ValueError(f"{setting.name} must be {bounds}, not {value}")
-        try:
-            codecs.lookup(self.encoding or "utf-8")
-        except (LookupError, ValueError):
-            problem = f"encoding must be the name of one, such as cp1252 or gb18030, not {self.encoding!r}"
-            raise ValueError(problem) from None
+            if problem := _problem(setting, getattr(self, setting.name)):
+                raise ValueError(f"--{_flag_name(setting)} {problem}")
 
 
 def as_effort(name: str) -> Effort | None:
@@ -219,7 +213,10 @@ def add_flags(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings of a command line; a wrong value ends the program with a clear error."""
-    return read(parser, choose(parser, vars(parser.parse_args(arguments))))
+    try:
+        return read(parser, choose(vars(parser.parse_args(arguments))))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def read(parser: argparse.ArgumentParser, choices: Mapping[str, Choice]) -> Settings:
@@ -238,88 +235,114 @@ class Choice:
     origin: str = ""
 
 
-def choose(parser: argparse.ArgumentParser, given: dict[str, Any]) -> dict[str, Choice]:
+def choose(given: Mapping[str, Any]) -> dict[str, Choice]:
     """Return each setting by its field's name: as the command line has it, else the environment, else the file.
 
-    A wrong one ends the program with a clear error.
+    Raises:
+        ValueError: what the environment or the file says is wrong; the message says where.
     """
-    try:
-        file = config_file.load()
-        return {setting.name: _choose(setting, given[setting.name], file) for setting in fields(Settings)}
-    except ValueError as error:
-        parser.error(str(error))
+    file = config_file.load()
+    return {setting.name: _choose(setting, given, file) for setting in fields(Settings)}
 
 
-def _choose(setting: Field[Any], given: Any, file: Mapping[str, Any]) -> Choice:
-    flag, variable = _flag_name(setting), ENVIRONMENT_PREFIX + setting.name.upper()
-    if given is not None:
-        return Choice(given, f"--{flag}")
+def flags(given: Mapping[str, Any]) -> dict[str, Choice]:
+    """Return each setting as the command line has it, else its default."""
+    return {setting.name: _flag_or_default(setting, given) for setting in fields(Settings)}
+
+
+def _choose(setting: Field[Any], given: Mapping[str, Any], file: Mapping[str, Any]) -> Choice:
+    flag, variable = _flag_name(setting), _variable(setting.name)
+    if given.get(setting.name) is not None:
+        return _flag_or_default(setting, given)
     if text := os.environ.get(variable):
-        return Choice(_converted(setting, text, f"{variable}={text}"), variable)
+        return Choice(_converted(setting, text, variable), variable)
     if flag in file and not setting.metadata["hidden"]:
-        place = f"{flag} in {config_file.path()}"
-        return Choice(_converted(setting, file[flag], place), config_file.NAME)
+        return Choice(_converted(setting, file[flag], f"{flag} in {config_file.path()}"), config_file.NAME)
     return Choice(setting.default)
 
 
-def by_flag(name: str) -> Field[Any] | None:
-    """Return the setting with this flag, that people may know of."""
-    known = (setting for setting in fields(Settings) if not setting.metadata["hidden"])
-    return next((setting for setting in known if _flag_name(setting) == name.removeprefix("--")), None)
+def _flag_or_default(setting: Field[Any], given: Mapping[str, Any]) -> Choice:
+    value = given.get(setting.name)
+    return Choice(setting.default) if value is None else Choice(value, f"--{_flag_name(setting)}")
+
+
+def names() -> list[str]:
+    """Return the name of each setting that people may know of, as its flag and the file have it."""
+    return [_flag_name(setting) for setting in fields(Settings) if not setting.metadata["hidden"]]
 
 
 def checked(name: str, text: str) -> Any:
-    """Return the value that a text means for the setting with the flag `name`.
+    """Return the value that a text means for the setting `name`.
 
     Raises:
         ValueError: there is no such setting, or the value is wrong.
     """
-    setting = by_flag(name)
-    if setting is None:
-        raise ValueError(f"there is no setting {name!r}{_meant(name, _flag_names())}")
-    value = _converted(setting, text, f"{name} = {text}")
-    Settings(**{setting.name: value})
-    return value
+    check_name(name)
+    (setting,) = (setting for setting in fields(Settings) if _flag_name(setting) == name)
+    return _converted(setting, text, name)
 
 
-def unknown() -> list[str]:
-    """Return a sentence about each name in the configuration file and the environment that is no setting's."""
-    variables = [ENVIRONMENT_PREFIX + setting.name.upper() for setting in fields(Settings)]
-    return unknown_keys() + [
-        f"{name} is no setting of ours{_meant(name, variables)}"
-        for name in os.environ
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in variables
-    ]
+def check_name(name: str) -> None:
+    """Raise ValueError where there is no setting of this name; it says what may be meant."""
+    if name not in names():
+        raise ValueError(f"there is no setting {name!r}{_meant(_nearest_keys(name))}")
 
 
-def unknown_keys() -> list[str]:
-    """Return a sentence about each name in the configuration file that is no setting's."""
+@dataclass(frozen=True)
+class Unknown:
+    """A name that is no setting, where it stands, and which setting's names are nearest to it."""
+
+    name: str
+    place: str
+    nearest: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name!r} in {self.place} is no setting{_meant(self.nearest)}"
+
+
+def unknown() -> list[Unknown]:
+    """Return what is in the configuration file and the environment that is no setting."""
+    return [*unknown_keys(), *unknown_variables()]
+
+
+def unknown_keys() -> list[Unknown]:
+    """Return the names in the configuration file that are no settings."""
     try:
-        keys = list(config_file.load())
+        keys = [key for key in config_file.load() if key not in names()]
     except ValueError:
         return []  # which is told elsewhere
+    return [Unknown(key, str(config_file.path()), _nearest_keys(key)) for key in keys]
+
+
+def unknown_variables() -> list[Unknown]:
+    """Return the variables that look like settings and are none."""
+    known = [_variable(setting.name) for setting in fields(Settings)]
     return [
-        f"{config_file.path()}: there is no setting {key!r}{_meant(key, _flag_names())}"
-        for key in keys
-        if by_flag(key) is None
+        Unknown(name, "the environment", tuple(map(_variable, _nearest_keys(name[len(ENVIRONMENT_PREFIX) :]))))
+        for name in sorted(os.environ)
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in known
     ]
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name.replace("_", "-") if name.islower() else name, known, 1)
-    return f"; did you mean {nearest[0]}?" if nearest else "."
+def _nearest_keys(name: str) -> tuple[str, ...]:
+    """Return the one or two settings whose names are most like this one, if any is."""
+    return tuple(difflib.get_close_matches(name.lower().replace("_", "-"), names(), 2))
+
+
+def _meant(nearest: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(nearest)}?" if nearest else "."
 
 
 def _flag_name(setting: Field[Any]) -> str:
     return setting.name.replace("_", "-")
 
 
-def _flag_names() -> list[str]:
-    return [_flag_name(setting) for setting in fields(Settings) if not setting.metadata["hidden"]]
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
 
 
 def _converted(setting: Field[Any], value: Any, place: str) -> Any:
-    """Return a value as the setting has it.
+    """Return the value that `place` has for a setting, as the setting has it.
 
     Raises:
         ValueError: it is none.
@@ -327,13 +350,32 @@ def _converted(setting: Field[Any], value: Any, place: str) -> Any:
     kind, choices = setting.metadata["kind"], setting.metadata["choices"]
     if isinstance(value, bool) and choices and "on" in choices:
         value = "on" if value else "off"
-    problem = f"{place} is not a valid {kind.__name__}"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(problem)  # noqa: TRY004 (as where a text is wrong)
+    problem: str | None = f"must be {_KINDS[kind]}, not {value!r}"
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            value = value if type(value) is kind else kind(str(value))
+            problem = _problem(setting, value)
+    if problem is not None:
+        raise ValueError(f"{place} {problem}")
+    return value
+
+
+def _problem(setting: Field[Any], value: Any) -> str | None:
+    """Return what is wrong with a value of the right kind, if anything is."""
+    choices, (low, high) = setting.metadata["choices"], setting.metadata["between"]
+    if choices and value is not None and value not in choices:
+        return f"must be one of {', '.join(choices)}, not {value!r}"
+    # A number that is none is not between anything.
+    if isinstance(value, int | float) and not low <= value <= high:
+        return f"must be {f'between {low:,g} and {high:,g}' if high < math.inf else f'{low:,g} or more'}, not {value}"
+    if setting.name == "encoding" and value and not _is_encoding(value):
+        return f"must be the name of one, such as cp1252 or gb18030, not {value!r}"
+    return None
+
+
+def _is_encoding(name: str) -> bool:
     try:
-        converted = value if type(value) is kind else kind(str(value))
-    except ValueError:
-        raise ValueError(problem) from None
-    if choices and converted not in choices:
-        raise ValueError(f"{place} is not one of {', '.join(choices)}")
-    return converted
+        codecs.lookup(name)
+    except (LookupError, ValueError):
+        return False
+    return True

@@ -25,14 +25,14 @@ def run(_: Settings, given: argparse.Namespace) -> None:
     if given.action is None:
         _show(given.choices)
     else:
-        _change(given.name.removeprefix("--"), given.value if given.action == "set" else None)
+        _change(given.name, given.value if given.action == "set" else None)
 
 
 def _show(choices: dict[str, settings.Choice]) -> None:
     table = Table("setting", "value", "from", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name, choice in choices.items():
         flag = name.replace("_", "-")
-        if settings.by_flag(flag) is not None:
+        if flag in settings.names():
             value = "" if choice.value is None else str(choice.value)
             table.add_row(flag, value, choice.origin or "default")
     Console(highlight=False, markup=False, soft_wrap=True).print(table)
@@ -43,8 +43,8 @@ def _change(name: str, text: str | None) -> None:
     """Set a value in the file, or take it out, and say so; where that can't be, end the program with a clear error."""
     try:
         value = None if text is None else settings.checked(name, text)
-        if settings.by_flag(name) is None and name not in config_file.load():
-            settings.checked(name, "")  # which says what may be meant
+        if name not in config_file.load():
+            settings.check_name(name)
         config_file.change(name, value if isinstance(value, int | float | None) else str(value))
     except (OSError, ValueError) as error:
         sys.exit(f"gptoss-acp: {error}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from gptoss_acp.cli import streams
 from gptoss_acp.cli.checks import (
     checkpoint,
+    configuration,
     confinement,
     editors_here,
     installation,
     log_file,
     own_folders,
-    setting_variables,
 )
 from gptoss_acp.cli.checks.finding import Finding, plain
 
@@ -46,14 +46,12 @@ CHECKS: dict[str, Check] = {
     "folders": own_folders.folders,
     "disks": own_folders.disks,
     "log": log_file.log,
-    "config": setting_variables.keys,
-    "variables": setting_variables.variables,
+    "config": configuration.keys,
+    "variables": configuration.variables,
 }
 """What is looked at, in this order, each by itself."""
 
 _STYLES = {"ok": "green", "look": "yellow", "fix": "bold red"}
-_MARKS = {"ok": "✓", "look": "•", "fix": "✗"}
-_ASCII_MARKS = {"ok": "+", "look": "*", "fix": "x"}
 _NAME = 11
 _INDENT = " " * (len("✓ look ") + _NAME + 1)
 _NARROWEST = 30
@@ -67,9 +65,6 @@ def run(chosen: Settings, given: argparse.Namespace) -> None:
         logging.basicConfig(level=chosen.log_level.upper())
     else:
         logging.getLogger().addHandler(logging.NullHandler())
-    if hasattr(signal, "SIGPIPE"):  # not on Windows, of which the program says here that it does not run there
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `| head` works
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     findings = list(examine(chosen))
     if given.json:
         print(as_json(findings))
@@ -102,9 +97,10 @@ def _to_fix(findings: list[Finding]) -> int:
 
 
 def _show(console: Console, findings: list[Finding]) -> None:
-    marks = _MARKS if console.encoding.startswith("utf") else _ASCII_MARKS
+    marks = streams.marks(console)
+    mark_of = {"ok": marks.well, "look": marks.so_so, "fix": marks.wrong}
     for finding in findings:
-        head = Text(f"{marks[finding.state]} {finding.state:4} ", _STYLES[finding.state])
+        head = Text(f"{mark_of[finding.state]} {finding.state:4} ", _STYLES[finding.state])
         first, *rest = _lines(finding.found, console.width) or [""]
         console.print(head + Text(f"{finding.name:{_NAME}} ", "bold") + Text(first))
         for line in rest:

@@ -28,7 +28,6 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 def run(_: Settings, given: argparse.Namespace) -> None:
     """Do what was asked for; a failure ends the program with code 1 and a message."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     known = editors(entry.server(given.model))
     named = [editor for editor in known if editor.name == given.name]
     if given.print:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,5 +12,4 @@ if TYPE_CHECKING:
 
 def run(_: Settings, given: argparse.Namespace) -> None:
     arguments = ["--help"] if given.about is None else [given.about, "--help"]
-    sys.stdout.flush()
     given.parser.parse_args(arguments)  # which prints it and ends the program

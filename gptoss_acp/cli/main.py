@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import sys
 
 from gptoss_acp import __version__, mlx_extras, settings, system
+from gptoss_acp.cli import streams
+from gptoss_acp.settings import Settings
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -19,8 +20,14 @@ An editor starts this program and talks to it on stdin and stdout (Agent Client 
 to those on this machine. Every option can also be given as an environment variable, such as GPTOSS_ACP_MODEL for
 --model, or be kept in a file: `gptoss-acp config set model NAME`."""
 
+_EPILOG = "The options of gptoss-acp hold here too."
+
 SHELLS = ("bash", "zsh", "fish")
 EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
+
+
+_WITHOUT_SETTINGS = {"help", "completion", "sessions", "cache", "editor"}
+_WITHOUT_SESSION = {*_WITHOUT_SETTINGS, "config", "doctor"}
 
 
 def main() -> None:
@@ -30,25 +37,36 @@ def main() -> None:
     if given.command != "doctor" and (problem := system.problem(system.here())):
         sys.exit(problem)
     given.parser = parser
-    # Not where it is to be mended: what is wrong in the file would be the end.
-    given.choices = {} if given.command == "config" and given.action else settings.choose(parser, vars(given))
-    chosen = settings.read(parser, given.choices)
     if given.command != "serve":
-        _show_what_can_be_shown()
+        streams.make_ready(ends_with_reader=given.command in _WITHOUT_SESSION)
+    chosen = _chosen(parser, given)
     try:
         room = importlib.import_module(f"gptoss_acp.cli.{given.command}")
+        room.run(chosen, given)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mlx":
             raise
         sys.exit(f"gptoss-acp: MLX is missing, which the model runs on. {mlx_extras.how_to_install()}")
-    room.run(chosen, given)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
-def _show_what_can_be_shown() -> None:
-    """Let characters that a terminal does not have be replaced, in place of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def _chosen(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Settings:
+    """Return the settings, with where each comes from in `given.choices`; the defaults, to what needs none.
+
+    What is wrong with them ends the program, but not where it is to be mended.
+    """
+    if given.command in _WITHOUT_SETTINGS or (given.command == "config" and given.action):
+        return Settings()
+    try:
+        given.choices = settings.choose(vars(given))
+    except ValueError as error:
+        if given.command != "doctor":
+            from gptoss_acp.cli import ending  # noqa: PLC0415 (hardly ever needed)
+
+            ending.usage(error)
+        given.choices = settings.flags(vars(given))
+    return settings.read(parser, given.choices)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,10 +103,15 @@ def _parser() -> argparse.ArgumentParser:
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog="The options of gptoss-acp hold here too."
-    )
+    parser = _add_action(commands, name, what)
     parser.set_defaults(command=name)
+    return parser
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=_EPILOG)
     settings.add_flags(parser, again=True)
     return parser
 
@@ -113,11 +136,11 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="action", help="without one: show all settings")
-    setting = actions.add_parser("set", help="write a setting into the file")
-    setting.add_argument("name", help="the name of its flag")
+    setting = _add_action(actions, "set", "write a setting into the file")
+    setting.add_argument("name", help="the name of its flag, without the dashes")
     setting.add_argument("value")
-    actions.add_parser("unset", help="take a setting out of the file").add_argument("name")
-    actions.add_parser("path", help="print where the file is")
+    _add_action(actions, "unset", "take a setting out of the file").add_argument("name")
+    _add_action(actions, "path", "print where the file is")
 
 
 def _add_editor(parser: argparse.ArgumentParser) -> None:
@@ -130,10 +153,10 @@ def _add_editor(parser: argparse.ArgumentParser) -> None:
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="action", help="without one: list")
-    actions.add_parser("list", help="list the sessions, newest first")
-    show = actions.add_parser("show", help="show what a session is")
-    export = actions.add_parser("export", help="write a session's conversation to stdout")
+    _add_action(actions, "list", "list the sessions, newest first")
+    show = _add_action(actions, "show", "show what a session is")
+    export = _add_action(actions, "export", "write a session's conversation to stdout")
     export.add_argument("--format", choices=("md", "json"), default="md", help="Markdown (the default) or JSON")
-    delete = actions.add_parser("delete", help="delete sessions")
+    delete = _add_action(actions, "delete", "delete sessions")
     for action, count in ((show, None), (export, None), (delete, "+")):
         action.add_argument("id", nargs=count, help="a session's id, or how it begins")

@@ -6,7 +6,6 @@ Knows the store, and the shapes of the updates that a replay sends.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ _MARKS = {"completed": "x", "in_progress": "~"}
 
 def run(_: Settings, given: argparse.Namespace) -> None:
     """Do what was asked for; a failure ends the program with code 1 and a message."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `| head` works
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     archive = Archive()
     try:
         match given.action:

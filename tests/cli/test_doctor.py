@@ -30,7 +30,7 @@ MODULE = [sys.executable, "-P", "-c"]
 OURS = "gptoss-acp"
 CHECKED = [
     *("gptoss-acp", "Python", "system", "MLX", "memory", "model", "sandbox", "editor", "git", "ripgrep"),
-    *("data", "state", "cache", "disk", "log", "config", "variables"),
+    *("data", "state", "cache", "settings", "disk", "log", "config", "variables"),
 ]
 SECONDS = 60
 
@@ -202,7 +202,7 @@ def test_a_disk_that_is_nearly_full_is_to_be_fixed(small_disk: Path, machine: Ma
     disks = {
         check["found"].rpartition(" for ")[2]: check["state"] for check in done["checks"] if check["name"] == "disk"
     }
-    assert disks == {"data, cache": "ok", "state": "fix"}
+    assert disks == {"data, cache, settings": "ok", "state": "fix"}
 
 
 def test_the_last_problem_in_the_log_is_shown_without_what_a_terminal_would_obey(machine: Machine) -> None:
@@ -237,22 +237,43 @@ def test_a_log_that_others_can_read_is_named(machine: Machine) -> None:
         ("GPTOSS_ACP_MODLE", "Is GPTOSS_ACP_MODE or GPTOSS_ACP_MODEL meant?"),
         ("GPTOSS_ACP_TEMPRATURE", "Is GPTOSS_ACP_TEMPERATURE meant?"),
         ("gptoss_acp_seed", "Is GPTOSS_ACP_SEED meant?"),
-        ("GPTOSS_ACP_QQQ", "gptoss-acp --help lists them."),
+        ("GPTOSS_ACP_QQQ", "gptoss-acp config lists the settings."),
     ],
 )
 def test_a_variable_that_is_no_setting_is_named_with_the_nearest(name: str, advice: str, machine: Machine) -> None:
     machine.environment |= {name: "1", "GPTOSS_ACP_MODEL": "tiny"}
     found = machine.findings()["variables"]
     assert found["state"] == "look"
-    assert found["found"] == f"{name} is no setting"
+    assert found["found"] == f"{name} in the environment is no setting"
     assert advice in found["advice"]
 
 
 def test_a_name_that_is_no_text_is_shown_all_the_same(machine: Machine) -> None:
     name = os.fsdecode(b"GPTOSS_ACP_\xff\n")
     machine.environment |= {name: "1"}
-    assert machine.findings("--model", "tiny")["variables"]["found"] == r"GPTOSS_ACP_\u{DCFF}\u{A} is no setting"
-    assert r"GPTOSS_ACP_\u{DCFF}\u{A} is no setting" in machine.run("--model", "tiny", "doctor").stdout
+    assert (
+        machine.findings("--model", "tiny")["variables"]["found"]
+        == r"GPTOSS_ACP_\u{DCFF}\u{A} in the environment is no setting"
+    )
+    assert (
+        r"GPTOSS_ACP_\u{DCFF}\u{A} in the environment is no setting" in machine.run("--model", "tiny", "doctor").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "reason"),
+    [("model = ", "", "is no TOML: Invalid value"), ("", "x", "GPTOSS_ACP_SEED must be a whole number, not 'x'")],
+)
+def test_a_setting_that_can_not_be_read_is_to_be_fixed_and_all_else_is_looked_at(
+    content: str, variable: str, reason: str, machine: Machine
+) -> None:
+    file = machine.home / "config/gptoss-acp/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    machine.environment["GPTOSS_ACP_SEED"] = variable
+    findings = machine.findings("--model", "tiny")
+    assert (findings["config"]["state"], findings["model"]["state"]) == ("fix", "ok")
+    assert reason in findings["config"]["found"]
 
 
 def test_known_variables_are_listed(machine: Machine) -> None:
@@ -333,6 +354,9 @@ def test_a_check_that_fails_says_so_and_the_others_go_on(monkeypatch: pytest.Mon
 def test_on_a_terminal_every_line_fits_but_for_paths_which_are_whole(columns: int, tmp_path: Path) -> None:
     machine = Machine(tmp_path / ("a folder with a name " + "and more of it " * 3 + "end"))
     machine.folders["data"].mkdir(parents=True, mode=0o700)
+    config = machine.home / "config/gptoss-acp/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("effortt = 'a'\n")
     shown = in_terminal(machine, columns)
     assert "\x1b[" in shown
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
@@ -361,6 +385,11 @@ def test_a_terminal_that_knows_only_ascii_is_shown_all(machine: Machine) -> None
 def test_a_reader_that_has_seen_enough_is_no_error(machine: Machine) -> None:
     done = machine.run(command=["sh", "-c", f"{COMMAND[0]} doctor | head -n 1"])
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_with_a_closed_output_it_ends_as_otherwise(machine: Machine) -> None:
+    done = machine.run(command=["sh", "-c", f"{COMMAND[0]} --model tiny doctor >&-"])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_needs_no_network(machine: Machine) -> None:

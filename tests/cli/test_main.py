@@ -14,6 +14,7 @@ import pytest
 
 from gptoss_acp import cli, mlx_extras, settings, system
 from gptoss_acp.cli import main
+from tests.support.agent_process import COMMAND
 
 COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "serve", {}),
@@ -101,6 +102,21 @@ def test_help_is_an_option_and_a_command(
     shown = capsys.readouterr().out
     assert "List, show, export or delete stored sessions." in shown
     assert "--temperature" not in shown
+
+
+@pytest.mark.parametrize("command", ["completion bash", "config"])
+def test_a_reader_that_has_seen_enough_is_no_error(command: str) -> None:
+    line = f"{COMMAND[0]} {command} | head -n 1"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_an_option_may_stand_behind_what_a_command_is_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gptoss-acp", "config", "path", "--log-level", "debug"])
+    main.main()
+    assert capsys.readouterr().out.endswith("config.toml\n")
 
 
 def test_every_room_is_reached_by_a_command() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from gptoss_acp.cli import entry
 from gptoss_acp.cli.checks.finding import Finding, readable, whole
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import EngineError, ModelMissingError
@@ -20,7 +20,11 @@ def files(chosen: Settings) -> Iterator[Finding]:
         folder = checkpoints.find(chosen.model)
     except EngineError as error:
         helps = isinstance(error, ModelMissingError) and error.downloadable
-        advice = f"{_setup(chosen.model)} downloads it." if helps else f"Name another one with {whole('--model')}."
+        advice = (
+            f"{whole(entry.setup_command(chosen.model))} downloads it."
+            if helps
+            else f"Name another one with {whole('--model')}."
+        )
         yield Finding("model", "fix", str(error).replace(chosen.model, whole(chosen.model)), advice)
     else:
         where = f"{readable(checkpoints.nbytes(folder))} in {whole(folder)}" if folder else "bundled with the program"
@@ -60,11 +64,6 @@ def _size(name: str) -> checkpoints.Size | None:
         return checkpoints.size(name, folder) if folder else None
     except EngineError:
         return checkpoints.WELL_KNOWN.get(name)
-
-
-def _setup(model: str) -> str:
-    option = "" if model == Settings.model else f"--model {shlex.quote(model)} "
-    return whole(f"gptoss-acp {option}setup")
 
 
 def _what_shortens(chosen: Settings, fitting: int) -> str | None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path, user_data_path, user_state_path
+from platformdirs import user_cache_path, user_config_path, user_data_path, user_state_path
 
 from gptoss_acp.cli.checks.finding import Finding, readable, whole
 
@@ -26,7 +26,12 @@ LEAST_FREE = 10**9
 MOST_COUNTED = 50_000
 """Files of a folder whose sizes are added up: a second's work."""
 
-_PLACES = {"data": user_data_path, "state": user_state_path, "cache": user_cache_path}
+_PLACES = {
+    "data": user_data_path,
+    "state": user_state_path,
+    "cache": user_cache_path,
+    "settings": user_config_path,
+}
 
 
 def folders(_: Settings) -> Iterator[Finding]:
@@ -38,8 +43,9 @@ def folders(_: Settings) -> Iterator[Finding]:
             continue
         is_there = place == folder
         found = f"{whole(folder)}, {_size(folder) if is_there else 'not there yet'}"
-        problems = [*_not_writable(name, place, found), *(_open_to_others(name, folder, found) if is_there else ())]
-        alone = ", for you alone" if is_there else ""
+        is_private = is_there and name != "settings"
+        problems = [*_not_writable(name, place, found), *(_open_to_others(name, folder, found) if is_private else ())]
+        alone = ", for you alone" if is_private else ""
         yield from problems or [Finding(name, "ok", f"{found}{alone}")]
 
 

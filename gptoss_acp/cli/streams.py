@@ -1,0 +1,49 @@
+"""What a command says, and where it goes: streams that are closed, know ASCII alone, or whose reader has seen enough.
+
+Knows stdin, stdout and stderr. Knows nothing about what is said.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def make_ready(*, ends_with_reader: bool) -> None:
+    """Let everything be said: what a stream has no characters for by their code points, into a closed one nothing.
+
+    `ends_with_reader`: so that `| head` works the process may end at once, for it holds nothing that must be let go.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (as long as we run)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if ends_with_reader and hasattr(signal, "SIGPIPE"):  # not on Windows, where `doctor` says that it does not run
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands before a line, and the name of what turns while something is under way."""
+
+    well: str
+    so_so: str
+    wrong: str
+    spinner: str
+
+
+_MARKS = Marks("✓", "•", "✗", "dots")
+_ASCII_MARKS = Marks("+", "*", "x", "line")
+
+
+def marks(console: Console) -> Marks:
+    """Return marks that a console has characters for."""
+    return _MARKS if console.encoding.startswith("utf") else _ASCII_MARKS
