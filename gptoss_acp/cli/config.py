@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gptoss_acp import config_file, settings
+from gptoss_acp.engine import checkpoints
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,8 @@ def _change(name: str, text: str | None) -> None:
     """Set a value in the file, or take it out, and say so; where that can't be, end the program with a clear error."""
     try:
         value = None if text is None else settings.checked(name, text)
+        if name == "model" and text is not None:
+            value = checkpoints.lasting_name(text)
         if name not in config_file.load():
             settings.check_name(name)
         config_file.change(name, value if isinstance(value, int | float | None) else str(value))

@@ -16,6 +16,7 @@ from rich.table import Table
 from gptoss_acp.cli import entry
 from gptoss_acp.cli.editors.known import Editor, editors
 from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
+from gptoss_acp.engine import checkpoints
 from gptoss_acp.text import unified_diff, visible
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 def run(_: Settings, given: argparse.Namespace) -> None:
     """Do what was asked for; a failure ends the program with code 1 and a message."""
-    known = editors(entry.server(given.model))
+    known = editors(entry.server(given.model and checkpoints.lasting_name(given.model)))
     named = [editor for editor in known if editor.name == given.name]
     if given.print:
         if not named:

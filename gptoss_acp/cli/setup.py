@@ -228,7 +228,7 @@ async def _say_hello(console: Console, engine: Engine) -> None:
 def _keep(console: Console, model: str) -> None:
     """Let the agent have this model from now on, whoever starts it."""
     try:
-        config_file.change("model", model)
+        config_file.change("model", checkpoints.lasting_name(model))
     except (OSError, ValueError) as error:
         console.print(f"The choice could not be kept: {error}", style="yellow", markup=False)
     else:

@@ -83,11 +83,7 @@ def find(name: str) -> Path | None:
     # Not even where there is one: a project must not bring its own weights under the name of somebody else's.
     hint = f" For the folder of that name say ./{name}." if _is_folder(name) else ""
     if not is_repository(name):
-        import difflib  # noqa: PLC0415 (hardly ever needed)
-
-        nearest = difflib.get_close_matches(name, [BUNDLED, *WELL_KNOWN, *map(short_name, WELL_KNOWN)], 1)
-        meant = f" Is {nearest[0]} meant?" if nearest else ""
-        raise ModelMissingError(f"There is no model {name}.{meant} {_WHAT_TO_NAME}{hint}")
+        raise ModelMissingError(f"There is no model {name}.{_meant(name)} {_WHAT_TO_NAME}{hint}")
     cached = _cached(name)
     if cached is None:
         raise ModelMissingError(f"The model {name} is not on this machine yet.{hint}", downloadable=True)
@@ -120,6 +116,19 @@ def size(name: str, folder: Path) -> Size:
 def nbytes(folder: Path | None) -> int:
     """Return the bytes of a checkpoint's weights on the disk; None is the bundled one, of no account."""
     return sum(file.stat().st_size for file in weight_files(folder)) if folder else 0
+
+
+def lasting_name(name: str) -> str:
+    """Return a name that means the same checkpoint in whatever folder it is said: of a folder its whole path."""
+    if not _names_folder(name):
+        return name
+    # Path's raises for a ~name of nobody.
+    return os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111
+
+
+def may_be_had(name: str) -> bool:
+    """Whether `name` is one of a folder that is here, a repository's, or the bundled model's; costs nothing."""
+    return name == BUNDLED or (_is_folder(lasting_name(name)) if _names_folder(name) else is_repository(name))
 
 
 def is_repository(name: str) -> bool:
@@ -223,6 +232,15 @@ def _problem(file: Path) -> str | None:
     if not os.path.isfile(file):  # noqa: PTH113, Path's raises for a name that is too long
         return f"{name} is missing"
     return None if has_whole_tensors(file) else f"{name} is damaged"
+
+
+def _meant(name: str) -> str:
+    """Return the question whether the nearest of the well-known checkpoints is meant, if one is near."""
+    import difflib  # noqa: PLC0415 (hardly ever needed)
+
+    whole = {short_name(known): known for known in WELL_KNOWN}
+    nearest = difflib.get_close_matches(name, [BUNDLED, *WELL_KNOWN, *whole], 1)
+    return f" Is {whole.get(nearest[0], nearest[0])} meant?" if nearest else ""
 
 
 def _names_folder(name: str) -> bool:

@@ -52,6 +52,11 @@ def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_defau
     assert config("path").stdout == f"{file}\n"
 
 
+def test_a_folder_is_kept_by_its_whole_path(config: Command, file: Path) -> None:
+    assert config("set", "model", "./ckpt").returncode == 0
+    assert file.read_text() == f'model = "{file.parents[2]}/ckpt"\n'
+
+
 def test_comments_and_order_stay(config: Command, file: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text('# mine\nmemory-gb = 8  # enough\n\nmodel = "tiny"\n')

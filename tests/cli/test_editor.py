@@ -176,6 +176,11 @@ def test_another_model_is_named_in_the_entry(editor: Command, zed: Path) -> None
     assert server(zed)["args"] == ["--model", "tiny"]
 
 
+def test_a_folder_is_named_by_its_whole_path(editor: Command, home: Path, zed: Path) -> None:
+    editor("zed", "--yes", before=("--model", "~/ckpt"))
+    assert server(zed)["args"] == ["--model", f"{home}/ckpt"]
+
+
 def test_a_symlink_stays_one_and_its_file_keeps_its_mode(editor: Command, home: Path, zed: Path) -> None:
     kept = home / "dotfiles.json"
     zed.rename(kept)

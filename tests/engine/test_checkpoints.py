@@ -58,6 +58,20 @@ async def test_a_checkpoint_with_a_missing_shard_is_refused_and_loads_once_it_is
     assert engine.context_length == 131_072
 
 
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("openai/gpt-oss-20", None),
+        ("gpt-oss-12b", "openai/gpt-oss-120b"),
+        ("tinyy", "tiny"),
+    ],
+)
+def test_of_a_typo_the_name_that_can_be_given_is_offered(typo: str, meant: str | None) -> None:
+    with pytest.raises(ModelMissingError, match=rf" Is {meant} meant\?" if meant else "not on this machine yet"):
+        checkpoints.find(typo)
+
+
 def test_whatever_is_damaged_is_named(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
