@@ -9,11 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
+from rich.text import Text
 
-from gptoss_acp.cli import entry
+from gptoss_acp.cli import entry, streams
 from gptoss_acp.cli.editors.known import Editor, editors
 from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
 from gptoss_acp.engine import checkpoints
@@ -98,7 +98,8 @@ def _change(console: Console, file: SettingsFile, *, remove: bool, ask: bool) ->
         console.print("Nothing was changed.")
         return
     backup = file.write(old, new)
-    console.print("[green]✓[/green] Done." + (escape(f" What was there is in {backup}") if backup else ""))
+    was_there = f" What was there is in {backup}" if backup else ""
+    console.print(Text.assemble((f"{streams.marks(console).well} ", "green"), "Done.", was_there))
 
 
 def _show_diff(console: Console, file: SettingsFile, old: str, new: str) -> None:

@@ -18,7 +18,7 @@ from gptoss_acp.text import visible
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-WELL, FAILED, USAGE, REFUSED, CANCELLED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, REFUSED, CANCELLED = 0, 1, 2, 3, 130
 """Exit codes; `REFUSED`: there is no answer, and something was refused."""
 
 

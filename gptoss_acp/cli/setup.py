@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,17 +16,19 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.prompt import Prompt
 from rich.table import Table
+from rich.text import Text
 
 from gptoss_acp import config_file, server, tools
 from gptoss_acp.briefing import developer_message
-from gptoss_acp.cli import entry
+from gptoss_acp.cli import ending, entry, streams
 from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
-from gptoss_acp.engine.api import Engine, EngineError, Sampling
+from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Sampling
 from gptoss_acp.engine.download import download
 from gptoss_acp.harmony.parser import MessageStarted, Parser, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import ENOUGH_CONTEXT, Settings
+from gptoss_acp.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +42,10 @@ DESCRIPTIONS = {
     "mlx-community/gpt-oss-20b-MXFP4-Q8": "the same, the rest in 8 bits: needs less memory",
     "openai/gpt-oss-120b": "more capable and slower",
 }
+
+
+class LeftError(Exception):
+    """The user has had enough, and nothing was begun."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,7 @@ def run(chosen: Settings, given: argparse.Namespace) -> None:
     """Set up a model, and end the process: with code 0 only once it has answered a first prompt."""
     server.set_up_logging(chosen.log_level)
     wanted = chosen.model if given.model is not None or chosen.model != Settings.model else None
-    code = _set_up(chosen, wanted, ask=not given.yes, force=given.force)
-    sys.stdout.flush()
-    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
+    ending.leave(_set_up(chosen, wanted, ask=not given.yes, force=given.force))
 
 
 def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> int:
@@ -78,23 +80,27 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> 
         asyncio.run(_make_ready(console, model, make_engine(replace(chosen, model=model))))
     except EngineError as error:
         console.print(f"\n{error}", style="red", markup=False)
-        return 1
+        return ending.FAILED
+    except LeftError:
+        console.print("\nNothing was downloaded, and nothing was changed.")
+        return ending.CANCELLED
     except KeyboardInterrupt:
         console.print("\nStopped. What has arrived is kept: run setup again to go on from there.")
-        return 130
+        return ending.CANCELLED
     _keep(console, model)
     _show_editor(console)
-    return 0
+    return ending.DONE
 
 
 def _choose(console: Console, wanted: str | None, *, ask: bool, force: bool) -> str:
     """Show the machine and what would run on it, and return the name of the checkpoint that is wanted.
 
     Raises:
-        EngineError: none is, or it is not sure to fit.
-        KeyboardInterrupt: the user has had enough.
+        EngineError: none is, it can't be had, or it is not sure to fit.
+        LeftError: the user has had enough.
     """
-    console.print(f"[bold]This machine[/bold]: {memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()},")
+    machine = f": {memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()},"
+    console.print(Text.assemble(("This machine", "bold"), machine))
     console.print(f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB.\n")
     choices = _choices(wanted)
     recommended = _recommended(choices, wanted)
@@ -114,12 +120,16 @@ def _asked(console: Console, choices: list[Choice], recommended: Choice) -> Choi
     while True:
         answer = _answer(console, "Which one (a number, another name, or q to leave)", default).strip()
         if answer == "q":
-            raise KeyboardInterrupt
+            raise LeftError
         if answer.isdecimal() and 1 <= int(answer) <= len(choices):
             return choices[int(answer) - 1]
         if not answer.isdecimal() and (checkpoints.is_repository(answer) or answer[:1] in "/.~"):
-            return _judge(answer, "the one asked for")
-        console.print(f"{answer} is neither one of them nor a repository (owner/name) or folder.", markup=False)
+            try:
+                return _judge(answer, "the one asked for")
+            except EngineError as error:
+                console.print(str(error), markup=False)
+        else:
+            console.print(f"{answer} is neither one of them nor a repository (owner/name) or folder.", markup=False)
 
 
 def _refuse_or_ask(console: Console, choice: Choice, *, ask: bool) -> None:
@@ -128,7 +138,7 @@ def _refuse_or_ask(console: Console, choice: Choice, *, ask: bool) -> None:
         raise EngineError(f"{problem} --force downloads it all the same.")
     console.print(problem, style="yellow", markup=False)
     if _answer(console, "Download it all the same? (y/n)", "n").strip().lower() not in {"y", "yes"}:
-        raise KeyboardInterrupt
+        raise LeftError
 
 
 def _answer(console: Console, question: str, default: str) -> str:
@@ -136,6 +146,8 @@ def _answer(console: Console, question: str, default: str) -> str:
         return Prompt.ask(question, console=console, default=default)
     except EOFError:
         raise EngineError("There is nobody to ask. Run it in a terminal, or with --yes.") from None
+    except KeyboardInterrupt:
+        raise LeftError from None
 
 
 def _choices(wanted: str | None) -> list[Choice]:
@@ -145,10 +157,17 @@ def _choices(wanted: str | None) -> list[Choice]:
 
 
 def _judge(name: str, description: str) -> Choice:
+    """Return what is known of a checkpoint.
+
+    Raises:
+        EngineError: it is not here, and can't be downloaded either.
+    """
     size = checkpoints.WELL_KNOWN.get(name)
     try:
         folder = checkpoints.find(name)
-    except EngineError:
+    except ModelMissingError as error:
+        if not error.downloadable:
+            raise
         return Choice(name, description, size, present=False)
     return Choice(name, description, checkpoints.size(name, folder) if folder else size, present=True)
 
@@ -168,10 +187,11 @@ def _table(choices: list[Choice], recommended: Choice) -> Table:
         size = "on this machine" if choice.present else size
         room = choice.context
         context = f"{room:,} tokens" if room else "" if room is None else "does not fit"
-        notes = [choice.description] + ["[green]recommended[/green]"] * (choice is recommended)
+        notes = [Text(note) for note in (size, context, choice.description) if note]
+        notes += [Text("recommended", "green")] * (choice is recommended)
         # Below one another, for a name must be whole however narrow the terminal is.
-        table.add_row(str(number), f"[bold]{choice.name}[/bold]")
-        table.add_row("", ", ".join(filter(None, [size, context, *notes])))
+        table.add_row(str(number), Text(choice.name, "bold"))
+        table.add_row("", Text(", ").join(notes))
     return table
 
 
@@ -186,14 +206,18 @@ async def _make_ready(console: Console, model: str, engine: Engine) -> None:
         task = progress.add_task("Downloading", total=None)
         await download(model, lambda done, total: progress.update(task, completed=done, total=total))
         progress.remove_task(task)
-    console.print(f"[green]✓[/green] The files of {model} are all here and whole.")
+    _tick(console, f"The files of {model} are all here and whole.")
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             await _load(engine, progress)
-        console.print(f"[green]✓[/green] It is loaded, for contexts of {engine.context_length:,} tokens.")
+        _tick(console, f"It is loaded, for contexts of {engine.context_length:,} tokens.")
         await _say_hello(console, engine)
     finally:
         engine.close()
+
+
+def _tick(console: Console, done: str) -> None:
+    console.print(Text.assemble((f"{streams.marks(console).well} ", "green"), done))
 
 
 async def _load(engine: Engine, progress: Progress) -> None:
@@ -212,14 +236,14 @@ async def _say_hello(console: Console, engine: Engine) -> None:
     instruction = developer_message.compose(Path.cwd(), has_tools=True)
     ledger.set_prefix(instruction, tools.descriptions(), "low", datetime.now().astimezone().date())
     ledger.add_user(FIRST_PROMPT)
-    parser, visible = Parser(), False
+    parser, is_for_the_user = Parser(), False
     generation = engine.generate(ledger.prompt(), Sampling(max_tokens=FIRST_TOKENS), (ledger.prefix_length,))
     async for token in generation:
         for event in parser.feed(token):
             if isinstance(event, MessageStarted):
-                visible = event.visible
-            elif isinstance(event, TextDelta) and visible:
-                console.print(event.text, end="", markup=False)
+                is_for_the_user = event.visible
+            elif isinstance(event, TextDelta) and is_for_the_user:
+                console.print(visible(event.text), end="", markup=False)
     figures = generation.figures
     seconds, speed = figures.first_token_seconds, figures.tokens_per_second
     console.print(f"\n[dim]first token after {seconds:.1f} s, then {speed:.1f} tokens/s[/dim]")

@@ -61,6 +61,13 @@ def test_a_model_that_was_asked_for_is_offered_first_and_once() -> None:
     assert [choice.name for choice in setup._choices(known)] == list(WELL_KNOWN)
 
 
+def test_a_name_is_shown_as_it_is() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    odd = choice("/models/[/b]", LONG)
+    console.print(setup._table([odd], odd))
+    assert "/models/[/b]" in output(console)
+
+
 def test_every_well_known_checkpoint_is_described() -> None:
     assert list(setup.DESCRIPTIONS) == list(WELL_KNOWN)
 

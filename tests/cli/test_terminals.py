@@ -45,7 +45,7 @@ def test_setup_shows_whole_names_and_ends_with_what_to_do_next(columns: int, tmp
     setup.expect("openai/gpt-oss-120b")
     setup.expect("a number, another name, or q to leave")
     setup.send("q\r")
-    setup.expect("run setup again")
+    setup.expect("Nothing was downloaded, and nothing was changed.")
     assert code(setup) == 130
     chosen = spawn(tmp_path / "home", "setup", "--model", "tiny", columns=columns)
     chosen.expect("q to leave")

@@ -97,6 +97,16 @@ def test_setup_downloads_nothing_unasked_that_is_not_sure_to_fit(hub: Hub, tmp_p
     assert hub.weights_sent() == 0
 
 
+@pytest.mark.parametrize(
+    ("model", "problem"), [("gpt-oss-20b", "Is openai/gpt-oss-20b meant?"), ("./[/b]", "There is no folder ./[/b].")]
+)
+def test_what_can_not_be_had_is_not_said_to_be_too_large(model: str, problem: str, tmp_path: Path) -> None:
+    ended = set_up(tmp_path / "home", "setup", "--yes", "--model", model)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert problem in ended.stdout
+    assert "--force" not in ended.stdout
+
+
 def test_setup_without_anybody_to_ask_says_so(tmp_path: Path) -> None:
     ended = set_up(tmp_path / "home", "--model", "tiny", "setup")
     assert ended.returncode == 1
