@@ -206,9 +206,9 @@ class Agent:
             code = INVALID_REQUEST if isinstance(error, SessionInUseError) else INTERNAL_ERROR
             raise RpcError(code, as_sentence(str(error))) from error
         except ModelMissingError as error:
-            if not error.downloadable:  # a sign-in would not help
-                raise RpcError(INTERNAL_ERROR, f"{error} Choose another with --model.") from error
             methods = authentication.methods(self._engine.model_name, self.sessions.client)
+            if not (error.downloadable and methods):  # a sign-in would not help
+                raise RpcError(INTERNAL_ERROR, f"{error} Choose another with --model.") from error
             message = f"{error} Authenticate with '{methods[0]['name']}', or choose another with --model."
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
         except EngineError as error:

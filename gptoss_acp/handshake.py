@@ -126,8 +126,8 @@ class Handshake:
         return agent
 
     def _imported(self) -> Agent | None:
-        done = self._imports is not None and self._imports.done() and not self._imports.exception()
-        return self._imports.result() if self._imports is not None and done else None
+        imports = self._imports
+        return imports.result() if imports is not None and imports.done() and not imports.exception() else None
 
     async def _agent(self) -> Agent:
         """Return the agent once it is imported, for the client as it last declared itself."""

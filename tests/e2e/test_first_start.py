@@ -105,7 +105,7 @@ def test_setup_in_a_terminal_is_offered_to_those_who_can_run_it(
     agent = spawn("--model", "tiny")
     params = {"protocolVersion": 1, "clientCapabilities": capabilities}
     first, *rest = agent.result(agent.ask("initialize", params))["authMethods"]
-    assert first["name"] == "Load tiny"
+    assert first["name"] == "Check tiny"
     assert [(method["type"], method["args"]) for method in rest] == [
         ("terminal", ["--model", "tiny", "setup"])
     ] * offered
@@ -134,7 +134,7 @@ def test_a_terminal_method_cannot_be_asked_for(spawn: Spawner) -> None:
 
 def test_a_model_that_no_hub_has_is_not_offered_for_download(spawn: Spawner, tmp_path: Path) -> None:
     agent = spawn("--model", str(tmp_path / "no-such-folder"))
-    agent.initialize()
+    assert agent.initialize()["authMethods"] == []
     error = refused_session(agent)
     assert error["code"] == -32603
     assert "Authenticate" not in error["message"]

@@ -114,7 +114,7 @@ def test_initialize_says_who_it_is_and_what_works(agent: AgentProcess) -> None:
         "audio": False,
         "embeddedContext": True,
     }
-    assert len(result["authMethods"]) == 1
+    assert result["authMethods"] == []  # the script is no model that could be had
 
 
 @pytest.mark.parametrize("requested", [0, 1, 2, 999])
@@ -176,7 +176,8 @@ def test_initialize_twice_does_no_harm(fresh: AgentProcess) -> None:
 
 
 def test_authenticate_succeeds_at_once_when_the_model_is_ready(agent: AgentProcess) -> None:
-    method = agent.initialize()["authMethods"][0]["id"]
+    agent.initialize()
+    method = "prepare-model"
     assert agent.result(agent.ask("authenticate", {"methodId": method})) == {}
 
 
