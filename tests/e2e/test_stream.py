@@ -233,8 +233,7 @@ async def test_the_sdks_client_hears_the_answer_and_can_cancel(tmp_path: Path) -
         assert hello.protocol_version == 1
         assert hello.agent_info is not None
         assert hello.agent_info.name == "gptoss-acp"
-        assert hello.auth_methods
-        await agent.authenticate(method_id=hello.auth_methods[0].id)
+        await agent.authenticate(method_id="prepare-model")
         session = (await agent.new_session(cwd=os.fspath(tmp_path), mcp_servers=[])).session_id
 
         answer = await agent.prompt(session_id=session, prompt=[acp.text_block("Hi")])
