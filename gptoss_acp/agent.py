@@ -32,6 +32,7 @@ from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.open_sessions import OpenSessions
 from gptoss_acp.protocol import authentication, config_options, params
 from gptoss_acp.protocol.editor import Editor
+from gptoss_acp.protocol.shapes import OURS
 from gptoss_acp.rpc import INTERNAL_ERROR, INVALID_REQUEST, Connection, Handler, RpcError, invalid_params
 from gptoss_acp.store import CursorError, Info, SessionInUseError, Store, StoreError, UnknownSessionError, as_time
 from gptoss_acp.text import as_sentence, json_size
@@ -267,7 +268,7 @@ def prompt_response(outcome: Outcome) -> Answer:
             "thoughtTokens": outcome.thought_tokens,
             "cachedReadTokens": outcome.cached_tokens,
         },
-        "_meta": {"gptoss-acp": meta},
+        "_meta": {OURS: meta},
     }
 
 

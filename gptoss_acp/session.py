@@ -323,7 +323,7 @@ class Session:
         except (asyncio.CancelledError, TurnCancelledError):
             outcome.stop_reason = "cancelled"
         else:
-            self.updates.message_chunk(str(uuid.uuid4()), answer)
+            self.updates.message_chunk(str(uuid.uuid4()), answer, "final")
         return outcome
 
     def _name_soon(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.ledger import Ledger
+    from gptoss_acp.protocol.shapes import Channel
     from gptoss_acp.protocol.updates import Updates
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Turn:
     _started: float = field(default_factory=time.perf_counter)
     _visible: bool = False
     _message_id: str = ""
+    _channel: Channel | None = None
     _last_progress: float = 0.0
     _used: int = -1
     _call: AnnouncedCall | None = None
@@ -246,6 +248,7 @@ class Turn:
                 case MessageStarted():
                     self._visible = event.visible
                     self._message_id = str(uuid.uuid4())
+                    self._channel = "final" if event.channel == "final" else "commentary"
                     if self._visible:
                         self.journal.begun(event.channel, self._message_id)
                     if event.recipient is not None:
@@ -287,7 +290,7 @@ class Turn:
     def _show(self, text: str) -> None:
         if self.outcome.first_visible_seconds is None:
             self.outcome.first_visible_seconds = time.perf_counter() - self._started
-        self.updates.message_chunk(self._message_id, text)
+        self.updates.message_chunk(self._message_id, text, self._channel)
 
     def _show_thinking(self, figures: Figures) -> None:
         # While nothing can be shown, the growing usage tells the user that the model is at work.

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OURS = "gptoss-acp"
+"""What in `_meta` is ours."""
+
 ToolCallStatus = Literal["pending", "in_progress", "completed", "failed"]
 CompactionStatus = Literal["in_progress", "completed", "failed", "cancelled"]
 
@@ -103,10 +106,16 @@ class UserMessageChunk(TypedDict):
     content: dict[str, Any]
 
 
+Channel = Literal["final", "commentary"]
+
+
 class AgentMessageChunk(TypedDict):
+    """A piece of a message; `_meta` says whether that is an answer, under the program's name as `channel`."""
+
     sessionUpdate: Literal["agent_message_chunk"]
     messageId: str
     content: Text
+    _meta: NotRequired[dict[str, dict[str, Channel]]]
 
 
 class ToolCall(ToolCallState):
@@ -173,6 +182,11 @@ Update = (
     | AvailableCommands
     | Compaction
 )
+
+
+def channel(update: AgentMessageChunk) -> Channel | None:
+    """Return what kind of message a piece of the agent's belongs to, None where it only tells the user something."""
+    return update.get("_meta", {}).get(OURS, {}).get("channel")
 
 
 def text(said: str) -> Text:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gptoss_acp.protocol.face import Face
-    from gptoss_acp.protocol.shapes import CompactionStatus, ToolCallFields, ToolCallStatus, Update
+    from gptoss_acp.protocol.shapes import Channel, CompactionStatus, ToolCallFields, ToolCallStatus, Update
 
 
 class Updates:
@@ -27,9 +27,16 @@ class Updates:
         """Return updates that are shown in the same place and not noted, for what is soon of no interest."""
         return Updates(self._face, lambda _: None)
 
-    def message_chunk(self, message_id: str, text: str) -> None:
-        """Stream a piece of the agent's message `message_id`."""
-        self._tell({"sessionUpdate": "agent_message_chunk", "messageId": message_id, "content": shapes.text(text)})
+    def message_chunk(self, message_id: str, text: str, channel: Channel | None = None) -> None:
+        """Stream a piece of the agent's message `message_id`: an answer, what is said before one, or neither."""
+        chunk: shapes.AgentMessageChunk = {
+            "sessionUpdate": "agent_message_chunk",
+            "messageId": message_id,
+            "content": shapes.text(text),
+        }
+        if channel is not None:
+            chunk["_meta"] = {shapes.OURS: {"channel": channel}}
+        self._tell(chunk)
 
     async def replay(self, updates: Iterable[Update]) -> None:
         """Show what was noted; drafts only to a client that knows them."""

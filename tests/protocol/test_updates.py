@@ -55,6 +55,15 @@ class Told:
         return self.connection.sent
 
 
+async def test_a_piece_of_an_answer_says_that_it_is_one() -> None:
+    told = Told()
+    told.updates.message_chunk("the-message", "Hi", "final")
+    (chunk,) = told.recorded
+    assert (chunk, shapes.channel(chunk)) == ({**CHUNK, "_meta": {"gptoss-acp": {"channel": "final"}}}, "final")
+    assert shapes.channel(CHUNK) is None
+    schema.AgentMessageChunk.model_validate(chunk)
+
+
 async def test_updates_reach_the_connection_as_acp_session_updates() -> None:
     told = Told()
     told.updates.message_chunk("the-message", "Hi")
