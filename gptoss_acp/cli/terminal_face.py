@@ -15,11 +15,12 @@ from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
+from gptoss_acp.cli import streams
 from gptoss_acp.cli.local import Faceless
 from gptoss_acp.cli.sessions import planned
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
-from gptoss_acp.text import split_lines, unified_diff, visible
+from gptoss_acp.text import split_lines, unified_diff, visible_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 MOST_LINES = 20
 """Lines of a command's output that are shown; all of it is the model's."""
 
-_MARKS = {"completed": ("✓", "green"), "failed": ("✗", "red")}
-_FENCE = "```"
-
 
 class TerminalFace(Faceless):
     """The terminal of one session. While `live`, what is not complete yet is shown below what is."""
@@ -42,6 +40,7 @@ class TerminalFace(Faceless):
         self.commands: list[tuple[str, str]] = []
         self.used: tuple[int, int] | None = None
         self._console = console
+        self._marks = streams.marks(console)
         self._live: Live | None = None
         self._message = ""
         self._said = ""
@@ -62,6 +61,7 @@ class TerminalFace(Faceless):
             self._live = None
 
     def update(self, update: Update) -> None:
+        update = visible_in(update)
         match update["sessionUpdate"]:
             case "user_message_chunk":
                 self._complete_message()
@@ -80,10 +80,11 @@ class TerminalFace(Faceless):
         self._show_what_is_under_way()
 
     async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
+        tool_call, options = visible_in(tool_call), visible_in(list(options))
         was_live = self._live is not None
         self.end()
         self._console.print()
-        self._console.print(Text(visible(tool_call["title"]), style="bold yellow"))
+        self._console.print(Text(tool_call["title"], style="bold yellow"))
         for content in tool_call.get("content") or ():
             self._console.print(_shown(content, most=None))
         for number, option in enumerate(options, 1):
@@ -102,6 +103,8 @@ class TerminalFace(Faceless):
             self._complete_message()
             self._message = message
         self._said += text
+        if "\n" not in text:  # in which no block ends
+            return
         complete, self._said = _complete_blocks(self._said)
         if complete:
             self._print(Markdown(complete))
@@ -114,10 +117,10 @@ class TerminalFace(Faceless):
     def _note_call(self, update: Mapping[str, Any]) -> None:
         identifier = update["toolCallId"]
         call = self._calls[identifier] = {**self._calls.get(identifier, {}), **update}
-        if call.get("status") in _MARKS:
+        if (status := call.get("status")) in {"completed", "failed"}:
             del self._calls[identifier]
-            mark, style = _MARKS[call["status"]]
-            self._print(Text.assemble((f"{mark} ", style), visible(call.get("title", ""))))
+            mark, style = (self._marks.well, "green") if status == "completed" else (self._marks.wrong, "red")
+            self._print(Text.assemble((f"{mark} ", style), call.get("title", "")))
             for content in call.get("content") or ():
                 self._print(_shown(content, most=MOST_LINES))
 
@@ -131,10 +134,10 @@ class TerminalFace(Faceless):
     def _under_way(self) -> Iterator[RenderableType]:
         if self._said:
             lines = self._said.split("\n")
-            room = self._console.height - 4
+            room = max(1, self._console.height - 4)
             yield Markdown(self._said) if len(lines) <= room else Text("\n".join(lines[-room:]))
         for call in self._calls.values():
-            yield Spinner("dots", text=Text(visible(call.get("title", ""))))
+            yield Spinner(self._marks.spinner, text=Text(call.get("title", "")))
 
 
 async def _chosen(options: Sequence[PermissionOption]) -> str:
@@ -148,21 +151,17 @@ async def _chosen(options: Sequence[PermissionOption]) -> str:
 
 def _complete_blocks(said: str) -> tuple[str, str]:
     """Return the blocks of Markdown that nothing can change any more, and the rest."""
-    end, fenced, place = 0, False, 0
-    for line in split_lines(said):
-        place += len(line)
-        if line.lstrip().startswith(_FENCE):
-            fenced = not fenced
-        if not line.strip() and line.endswith("\n") and not fenced:
-            end = place
-    return said[:end], said[end:]
+    begins = [token.map[0] for token in Markdown(said).parsed if token.level == 0 and token.map]
+    lines = split_lines(said)
+    last = begins[-1] if begins else 0
+    return "".join(lines[:last]), "".join(lines[last:])
 
 
 def _shown(content: ToolCallContent, most: int | None) -> RenderableType:
     """Return a piece of a tool call's content, of a text the last `most` lines."""
     if content["type"] == "diff":
         lines = unified_diff(content["path"], content["oldText"] or "", content["newText"])
-        return Syntax("\n".join(map(visible, lines)), "diff")
+        return Syntax("\n".join(lines), "diff")
     if content["type"] != "content":
         return Text("")
     text = content["content"].get("text", "")

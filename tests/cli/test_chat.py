@@ -10,8 +10,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pexpect
+import pyte
 import pytest
 
 from gptoss_acp.cli import chat
@@ -25,7 +27,7 @@ READS = tool_call("functions.read_file", '{"path": "a.txt"}')
 EDITS = tool_call(
     "functions.apply_patch", "*** Begin Patch\n*** Update File: a.txt\n@@\n-hello\n+good bye\n*** End Patch"
 )
-_CONTROLS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r")
+_CONTROLS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|[\r\x08]")
 
 Chat = Callable[..., "Terminal"]
 
@@ -44,6 +46,7 @@ class Terminal:
             encoding="utf-8",
             timeout=SECONDS,
         )
+        self._columns = columns
         self._shown = ""
         self._seen = 0
 
@@ -58,6 +61,12 @@ class Terminal:
     def _read(self) -> None:
         with contextlib.suppress(pexpect.TIMEOUT):
             self._shown += self.program.read_nonblocking(4096, timeout=1)
+
+    def lines(self) -> list[str]:
+        """Return what a person sees, had the terminal any number of lines."""
+        screen = pyte.Screen(self._columns, 500)
+        pyte.Stream(screen).feed(self._shown)
+        return [line.rstrip() for line in screen.display]
 
     def say(self, text: str) -> None:
         self.program.send(f"{text}\r")
@@ -80,6 +89,17 @@ class Terminal:
 
 def _plain(shown: str) -> str:
     return "".join(_CONTROLS.sub("", shown).split())
+
+
+def sessions(work: Path) -> list[dict[str, Any]]:
+    """Return what is stored."""
+
+    def printed(*arguments: str) -> str:
+        environment = private_environment(work.parent / "home")
+        command = [*COMMAND, "sessions", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    return [json.loads(printed("export", "--format", "json", line.split()[0])) for line in printed().splitlines()]
 
 
 @pytest.fixture
@@ -107,7 +127,8 @@ def talk(work: Path) -> Iterator[Chat]:
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
-    answer = final("It says **hello**, and `that` is all.\n\n- one\n- two\n")
+    sentence = "It says that the rain in Spain stays mainly in the plain, whichever way the wind blows there"
+    answer = final(f"{sentence}, **hello**, and `that` is all.\n\n- one\n\n~~~\n2\n\n2\n~~~\n\n- two\n")
     terminal = talk([said(preamble("Let me look."), READS), answer], columns=columns)
     terminal.wait_for("Ctrl-D ends.")
     terminal.say("What is in a.txt?")
@@ -115,9 +136,11 @@ def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
     terminal.wait_for("✓ Read a.txt")
     terminal.wait_for("and that is all.")
     terminal.wait_for("• two")
-    shown = terminal.end()
-    assert "**" not in shown
-    assert "Traceback" not in shown
+    terminal.end()
+    lines = terminal.lines()
+    assert sentence in " ".join(" ".join(lines).split())  # no word is broken
+    assert {" • two", "✓ Read a.txt"} <= set(lines)
+    assert not any("**" in line or "~~~" in line or "Traceback" in line for line in lines)
 
 
 def test_a_change_is_shown_and_asked_about(talk: Chat, work: Path) -> None:
@@ -150,7 +173,7 @@ def test_ctrl_c_cancels_the_turn_and_the_next_prompt_works(talk: Chat) -> None:
     terminal.say("Count")
     terminal.wait_for("10 11 12")
     terminal.program.send("\x03")
-    terminal.wait_for("cancelled")
+    terminal.wait_for("Cancelled.")
     terminal.say("And now?")
     terminal.wait_for("Here again.")
     terminal.end()
@@ -162,7 +185,7 @@ def test_a_question_that_is_cancelled_cancels_the_turn(talk: Chat, work: Path) -
     terminal.say("Change it")
     terminal.wait_for("Which (1-3):")
     terminal.program.send("\x03")
-    terminal.wait_for("cancelled")
+    terminal.wait_for("Cancelled.")
     terminal.say("And now?")
     terminal.wait_for("Here again.")
     terminal.end()
@@ -178,6 +201,7 @@ def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path)
     terminal.wait_for("/effort")
     terminal.program.send("Explain @a.t")
     terminal.program.send("\t")
+    terminal.wait_for("Explain @a.txt")
     terminal.say(" please")
     terminal.wait_for("Ok.")
     terminal.end()
@@ -197,17 +221,41 @@ def test_a_session_goes_on_and_is_shown_again(talk: Chat, work: Path) -> None:
     again.say("Go on")
     again.wait_for("On it goes.")
     again.end()
-    environment = private_environment(work.parent / "home")
-    listed = subprocess.run(
-        [*COMMAND, "sessions"], cwd=work, env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert listed.count("My question") == 1
-    resumed = talk([], "--resume", listed.split()[0])
+    (stored,) = sessions(work)
+    assert stored["title"] == "My question"
+    resumed = talk([], "--resume", stored["sessionId"][:8])
     resumed.wait_for("On it goes.")
     resumed.end()
     history = work.parent / "home/state/gptoss-acp/chat-history"
     assert "+My question" in history.read_text()
     assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_terminal_would_obey_is_shown_in_its_place(talk: Chat, work: Path) -> None:
+    trick = "\x1b]0;OWNED\x07"
+    (work / "a.txt").write_text(f"{trick}\n")
+    terminal = talk([READS, final(f"It says {trick}.")])
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("What is in @a.txt?")
+    terminal.wait_for(r"It says \u{1B}]0;OWNED\u{7}.")
+    assert "\x1b]" not in terminal.end()
+
+
+def test_a_session_goes_on_where_it_was_in_all_but_what_is_named_anew(talk: Chat, work: Path) -> None:
+    (odd := work / "[/b]").mkdir(parents=True)
+    first = talk([final("Here.")], "--cwd", str(odd))
+    first.wait_for(f"gpt-oss in {odd}.")
+    first.say("Where are you? @" + "x" * 300)
+    first.wait_for("Here.")
+    first.end()
+    (stored,) = sessions(work)
+    again = talk([final("Still here.")], "--resume", stored["sessionId"], "--effort", "high")
+    again.wait_for(f"gpt-oss in {odd}.")
+    again.say("And now?")
+    again.wait_for("Still here.")
+    again.end()
+    (resumed,) = sessions(work)
+    assert (resumed["cwd"], resumed["config"]) == (str(odd), {"mode": "ask", "effort": "high"})
 
 
 @pytest.mark.parametrize(

@@ -279,8 +279,9 @@ def prompt_params(session: str, text: str) -> Message:
 
 def private_environment(home: Path) -> dict[str, str]:
     """Return the tests' environment with `home` in place of the user's."""
+    width = {"COLUMNS", "LINES"}  # pytest-xdist's own: a terminal says itself how wide it is
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in width},
         "GPTOSS_ACP_SANDBOX": "off",  # that of this machine, if any, has tests of its own
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
