@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,22 +19,25 @@ from rich.console import Console
 
 from gptoss_acp import own_files, server
 from gptoss_acp.agent import put
-from gptoss_acp.cli import local
+from gptoss_acp.cli import ending, local
 from gptoss_acp.cli.terminal_face import TerminalFace
-from gptoss_acp.engine.api import EngineError, ModelMissingError
+from gptoss_acp.engine.api import EngineError
 from gptoss_acp.errors import ToolError
 from gptoss_acp.store import Archive, StoreError
+from gptoss_acp.text import visible
 from gptoss_acp.workspace import ripgrep
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator, Sequence
 
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
 
+    from gptoss_acp.protocol.params import Folders
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Settings
+    from gptoss_acp.store import Info
 
 MOST_NAMES = 50
 """File names that are offered behind an @."""
@@ -49,56 +51,54 @@ def run(chosen: Settings, given: argparse.Namespace) -> None:
     """Talk until the user has had enough, and end the process."""
     server.set_up_logging(chosen.log_level)
     try:
-        cwd, servers = local.folder(given), local.mcp_servers(given)
-        stored = _stored(given, cwd)
+        stored = _stored(given)
+        folders, servers = local.folders(given, stored), local.mcp_servers(given)
     except (ValueError, StoreError) as error:
-        print(f"gptoss-acp: {error}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        asyncio.run(_chat(chosen, cwd, servers, stored))
-        code = 0
-    except ModelMissingError as error:
-        print(f"gptoss-acp: {error} Run `gptoss-acp setup` first.", file=sys.stderr)
-        code = 1
-    except (EngineError, StoreError) as error:
-        print(f"gptoss-acp: {error}", file=sys.stderr)
-        code = 1
-    sys.stdout.flush()
-    os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
+        ending.usage(error)
+    flags = {name for name in ("mode", "effort", "model") if getattr(given, name) is not None}
+    work = _chat(chosen, folders, servers, stored=stored.id if stored else None, flags=flags)
+    ending.end_with(work, chosen.model)
 
 
-def _stored(given: argparse.Namespace, cwd: str) -> str | None:
+def _stored(given: argparse.Namespace) -> Info | None:
     """Return the session that is to go on, if one is.
 
     Raises:
         ValueError: there is none to go on with.
         StoreError: the one that is named is not there, or not the only one.
     """
+    archive = Archive()
     if given.resume is not None:
-        return Archive().the_one(given.resume)
+        return archive.info(archive.the_one(given.resume))
     if not given.go_on:
         return None
-    if sessions := Archive().page(cwd).sessions:
-        return sessions[0].id
+    cwd = local.folders(given).cwd
+    if sessions := archive.page(cwd).sessions:
+        return sessions[0]
     raise ValueError(f"there is no session in {cwd} to continue")
 
 
-async def _chat(chosen: Settings, cwd: str, servers: Sequence[Any], stored: str | None) -> None:
+async def _chat(
+    chosen: Settings, folders: Folders, servers: Sequence[Any], *, stored: str | None, flags: Container[str]
+) -> int:
     console = Console(highlight=False)
     face = TerminalFace(console)
-    async with local.opened(chosen, lambda: face, cwd, servers, stored=stored) as session:
+    async with local.opened(chosen, face, folders, servers, stored=stored, flags=flags) as session:
         face.end()
         session.prepare()
         session.advertise()
         asking: PromptSession[str] = PromptSession(
-            history=_history(), completer=_Completer(face, Path(cwd)), complete_while_typing=False
+            history=_history(), completer=_Completer(face, Path(folders.cwd)), complete_while_typing=False
         )
-        console.print(f"[dim]gpt-oss in {cwd}. /help lists commands, @ names a file, Ctrl-C stops, Ctrl-D ends.[/dim]")
+        place = f"gpt-oss in {visible(folders.cwd)}."
+        hints = "/help lists commands, @ names a file, Ctrl-C stops, Ctrl-D ends."
+        console.print(f"{place} {hints}", style="dim", markup=False)
         async for text in _typed(asking, session, face):
             try:
                 await _take(text, session, face, console)
             except EngineError as error:
-                console.print(str(error), style="red", markup=False)
+                console.print(visible(str(error)), style="red", markup=False)
+    return ending.DONE
 
 
 async def _typed(asking: PromptSession[str], session: Session, face: TerminalFace) -> AsyncIterator[str]:
@@ -127,8 +127,8 @@ async def _take(text: str, session: Session, face: TerminalFace, console: Consol
     finally:
         face.end()
         loop.remove_signal_handler(signal.SIGINT)
-    if outcome.stop_reason != "end_turn" or outcome.notice:
-        console.print(outcome.notice or outcome.stop_reason.replace("_", " "), style="yellow", markup=False)
+    if ended := local.how_it_ended(outcome):
+        console.print(ended, style="yellow", markup=False)
 
 
 def blocks(text: str, cwd: Path) -> Iterator[TextContentBlock | ResourceContentBlock]:
@@ -137,7 +137,7 @@ def blocks(text: str, cwd: Path) -> Iterator[TextContentBlock | ResourceContentB
     for mention in _MENTION.finditer(text):
         quoted, plain = mention[1], mention[2] or ""
         names = [quoted] if quoted else [plain, plain.rstrip(_PUNCTUATION)]
-        name = next((name for name in names if name and (cwd / name).exists()), None)
+        name = next((name for name in names if name and os.path.exists(cwd / name)), None)  # noqa: PTH110 (Path's raises)
         if name is not None:
             if between := text[done : mention.start()]:
                 yield TextContentBlock(type="text", text=between)

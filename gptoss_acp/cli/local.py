@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,23 @@ from gptoss_acp.store import Store
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 
+    from gptoss_acp.engine.api import Engine
     from gptoss_acp.protocol.face import Face
     from gptoss_acp.protocol.params import McpServer
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Settings
+    from gptoss_acp.store import Info
+    from gptoss_acp.turn import Outcome, StopReason
+
+
+_ENDS: dict[StopReason, str] = {
+    "max_tokens": "The model was cut short: --max-tokens, or what the context holds, was used up.",
+    "max_turn_requests": "The turn was ended: it took as many model calls as --max-turn-requests allows.",
+    "refusal": "The model has refused.",
+    "cancelled": "Cancelled.",
+}
 
 
 class Faceless:
@@ -59,16 +69,17 @@ class Faceless:
         raise ToolError(f"{command[0]} can't be run in {cwd}: there is no terminal of an editor's")
 
 
-def folder(given: argparse.Namespace) -> str:
-    """Return where a session is to work.
+def folders(given: argparse.Namespace, stored: Info | None = None) -> Folders:
+    """Return where a session is to work: in the folder of `--cwd`, else where the `stored` one has worked, else here.
 
     Raises:
         ValueError: there is no such folder.
     """
-    path: str = os.path.realpath(given.cwd)
-    if not Path(path).is_dir():
-        raise ValueError(f"{given.cwd} is no folder")
-    return path
+    cwd = stored.cwd if stored and not given.cwd else os.path.realpath(given.cwd)
+    if not os.path.isdir(cwd):  # noqa: PTH112 (Path's raises for a name that is too long)
+        hint = "" if given.cwd else ", where the session has worked; --cwd names another"
+        raise ValueError(f"{given.cwd or cwd} is no folder{hint}")
+    return Folders(cwd, stored.additional if stored else ())
 
 
 def mcp_servers(given: argparse.Namespace) -> list[McpServer]:
@@ -104,28 +115,34 @@ def _entry(name: str, server: dict[str, Any]) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def opened(
     chosen: Settings,
-    face: Callable[[], Face],
-    cwd: str,
+    face: Face,
+    folders: Folders,
     servers: Sequence[McpServer] = (),
     *,
     stored: str | None = None,
+    flags: Container[str] = (),
 ) -> AsyncIterator[Session]:
     """Open a session, a new one or one that is `stored`, which is shown again; it ends with the context.
+
+    Of what is chosen, that holds for a stored one which a flag has named; `flags` are the names of these.
 
     Raises:
         EngineError: the model is not here.
         StoreError: the sessions can't be read, or the one is not there or open elsewhere.
     """
     engine = make_engine(chosen)
-    sessions = OpenSessions(Store(), engine, chosen, lambda _id, _capabilities: face(), make_trace(chosen))
+    sessions = OpenSessions(Store(), engine, chosen, lambda _id, _capabilities: face, make_trace(chosen))
     await sessions.begin_all()
     engine.start()
     try:
         if stored is None:
-            session = await sessions.begin(Folders(cwd), servers)
+            session = await sessions.begin(folders, servers)
         else:
-            session = await sessions.reopen(stored, Folders(cwd), servers, replay=True)
+            session = await sessions.reopen(stored, folders, servers, replay=True)
+            _set(session, chosen, engine, flags)
         try:
+            if problem := sessions.take_problem():
+                session.tell(problem)
             yield session
         finally:
             await sessions.close(session.id)
@@ -134,6 +151,15 @@ async def opened(
         engine.close()
 
 
-def without_titles(chosen: Settings) -> Settings:
-    """Return settings with which no model call is spent on a title."""
-    return replace(chosen, titles="off")
+def _set(session: Session, chosen: Settings, engine: Engine, flags: Container[str]) -> None:
+    if "mode" in flags:
+        session.set_mode(chosen.mode)
+    if "effort" in flags:
+        session.set_effort(chosen.effort)
+    if "model" in flags:
+        session.set_model(engine)
+
+
+def how_it_ended(outcome: Outcome) -> str | None:
+    """Return what a person is told of the end of a turn, None where that has ended as it should."""
+    return outcome.notice or _ENDS.get(outcome.stop_reason)

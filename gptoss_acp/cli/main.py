@@ -117,6 +117,7 @@ def _add_action(
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.description = f"{parser.description} Of several answers one stands below the other."
     parser.add_argument("prompt", nargs="?", help="what to do; what comes on stdin is told too, or is the prompt")
     parser.add_argument("--json", action="store_true", help="print ACP's updates, a line each, and the end of the turn")
     _add_place(parser)

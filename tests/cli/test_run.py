@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 import pytest
 
+from gptoss_acp.store import Archive
+from gptoss_acp.vocabulary import END
 from tests.support.agent_process import COMMAND
 from tests.support.mcp_desk import PROGRAM
-from tests.support.tokens import final, numbers, preamble, said, text_of, tool_call
+from tests.support.tokens import final, message, numbers, preamble, said, text_of, tool_call
 
 SECONDS = 120
+PIPED: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE, "text": True}
 Ended = subprocess.CompletedProcess[str]
 Run = Callable[..., Ended]
 
@@ -70,7 +78,7 @@ def test_what_needs_a_question_is_refused_and_without_an_answer_that_is_the_exit
 def test_a_turn_without_an_answer_fails(run: Run) -> None:
     ended = run([READS], "Look", "--max-turn-requests", "1")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "gptoss-acp: max_turn_requests" in ended.stderr
+    assert "gptoss-acp: The turn was ended: it took as many model calls as --max-turn-requests" in ended.stderr
 
 
 def test_what_comes_on_stdin_is_told_too_or_is_the_prompt(run: Run, work: Path) -> None:
@@ -92,6 +100,7 @@ def test_updates_are_lines_of_json_and_the_last_is_the_end_of_the_turn(run: Run)
     assert ended.returncode == 0
     assert {"agent_message_chunk", "tool_call", "tool_call_update"} <= {update["sessionUpdate"] for update in updates}
     assert (last["stopReason"], last["answer"]) == ("end_turn", "It says hello.")
+    assert Archive().info(last["sessionId"]).title == "What is in a.txt?"
     assert "usage" in last
 
 
@@ -128,6 +137,7 @@ def test_another_folder_and_mcp_servers_can_be_named(run: Run, work: Path) -> No
     ("arguments", "problem"),
     [
         ((), "there is no prompt"),
+        (("  ",), "there is no prompt"),
         (("Go", "--cwd", "nowhere"), "nowhere is no folder"),
         (("Go", "--mcp", "nowhere.json"), "nowhere.json: No such file"),
         (("Go", "--mcp", "a.txt"), "a.txt is not JSON of the form"),
@@ -151,3 +161,71 @@ def test_without_a_model_it_says_what_to_do(work: Path) -> None:
     assert ended.returncode == 1
     assert "is not on this machine yet. Run `gptoss-acp setup` first." in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_can_not_be_had_is_no_reason_to_set_up(work: Path) -> None:
+    ended = subprocess.run([*COMMAND, "run", "Go", "--model", "gpt-oss-20b"], check=False, **PIPED, cwd=work)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("gptoss-acp: There is no model gpt-oss-20b. Is openai/gpt-oss-20b meant?")
+    assert "setup" not in ended.stderr
+
+
+def test_an_answer_is_there_as_it_comes_and_what_is_said_before_it_is_none_of_it(work: Path) -> None:
+    answers = said(message("final", "  \n", END), message("final", "First.\n\n", END), final(numbers(2000)))
+    file = script(work, [said(preamble("Let me look."), READS), answers], delay=0.003)
+    with subprocess.Popen([*COMMAND, "--script", str(file), "run", "Count"], **PIPES, cwd=work) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(10) == "First.\n\n0 "
+        assert running.poll() is None
+        running.terminate()
+        out, told = running.communicate(timeout=SECONDS)
+    assert running.returncode == 130
+    assert out.endswith("\n")
+    assert told == "Let me look.\n- Read a.txt: completed\ngptoss-acp: Cancelled.\n"
+
+
+def test_an_answer_of_blanks_is_none(run: Run) -> None:
+    ended = run([final("  \n")], "Say nothing")
+    assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_what_a_slash_command_answers_is_the_answer(run: Run) -> None:
+    ended = run([], "/help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "/compact" in ended.stdout
+
+
+def test_a_reader_that_has_seen_enough_ends_it(work: Path) -> None:
+    file = script(work, [final(numbers(2000))], delay=0.001)
+    line = f"{COMMAND[0]} --script {file} run Count | head -c 5"
+    ended = subprocess.run(["sh", "-c", line], check=False, **PIPED, cwd=work)
+    assert (ended.stdout, ended.stderr) == ("0 1 2", "")
+
+
+def test_an_interrupt_at_the_start_ends_it_quietly(work: Path) -> None:
+    file = script(work, [final(numbers(10_000))], delay=1)
+    with subprocess.Popen([*COMMAND, "--script", str(file), "run", "Count"], **PIPES, cwd=work) as running:
+        time.sleep(0.6)  # which imports take
+        running.send_signal(signal.SIGINT)
+        out, told = running.communicate(timeout=SECONDS)
+    assert (running.returncode, out) == (130, "")
+    assert "Traceback" not in told
+
+
+def test_what_is_no_text_is_told_and_shown_all_the_same(work: Path) -> None:
+    trace = work.parent / "trace"
+    file = script(work, [final("caf\u00e9")])
+    command = [*COMMAND, "--script", str(file), "--trace", str(trace), "run", "--json", os.fsdecode(b"caf\xff")]
+    ended = subprocess.run(
+        command, cwd=work, input=b"\xff" * 70_000, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["answer"] == "caf\u00e9"
+    assert b"of the 70,000 characters on standard input the model is told the first 60,000" in ended.stderr
+
+
+def test_an_unknown_setting_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPTOSS_ACP_EFORT", "low")
+    ended = run([final("Ok.")], "Go")
+    assert (ended.returncode, ended.stdout) == (0, "Ok.\n")
+    assert "'GPTOSS_ACP_EFORT' in the environment is no setting; did you mean GPTOSS_ACP_EFFORT?" in ended.stderr
