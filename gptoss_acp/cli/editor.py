@@ -22,8 +22,15 @@ from gptoss_acp.text import unified_diff, visible
 if TYPE_CHECKING:
     import argparse
 
+    from gptoss_acp.cli.editors.settings_file import State
     from gptoss_acp.settings import Settings
 
+_WORDS: dict[State, str] = {
+    "there": "yes",
+    "differs": "yes, with other values",
+    "missing": "no",
+    "unreadable": "unknown",
+}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -51,7 +58,8 @@ def run(_: Settings, given: argparse.Namespace) -> None:
 def _table(known: list[Editor]) -> Table:
     table = Table("", "editor", "gpt-oss in it", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for editor in known:
-        table.add_row(editor.name, editor.title, editor.state if editor.found else "[dim]not found here[/dim]")
+        state = ", ".join(_WORDS[state] for state in editor.states)
+        table.add_row(editor.name, editor.title, state if editor.found else "[dim]not found here[/dim]")
     return table
 
 

@@ -412,5 +412,14 @@ def test_an_editor_without_this_agent_is_named_with_what_adds_it(machine: Machin
     found = machine.findings()["editor"]
     assert (found["state"], found["found"]) == ("look", "Zed does not have this agent yet")
     assert found["advice"].startswith("gptoss-acp editor zed shows")
+    settings.write_text(json.dumps({"agent_servers": {"gpt-oss": {"command": "/gone/python", "args": []}}}))
+    found = machine.findings()["editor"]
+    assert (found["state"], found["found"]) == ("look", "Zed starts this agent with /gone/python, which is not there")
+    entry = {"type": "custom", "command": COMMAND[0], "args": ["--model", "tiny"], "env": {}}
+    settings.write_text(json.dumps({"agent_servers": {"gpt-oss": entry}}))
+    found = machine.findings()["editor"]
+    assert (found["state"], found["found"]) == ("look", "Zed has this agent, with other values")
+    settings.write_text(json.dumps({"agent_servers": {"gpt-oss": {**entry, "args": []}}}))
+    assert machine.findings()["editor"]["state"] == "ok"
     settings.write_text("{ not JSON")
     assert machine.findings()["editor"]["found"] == "Zed has settings that can't be read"

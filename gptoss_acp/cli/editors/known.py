@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.cli import entry
 from gptoss_acp.cli.editors import snippets
-from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
+from gptoss_acp.cli.editors.settings_file import SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from gptoss_acp.cli.editors.settings_file import State
 
 _VS_CODES = {"Code": ".vscode", "Code - Insiders": ".vscode-insiders", "VSCodium": ".vscode-oss"}
 """The folders of VS Code's kinds: that of settings, and that of extensions."""
@@ -41,21 +43,11 @@ class Editor:
         return any(b"gptoss" in _content(file) for file in self.programs)
 
     @property
-    def state(self) -> str:
-        """Whether this agent is in its settings, in words: `yes` or `no`, or what is between them."""
+    def states(self) -> list[State]:
+        """How this agent stands in its settings, each of these once."""
         if not self.files:
-            return "yes" if self.is_named_in_programs else "no"
-        return ", ".join(dict.fromkeys(map(_state_of, self.files)))
-
-
-def _state_of(file: SettingsFile) -> str:
-    try:
-        text = file.read()
-        if file.entry(text) is None:
-            return "no"
-        return "yes" if file.with_entry(text) == text else "yes, with other values"
-    except SettingsError:
-        return "unknown"
+            return ["there" if self.is_named_in_programs else "missing"]
+        return list(dict.fromkeys(file.state for file in self.files))
 
 
 def editors(server: dict[str, Any]) -> list[Editor]:

@@ -9,7 +9,7 @@ import contextlib
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gptoss_acp import atomic_write
 from gptoss_acp.cli.editors import jsonc
@@ -17,6 +17,8 @@ from gptoss_acp.cli.editors import jsonc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+State = Literal["there", "differs", "missing", "unreadable"]
 
 _EMPTY = "{\n}\n"
 
@@ -58,6 +60,26 @@ class SettingsFile:
         """
         with self._understood():
             return jsonc.get(text, self.keys) if text.strip() else None
+
+    @property
+    def state(self) -> State:
+        """How our entry stands in it."""
+        try:
+            text = self.read()
+            if self.entry(text) is None:
+                return "missing"
+            return "there" if self.with_entry(text) == text else "differs"
+        except SettingsError:
+            return "unreadable"
+
+    @property
+    def command(self) -> str | None:
+        """The program that the entry starts, None where none can be read."""
+        try:
+            entry = self.entry(self.read())
+        except SettingsError:
+            return None
+        return str(entry["command"]) if isinstance(entry, dict) and "command" in entry else None
 
     def with_entry(self, text: str) -> str:
         """Return the text with our entry; of one that is there, what we say nothing about stays.
