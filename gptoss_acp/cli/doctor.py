@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from gptoss_acp.cli import streams
+from gptoss_acp.cli import printing
 from gptoss_acp.cli.checks import (
     checkpoint,
     configuration,
@@ -97,7 +97,7 @@ def _to_fix(findings: list[Finding]) -> int:
 
 
 def _show(console: Console, findings: list[Finding]) -> None:
-    marks = streams.marks(console)
+    marks = printing.marks(console)
     mark_of = {"ok": marks.well, "look": marks.so_so, "fix": marks.wrong}
     for finding in findings:
         head = Text(f"{mark_of[finding.state]} {finding.state:4} ", _STYLES[finding.state])

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.prompt import Confirm
 from rich.table import Table
-from rich.text import Text
 
-from gptoss_acp.cli import entry, streams
+from gptoss_acp.cli import entry, printing
 from gptoss_acp.cli.editors.known import Editor, editors
 from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
 from gptoss_acp.engine import checkpoints
@@ -86,7 +85,8 @@ def _show(console: Console, editor: Editor, *, remove: bool) -> None:
         console.print("It is there.")
         return
     what = "Take this out of" if remove else "Add this to"
-    console.print(f"Its settings are a program, which is not changed from here. {what} {editor.where}:\n", markup=False)
+    printing.say(console, f"Its settings are a program, which is not changed from here. {what} {editor.where}:")
+    console.print()
     console.print(editor.snippet, markup=False, end="")
 
 
@@ -99,15 +99,14 @@ def _change(console: Console, file: SettingsFile, *, remove: bool, ask: bool) ->
     old = file.read()
     new = file.without_entry(old) if remove else file.with_entry(old)
     if new == old:
-        console.print(f"{file.path}: {'there is no such entry' if remove else 'it is there'}.", markup=False)
+        printing.say(console, f"{file.path}: {'there is no such entry' if remove else 'it is there'}.")
         return
     _show_diff(console, file, old, new)
     if ask and not _agreed(console, "Remove it" if remove else "Add it" if file.entry(old) is None else "Change it"):
         console.print("Nothing was changed.")
         return
     backup = file.write(old, new)
-    was_there = f" What was there is in {backup}" if backup else ""
-    console.print(Text.assemble((f"{streams.marks(console).well} ", "green"), "Done.", was_there))
+    printing.say_done(console, f"Done. What was there is in {backup}" if backup else "Done.")
 
 
 def _show_diff(console: Console, file: SettingsFile, old: str, new: str) -> None:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from gptoss_acp import config_file, server, tools
 from gptoss_acp.briefing import developer_message
-from gptoss_acp.cli import ending, entry, streams
+from gptoss_acp.cli import ending, entry, printing
 from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
 from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Sampling
@@ -79,7 +79,8 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> 
         model = _choose(console, wanted, ask=ask, force=force)
         asyncio.run(_make_ready(console, model, make_engine(replace(chosen, model=model))))
     except EngineError as error:
-        console.print(f"\n{error}", style="red", markup=False)
+        console.print()
+        printing.say(console, str(error), "red")
         return ending.FAILED
     except LeftError:
         console.print("\nNothing was downloaded, and nothing was changed.")
@@ -99,16 +100,18 @@ def _choose(console: Console, wanted: str | None, *, ask: bool, force: bool) -> 
         EngineError: none is, it can't be had, or it is not sure to fit.
         LeftError: the user has had enough.
     """
-    machine = f": {memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()},"
-    console.print(Text.assemble(("This machine", "bold"), machine))
-    console.print(f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB.\n")
+    has = f"{memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()}"
+    room = f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB"
+    printing.say(console, f"This machine: {has}, {room}.")
+    console.print()
     choices = _choices(wanted)
     recommended = _recommended(choices, wanted)
     console.print(_table(choices, recommended))
     if recommended.size and not recommended.context:
         short = memory.shortage(recommended.size.nbytes, recommended.size.of_contexts)
-        console.print(f"{recommended.name} does not fit. {short}", style="yellow", markup=False)
-        console.print("As it is, this machine may become slow, or the model may not load.\n", style="yellow")
+        printing.say(console, f"{recommended.name} does not fit. {short}", "yellow")
+        printing.say(console, "As it is, this machine may become slow, or the model may not load.", "yellow")
+        console.print()
     choice = _asked(console, choices, recommended) if ask else recommended
     if not (choice.present or choice.context or force):
         _refuse_or_ask(console, choice, ask=ask)
@@ -127,16 +130,16 @@ def _asked(console: Console, choices: list[Choice], recommended: Choice) -> Choi
             try:
                 return _judge(answer, "the one asked for")
             except EngineError as error:
-                console.print(str(error), markup=False)
+                printing.say(console, str(error))
         else:
-            console.print(f"{answer} is neither one of them nor a repository (owner/name) or folder.", markup=False)
+            printing.say(console, f"{answer} is neither one of them nor a repository (owner/name) or folder.")
 
 
 def _refuse_or_ask(console: Console, choice: Choice, *, ask: bool) -> None:
     problem = f"{choice.name} is not sure to fit on this machine."
     if not ask:
         raise EngineError(f"{problem} --force downloads it all the same.")
-    console.print(problem, style="yellow", markup=False)
+    printing.say(console, problem, "yellow")
     if _answer(console, "Download it all the same? (y/n)", "n").strip().lower() not in {"y", "yes"}:
         raise LeftError
 
@@ -206,18 +209,14 @@ async def _make_ready(console: Console, model: str, engine: Engine) -> None:
         task = progress.add_task("Downloading", total=None)
         await download(model, lambda done, total: progress.update(task, completed=done, total=total))
         progress.remove_task(task)
-    _tick(console, f"The files of {model} are all here and whole.")
+    printing.say_done(console, f"The files of {model} are all here and whole.")
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             await _load(engine, progress)
-        _tick(console, f"It is loaded, for contexts of {engine.context_length:,} tokens.")
+        printing.say_done(console, f"It is loaded, for contexts of {engine.context_length:,} tokens.")
         await _say_hello(console, engine)
     finally:
         engine.close()
-
-
-def _tick(console: Console, done: str) -> None:
-    console.print(Text.assemble((f"{streams.marks(console).well} ", "green"), done))
 
 
 async def _load(engine: Engine, progress: Progress) -> None:
@@ -254,15 +253,17 @@ def _keep(console: Console, model: str) -> None:
     try:
         config_file.change("model", checkpoints.lasting_name(model))
     except (OSError, ValueError) as error:
-        console.print(f"The choice could not be kept: {error}", style="yellow", markup=False)
+        printing.say(console, f"The choice could not be kept: {error}", "yellow")
     else:
-        console.print(f"\nFrom now on {model} is the model: {config_file.path()} says so.", markup=False)
+        console.print()
+        printing.say(console, f"From now on {model} is the model: {config_file.path()} says so.")
 
 
 def _show_editor(console: Console) -> None:
     server = {entry.NAME: entry.for_zed(entry.server())}
-    console.print(
-        "\n[bold]To your editor[/bold], `gptoss-acp editor` adds it. By hand, add this to Zed's settings.json;"
-    )
-    console.print("other editors take the same command. Then ask it, say: What does this project do?\n")
+    console.print()
+    by_hand = "By hand, add this to Zed's settings.json; other editors take the same command."
+    printing.say(console, f"To your editor `gptoss-acp editor` adds it. {by_hand}")
+    printing.say(console, "Then ask it, say: What does this project do?")
+    console.print()
     console.print(json.dumps({"agent_servers": server}, indent=2), markup=False)

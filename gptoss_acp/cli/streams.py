@@ -9,11 +9,6 @@ import io
 import os
 import signal
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def make_ready(*, ends_with_reader: bool) -> None:
@@ -28,22 +23,3 @@ def make_ready(*, ends_with_reader: bool) -> None:
             stream.reconfigure(errors="backslashreplace")
     if ends_with_reader and hasattr(signal, "SIGPIPE"):  # not on Windows, where `doctor` says that it does not run
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What stands before a line, and the name of what turns while something is under way."""
-
-    well: str
-    so_so: str
-    wrong: str
-    spinner: str
-
-
-_MARKS = Marks("✓", "•", "✗", "dots")
-_ASCII_MARKS = Marks("+", "*", "x", "line")
-
-
-def marks(console: Console) -> Marks:
-    """Return marks that a console has characters for."""
-    return _MARKS if console.encoding.startswith("utf") else _ASCII_MARKS

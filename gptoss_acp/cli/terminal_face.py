@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
-from gptoss_acp.cli import streams
+from gptoss_acp.cli import printing
 from gptoss_acp.cli.local import Faceless
 from gptoss_acp.cli.sessions import planned
 from gptoss_acp.errors import ToolError
@@ -40,7 +40,7 @@ class TerminalFace(Faceless):
         self.commands: list[tuple[str, str]] = []
         self.used: tuple[int, int] | None = None
         self._console = console
-        self._marks = streams.marks(console)
+        self._marks = printing.marks(console)
         self._live: Live | None = None
         self._message = ""
         self._said = ""

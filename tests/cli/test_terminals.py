@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import io
+import re
 from pathlib import Path
 
 import pexpect
@@ -10,17 +11,15 @@ import pytest
 
 from tests.support.agent_process import COMMAND, private_environment
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind"),
-]
+pytestmark = pytest.mark.timeout(180)  # the program is started anew, on a machine that may have more to do
 
 SECONDS = 90
+_CONTROLS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])")
 
 
 def spawn(home: Path, *arguments: str, columns: int = 80, **variables: str) -> pexpect.spawn[str]:
     home.mkdir(exist_ok=True)
-    return pexpect.spawn(
+    program = pexpect.spawn(
         COMMAND[0],
         [*COMMAND[1:], *arguments],
         cwd=str(home),
@@ -29,6 +28,19 @@ def spawn(home: Path, *arguments: str, columns: int = 80, **variables: str) -> p
         encoding="utf-8",
         timeout=SECONDS,
     )
+    program.logfile_read = io.StringIO()
+    return program
+
+
+def check_lines(program: pexpect.spawn[str], columns: int, *names: str) -> None:
+    """Each name is shown whole, and every line that has none fits the terminal."""
+    assert isinstance(program.logfile_read, io.StringIO)
+    shown = _CONTROLS.sub("", program.logfile_read.getvalue()).replace("\r\n", "\n")
+    lines = [line.rpartition("\r")[2].rstrip() for line in shown.split("\n")]
+    for name in names:
+        assert any(name in line for line in lines), name
+    for line in lines:
+        assert len(line) <= columns or any(name in line for name in names), line
 
 
 def code(program: pexpect.spawn[str]) -> int | None:
@@ -47,6 +59,7 @@ def test_setup_shows_whole_names_and_ends_with_what_to_do_next(columns: int, tmp
     setup.send("q\r")
     setup.expect("Nothing was downloaded, and nothing was changed.")
     assert code(setup) == 130
+    check_lines(setup, columns, "openai/gpt-oss-20b", "mlx-community/gpt-oss-20b-MXFP4-Q8", "openai/gpt-oss-120b")
     chosen = spawn(tmp_path / "home", "setup", "--model", "tiny", columns=columns)
     chosen.expect("q to leave")
     chosen.send("\r")
@@ -55,6 +68,7 @@ def test_setup_shows_whole_names_and_ends_with_what_to_do_next(columns: int, tmp
     chosen.expect("What does this project do")
     chosen.expect('"type": "custom"')
     assert code(chosen) == 0
+    check_lines(chosen, columns, f"{tmp_path}/home/config/gptoss-acp/config.toml", f'"command": "{COMMAND[0]}"')
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -73,6 +87,7 @@ def test_editor_shows_what_it_would_add_and_adds_it_after_a_yes(columns: int, tm
     editor.send("y\r")
     editor.expect("Done")
     assert code(editor) == 0
+    check_lines(editor, columns, str(settings), f'"command": "{COMMAND[0]}"', f"{settings}.backup-")
     assert "// mine" in settings.read_text()
     assert '"gpt-oss"' in settings.read_text()
 
