@@ -64,7 +64,7 @@ class OpenSessions:
         self._sessions: dict[str, Session] = {}
         self._ids: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._replays: dict[str, asyncio.Task[None]] = {}
-        self._untold: str | None = " ".join(map(str, unknown())) or None
+        self._untold: str | None = "; ".join(map(str, unknown())) or None
         self._tidying: asyncio.Task[None] | None = None
 
     def find(self, session_id: str) -> Session:
@@ -254,7 +254,7 @@ class OpenSessions:
         try:
             await self.store.keep_for(self._settings.keep_days)
         except DamagedError as error:
-            self._untold = str(error)
+            self._untold = "; ".join(filter(None, (str(error), self._untold)))
         except Exception:
             log.warning("old sessions are not deleted", exc_info=True)
 

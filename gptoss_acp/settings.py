@@ -330,7 +330,7 @@ def _nearest_keys(name: str) -> tuple[str, ...]:
 
 
 def _meant(nearest: Sequence[str]) -> str:
-    return f"; did you mean {' or '.join(nearest)}?" if nearest else "."
+    return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
 
 
 def _flag_name(setting: Field[Any]) -> str:

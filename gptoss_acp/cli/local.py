@@ -19,6 +19,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.params import Folders
 from gptoss_acp.rpc import RpcError
 from gptoss_acp.store import Store
+from gptoss_acp.text import as_sentence
 
 if TYPE_CHECKING:
     import argparse
@@ -142,7 +143,7 @@ async def opened(
             _set(session, chosen, engine, flags)
         try:
             if problem := sessions.take_problem():
-                session.tell(problem)
+                session.tell(as_sentence(problem))
             yield session
         finally:
             await sessions.close(session.id)

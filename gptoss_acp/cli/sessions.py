@@ -74,7 +74,8 @@ def _export(archive: Archive, session_id: str, form: str) -> None:
     if form == "json":
         print(json.dumps({**_described(info), "updates": updates}, ensure_ascii=False, indent=1))
     else:
-        print(document(info, updates), end="")
+        whole = document(info, updates)
+        print(visible(whole) if sys.stdout.isatty() else whole, end="")
 
 
 def _described(info: Info) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyte
 import pytest
 
 from gptoss_acp.cli import chat
+from gptoss_acp.cli.terminal_face import _complete_blocks
 from tests.support.agent_process import COMMAND, private_environment
 from tests.support.tokens import final, numbers, preamble, said, text_of, tool_call
 
@@ -286,6 +287,21 @@ def test_without_a_model_it_says_what_to_do(work: Path) -> None:
     terminal = Terminal(work, ["chat", "--model", "openai/gpt-oss-20b"], 80)
     terminal.wait_for("Run `gptoss-acp setup` first.")
     assert terminal.wait() == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "complete"),
+    [
+        ("One.\n\nTwo.", "One.\n\n"),
+        ("- a\n\n- b\n", ""),
+        ("- a\n\n- b\n\nAnd", "- a\n\n- b\n\n"),
+        ("~~~\na\n\nb\n", ""),
+        ("````\n```\n\nb\n", ""),
+        ("````\n```\n\nb\n````\nAnd", "````\n```\n\nb\n````\n"),
+    ],
+)
+def test_only_what_nothing_can_change_any_more_is_shown_for_good(said: str, complete: str) -> None:
+    assert _complete_blocks(said) == (complete, said.removeprefix(complete))
 
 
 def test_what_is_typed_becomes_blocks(tmp_path: Path) -> None:

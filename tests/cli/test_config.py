@@ -68,11 +68,11 @@ def test_comments_and_order_stay(config: Command, file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("set", "modl", "x"), "there is no setting 'modl'; did you mean model or mode?"),
+        (("set", "modl", "x"), "there is no setting 'modl' (did you mean model or mode?)"),
         (("set", "memory-gb", "much"), "memory-gb must be a number, not 'much'"),
         (("set", "mode", "yolo"), "mode must be one of read-only, ask"),
         (("set", "top-p", "3"), "top-p must be between 0 and 1"),
-        (("unset", "zzzzzz"), "there is no setting 'zzzzzz'."),
+        (("unset", "zzzzzz"), "there is no setting 'zzzzzz'"),
         (("set", "script", "x"), "there is no setting 'script'"),
     ],
 )
@@ -150,5 +150,5 @@ def test_the_agent_goes_by_the_file_and_tells_of_names_that_are_no_settings(
     session = agent.open()
     assert agent.result(agent.prompt(session, "Hello"), 120)["stopReason"] == "max_tokens"
     told = " ".join(agent.messages(session))
-    assert f"'temperatur' in {file} is no setting; did you mean temperature?" in told
-    assert "'GPTOSS_ACP_EFORT' in the environment is no setting; did you mean GPTOSS_ACP_EFFORT?" in told
+    assert f"'temperatur' in {file} is no setting (did you mean temperature?)" in told
+    assert "'GPTOSS_ACP_EFORT' in the environment is no setting (did you mean GPTOSS_ACP_EFFORT?)" in told

@@ -228,4 +228,4 @@ def test_an_unknown_setting_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("GPTOSS_ACP_EFORT", "low")
     ended = run([final("Ok.")], "Go")
     assert (ended.returncode, ended.stdout) == (0, "Ok.\n")
-    assert "'GPTOSS_ACP_EFORT' in the environment is no setting; did you mean GPTOSS_ACP_EFFORT?" in ended.stderr
+    assert "'GPTOSS_ACP_EFORT' in the environment is no setting (did you mean GPTOSS_ACP_EFFORT?)" in ended.stderr
