@@ -33,9 +33,9 @@ def end_with(work: Coroutine[Any, Any, int], model: str) -> NoReturn:
     except BrokenPipeError:
         code = FAILED
     except ModelMissingError as error:
-        code = told(f"{error} Run `{entry.setup_command(model)}` first." if error.downloadable else str(error), FAILED)
+        code = told(f"{error} Run `{entry.setup_command(model)}` first." if error.downloadable else str(error))
     except (EngineError, StoreError) as error:
-        code = told(str(error), FAILED)
+        code = told(str(error))
     leave(code)
 
 
@@ -52,7 +52,7 @@ def usage(problem: object) -> NoReturn:
     sys.exit(told(str(problem), USAGE))
 
 
-def told(problem: str, code: int) -> int:
+def told(problem: str, code: int = FAILED) -> int:
     """Say what is wrong, and return the code."""
     with contextlib.suppress(BrokenPipeError):
         print(f"gptoss-acp: {visible(problem)}", file=sys.stderr, flush=True)

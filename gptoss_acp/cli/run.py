@@ -81,7 +81,7 @@ def _prompt(words: str) -> str:
     if len(given) > LONGEST_INPUT:
         cut = f"\n(Only the first {LONGEST_INPUT:,} of {len(given):,} characters are shown.)"
         problem = f"of the {len(given):,} characters on standard input the model is told the first {LONGEST_INPUT:,}"
-        ending.told(problem, ending.FAILED)
+        ending.told(problem)
     return f"{words}\n\nStandard input:\n{fenced(given[:LONGEST_INPUT])}{cut}"
 
 
@@ -160,7 +160,7 @@ class _Script(local.Faceless):
         """Show how it has ended."""
         self._end_lines()
         if ended := local.how_it_ended(outcome):
-            ending.told(ended, ending.FAILED)
+            ending.told(ended)
 
     def _hear(self, chunk: AgentMessageChunk) -> None:
         identifier, text = chunk["messageId"], chunk["content"]["text"]
