@@ -18,6 +18,7 @@ from mlx_lm.generate import BatchGenerator
 from gptoss_acp.engine.caches import Cache, put_in_order
 from gptoss_acp.engine.decoding import Decoding
 from gptoss_acp.engine.prefilling import Prefilling
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +52,12 @@ class Halted:
 class Batch:
     """The sequences that run on one model."""
 
-    def __init__(self, model: Module, stop_tokens: Sequence[int]) -> None:
+    def __init__(self, model: Module, stop_tokens: Sequence[int], ranks: Ranks = ALONE) -> None:
         generator = self._generator = BatchGenerator(model, stop_tokens=[[token] for token in stop_tokens])
         generator._prompt_batch = Prefilling.empty(model, generator.sampler)
+        generator._prompt_batch.ranks = ranks
         generator._generation_batch = Decoding.empty(model, generator.sampler)
+        generator._generation_batch._ranks = ranks
         _leave_wired_limit(generator)
         self._chunk = Chunk(0, [])
 
@@ -67,6 +70,11 @@ class Batch:
     def chunk_tokens(self) -> int:
         """Tokens of the chunk that is being read, of all prompts together."""
         return self._chunk.tokens
+
+    @property
+    def amid_chunk(self) -> bool:
+        """Whether a chunk has been begun that is not read to its end."""
+        return bool(self._generator._prompt_batch.unread)
 
     def insert(
         self,

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -52,6 +53,9 @@ WELL_KNOWN = {
     "openai/gpt-oss-120b": Size(65_200_000_000, 36 * 1024),
 }
 """Repositories whose sizes can be told without asking the hub."""
+
+FINGERPRINT_BYTES = 2**20
+"""Of the beginning of each file: its header, and some numbers."""
 
 LONGEST_NAME = 100
 """Characters of what a checkpoint calls something, in a message."""
@@ -129,6 +133,22 @@ def lasting_name(name: str) -> str:
 def may_be_had(name: str) -> bool:
     """Whether `name` is one of a folder that is here, a repository's, or the bundled model's; costs nothing."""
     return name == BUNDLED or (_is_folder(lasting_name(name)) if _names_folder(name) else is_repository(name))
+
+
+def fingerprint(folder: Path | None) -> str:
+    """Return what two copies of a checkpoint have in common and hardly any other has: read in a moment, unlike it all.
+
+    Raises:
+        OSError: its files can't be read.
+    """
+    if folder is None:
+        return BUNDLED
+    hashed = hashlib.sha256((folder / CONFIG).read_bytes())
+    for file in weight_files(folder):
+        hashed.update(f"{file.name} {file.stat().st_size}".encode())
+        with file.open("rb") as content:
+            hashed.update(content.read(FINGERPRINT_BYTES))
+    return hashed.hexdigest()[:16]
 
 
 def is_repository(name: str) -> bool:

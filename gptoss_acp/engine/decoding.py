@@ -13,6 +13,7 @@ import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
 
 from gptoss_acp.engine.caches import Alone, Cache, without_padding
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 
 
 class Decoding(GenerationBatch):  # type: ignore[misc]
@@ -20,6 +21,10 @@ class Decoding(GenerationBatch):  # type: ignore[misc]
 
     prompt_cache: Cache
     _next_tokens: mx.array
+
+    def __init__(self, *batch: Any, ranks: Ranks = ALONE, **more: Any) -> None:
+        self._ranks = ranks
+        super().__init__(*batch, **more)
 
     def filter(self, keep: list[int]) -> None:
         super().filter(keep)
@@ -35,7 +40,7 @@ class Decoding(GenerationBatch):  # type: ignore[misc]
         if any(self.logits_processors):
             rows = [self._processed(row, newest, logits, contexts) for row in range(len(self.uids))]
             logits = mx.concatenate(rows, axis=0)
-        self._current_tokens, self._next_tokens = newest, self._sampled(logits)
+        self._current_tokens, self._next_tokens = newest, self._ranks.sampled(self._sampled(logits))
         self._current_logprobs = self._next_logprobs = [None] * len(self.uids)
         mx.async_eval(self._next_tokens, contexts)  # type: ignore[no-untyped-call]
         ids = cast("list[int]", newest.tolist())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gptoss_acp.engine.api import EngineError, Figures
 from gptoss_acp.engine.messages import Cancel, Resume
@@ -16,6 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gptoss_acp.engine.messages import Submit
+
+
+class Sink(Protocol):
+    """A generation as the engine's thread sees it.
+
+    `closing`: it is to be let go of; `overfull`: it is to pause, for its reader is slow.
+    """
+
+    request: Submit
+    figures: Figures
+    closing: bool
+
+    @property
+    def overfull(self) -> bool: ...
+
+    def begin(self) -> bool: ...
+
+    def put(self, token: int) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def end(self, error: EngineError | None = None) -> None: ...
 
 
 class Generation:

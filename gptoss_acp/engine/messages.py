@@ -52,6 +52,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop a generation for a while, whose tokens are not read, where its reader is in another process."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """Go on with a generation that was paused, for its tokens have been read."""
 
@@ -71,7 +78,7 @@ class Close:
     """Let go of everything, and end."""
 
 
-Message: TypeAlias = Load | Unload | Submit | Cancel | Resume | ReadAhead | Close
+Message: TypeAlias = Load | Unload | Submit | Cancel | Pause | Resume | ReadAhead | Close
 
 NOTHING_READ = LoadProgress()
 

@@ -13,6 +13,7 @@ from mlx_lm.generate import PromptProcessingBatch
 
 from gptoss_acp.engine.caches import Alone, Cache, without_padding
 from gptoss_acp.engine.decoding import Decoding
+from gptoss_acp.engine.ranks.group import ALONE
 
 
 class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
@@ -21,6 +22,7 @@ class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
     prompt_cache: Cache
     begun = 0
     unread = 0
+    ranks = ALONE
 
     def prompt(self, tokens: list[list[int]]) -> None:
         """Begin to read `tokens` of each sequence; `go_on` does it."""
@@ -50,6 +52,11 @@ class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
         if not self.unread:
             mx.clear_cache()
 
+    def _copy(self) -> Prefilling:
+        copied: Prefilling = super()._copy()
+        copied.ranks = self.ranks
+        return copied
+
     def filter(self, keep: list[int]) -> None:
         super().filter(keep)
         if len(keep) == 1:
@@ -70,4 +77,5 @@ class Prefilling(PromptProcessingBatch):  # type: ignore[misc]
             self.logits_processors,
             self.stop_sequences,
             self.max_tokens,
+            ranks=self.ranks,
         )

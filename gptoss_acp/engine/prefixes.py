@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from gptoss_acp.engine.caches import Cache, Pair, full_layer, is_sliding, keys_and_values, sliding_layer
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 from gptoss_acp.engine.snapshot_files import UnusableSnapshotError
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Node:
 class PrefixCache:
     """The snapshots of one model, at most `budget` bytes of them in memory, least recently used go first."""
 
-    def __init__(self, empty_cache: Cache, budget: int, disk: DiskTier | None = None) -> None:
+    def __init__(self, empty_cache: Cache, budget: int, disk: DiskTier | None = None, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._sliding = [is_sliding(layer) for layer in empty_cache]
         self._window = next((layer.max_size for layer in empty_cache if is_sliding(layer)), 0)
         self.budget = budget
@@ -87,7 +89,7 @@ class PrefixCache:
         budget = self.budget if budget is None else budget
         node = self._deepest(prompt[:-1])
         self.shrink(budget, node.path())
-        node = self._in_memory(node)
+        node = self._known_to_all(self._in_memory(node))
         self.shrink(budget, node.path())
         if node is self._root:
             return 0, None
@@ -166,6 +168,12 @@ class PrefixCache:
                 assert step.parent is not None
                 return step.parent
         return node
+
+    def _known_to_all(self, node: Node) -> Node:
+        """Return the last on the way to `node` that every rank has in memory."""
+        path = node.path()
+        length = self._ranks.longest_common([step.length for step in path])
+        return next((step for step in path if step.length == length), self._root)
 
     def _read(self, node: Node) -> bool:
         assert self._disk is not None

@@ -15,23 +15,37 @@ from typing import TYPE_CHECKING, Any
 from gptoss_acp.engine import checkpoints, memory, weights
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions, LoadProgress
 from gptoss_acp.engine.messages import NOTHING_READ, Status
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 from gptoss_acp.engine.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
     from pathlib import Path
 
-    from gptoss_acp.engine.generation import Generation
+    from gptoss_acp.engine.generation import Sink
 
 log = logging.getLogger(__name__)
 
 
 class Residency:
-    """The models in memory, each with its scheduler; what others may know of them is written to `statuses`."""
+    """The models in memory, each with its scheduler; what others may know of them is written to `statuses`.
 
-    def __init__(self, options: EngineOptions, build_matcher: BuildMatcher, statuses: dict[str, Status]) -> None:
+    `meanwhile` is called before each step that others do while a model loads.
+    """
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        build_matcher: BuildMatcher,
+        statuses: MutableMapping[str, Status],
+        ranks: Ranks = ALONE,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         self._options = options
         self._build_matcher = build_matcher
         self._statuses = statuses
+        self._ranks = ranks
+        self._meanwhile = meanwhile
         self._schedulers: dict[str, Scheduler] = {}
 
     @property
@@ -44,7 +58,7 @@ class Residency:
         for scheduler in [one for one in schedulers if one.generating] or schedulers:
             scheduler.step()
 
-    def submit(self, generation: Generation) -> None:
+    def submit(self, generation: Sink) -> None:
         """Begin a generation; a model that was unloaded is loaded again.
 
         Raises:
@@ -52,20 +66,29 @@ class Residency:
         """
         model = generation.request.model
         if model not in self._schedulers:
-            self.load(model, checkpoints.find(model))
+            self.load(model, self.find(model))
         self._schedulers[model].submit(generation)
 
-    def cancel(self, generation: Generation) -> None:
+    def cancel(self, generation: Sink) -> None:
         if scheduler := self._schedulers.get(generation.request.model):
             scheduler.cancel(generation)
 
-    def resume(self, generation: Generation) -> None:
+    def resume(self, generation: Sink) -> None:
         if scheduler := self._schedulers.get(generation.request.model):
             scheduler.resume(generation)
 
     def read_ahead(self, model: str, tokens: tuple[int, ...]) -> None:
         if scheduler := self._schedulers.get(model):
             scheduler.read_ahead(tokens)
+
+    def find(self, model: str) -> Path | None:
+        """Return the folder of a checkpoint, None for the bundled one.
+
+        Raises:
+            EngineError: it is not here, or on another rank not there.
+        """
+        with self._ranks.together():
+            return checkpoints.find(model)
 
     def load(self, model: str, folder: Path | None) -> None:
         """Load the checkpoint in `folder` (None: the bundled one), if it is not in memory.
@@ -80,18 +103,22 @@ class Residency:
             return
         started = time.perf_counter()
         self._tell(model, progress=NOTHING_READ)
-        size = checkpoints.nbytes(folder)
+        size = checkpoints.nbytes(folder) // self._ranks.size
+        self._ranks.require_equal("The weights", checkpoints.fingerprint(folder) if self._ranks.size > 1 else "")
         self._clear_the_way(size)
         self._share_memory(coming=size)
 
         def between(progress: LoadProgress) -> None:
             self._tell(model, progress=progress)
+            if any(other.at_work for other in self._schedulers.values()):
+                self._meanwhile()
             for other in self._schedulers.values():
                 if other.at_work:
                     other.step()
 
         try:
-            self._schedulers[model] = Scheduler(weights.load(folder, between), self._options, self._build_matcher)
+            loaded = weights.load(folder, between, self._ranks)
+            self._schedulers[model] = Scheduler(loaded, self._options, self._build_matcher, self._ranks)
         finally:
             self._share_memory()
         self._tell(model, loaded=True)
@@ -120,16 +147,19 @@ class Residency:
     def _clear_the_way(self, size: int) -> None:
         """Unload idle models until one of `size` bytes fits beside those that stay."""
         for other in list(self._schedulers):
-            if memory.fits(size, self._resident()):
+            if self._fits(size, self._resident()):
                 return
             self._unload(other)
-        if not memory.fits(size, 0):
+        if not self._fits(size, 0):
             log.warning("it may become slow, or not load: %s", memory.shortage(size))
-        if (resident := self._resident()) and not memory.fits(size, resident):
+        if (resident := self._resident()) and not self._fits(size, resident):
             raise EngineError(
                 f"It needs about {memory.gb(memory.needed(size))} of memory, and another model is at work that "
                 f"takes {memory.gb(resident)}. Try again when that has finished."
             )
+
+    def _fits(self, size: int, resident: int) -> bool:
+        return bool(self._ranks.least(memory.fits(size, resident)))
 
     def _resident(self) -> int:
         """Return the bytes of all weights that are in memory."""
@@ -140,7 +170,8 @@ class Residency:
         resident = self._resident() + coming
         sharers = len(self._schedulers) + bool(coming)
         for model, scheduler in self._schedulers.items():
-            scheduler.take_memory(memory.budget(resident, self._options.memory_gb) // sharers)
+            budget = self._ranks.least(memory.budget(resident, self._options.memory_gb))
+            scheduler.take_memory(budget // sharers)
             self._tell(model, context_length=scheduler.context_length)
         memory.set_limits(resident, self._options.wired_gb)
 

@@ -17,13 +17,14 @@ from gptoss_acp.engine import memory, snapshot_files
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions, PromptTooLongError
 from gptoss_acp.engine.batch import Batch, Halted
 from gptoss_acp.engine.caches import Cache, Windows, rewound, window_tokens, windows
-from gptoss_acp.engine.prefill_cost import PrefillCost
 from gptoss_acp.engine.prefixes import PrefixCache
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 from gptoss_acp.engine.read_ahead import ReadAheadQueue
-from gptoss_acp.engine.sampling import Sampler, make_sampler
+from gptoss_acp.engine.sampling import Sampler, make_sampler, unsampled
 
 if TYPE_CHECKING:
-    from gptoss_acp.engine.generation import Generation
+    from gptoss_acp.engine.generation import Sink
+    from gptoss_acp.engine.messages import Submit
     from gptoss_acp.engine.weights import LoadedModel
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Sequence:
     tokens, and what cannot be had from the cache later.
     """
 
-    generation: Generation
+    generation: Sink
     submitted: float
     token_limit: int
     sampler: Sampler
@@ -55,21 +56,24 @@ class Sequence:
 class Scheduler:
     """Runs generations on one model that is in memory. Every method is called on the engine's thread."""
 
-    def __init__(self, model: LoadedModel, options: EngineOptions, build_matcher: BuildMatcher) -> None:
+    def __init__(
+        self, model: LoadedModel, options: EngineOptions, build_matcher: BuildMatcher, ranks: Ranks = ALONE
+    ) -> None:
         self._model = model
         self._options = options
         self._build_matcher = build_matcher
+        self._ranks = ranks
         self.context_length = 0
-        self._batch = Batch(model.model, options.stop_tokens)
+        self._batch = Batch(model.model, options.stop_tokens, ranks)
         empty = self._batch.new_cache()
         self._window = window_tokens(empty)
-        self._prefixes = PrefixCache(empty, 0, snapshot_files.tier(model.digest, options.disk_gb))
-        self._cost = PrefillCost(len(empty))
+        self._prefixes = PrefixCache(empty, 0, snapshot_files.tier(model.digest, options.disk_gb), ranks)
+        self._cost = ranks.prefill_cost(len(empty))
         self._ahead = ReadAheadQueue(self._prefixes, self._cost, self._cache_nbytes)
         self._running: dict[int, Sequence] = {}
-        self._paused: dict[Generation, tuple[Sequence, Halted]] = {}
+        self._paused: dict[Sink, tuple[Sequence, Halted]] = {}
 
-    def submit(self, generation: Generation) -> None:
+    def submit(self, generation: Sink) -> None:
         """Let a generation read its prompt from the nearest snapshot on, and then decode.
 
         Raises:
@@ -88,12 +92,11 @@ class Scheduler:
         segments = [prompt[start:end] for start, end in pairwise([cached, *ends, len(prompt)])]
         room = self.context_length - len(prompt)
         limit = min(request.sampling.max_tokens or room, room)
-        sampler = make_sampler(request.sampling, self._model)
-        processors = [] if request.constraint is None else [self._build_matcher(request.constraint, prompt)]
+        sampler, processors = self._how_to_sample(request)
         sequence = Sequence(generation, time.perf_counter(), limit, sampler, processors)
         self._insert(sequence, segments, limit, prompt[:cached], cache)
 
-    def cancel(self, generation: Generation) -> None:
+    def cancel(self, generation: Sink) -> None:
         """Remove a generation, wherever it is; it ends once nothing works on it any more."""
         if generation in self._paused:
             sequence, halted = self._paused.pop(generation)
@@ -103,13 +106,15 @@ class Scheduler:
             if uid is None:
                 return
             sequence = self._running.pop(uid)
+            if self._ranks.size > 1 and self._batch.amid_chunk:
+                sequence.postponed = None  # to take it would compute the rest of the chunk, on some ranks only
             cache = self._batch.snapshot(uid)[1] if sequence.postponed else []
             self._batch.remove(uid)
             self._keep_postponed(sequence, cache)
         generation.end()
         self._rest()
 
-    def resume(self, generation: Generation) -> None:
+    def resume(self, generation: Sink) -> None:
         """Let a paused generation go on exactly where it was."""
         if generation in self._paused:
             sequence, halted = self._paused.pop(generation)
@@ -118,13 +123,13 @@ class Scheduler:
 
     def read_ahead(self, tokens: tuple[int, ...]) -> None:
         """Prefill `tokens` when there is nothing else to do, for the prompts that will begin with them."""
-        if len(tokens) < self.context_length and not self._prefixes.covers(tokens):
+        if len(tokens) < self.context_length and not self._ranks.least(self._prefixes.covers(tokens)):
             self._ahead.add(tokens)
 
     def step(self) -> None:
         """Decode one token of every running sequence and read on in the prompts of the waiting ones, or read ahead."""
         try:
-            self._let_go()
+            self._heed_readers()
             if self._running:
                 self._advance()
             elif self._ahead.jobs:
@@ -133,6 +138,8 @@ class Scheduler:
             else:
                 return
         except Exception as error:
+            if self._ranks.size > 1:
+                raise  # who has failed in the middle of a step is not where the others are
             log.exception("the engine failed")
             self._fail(EngineError(f"The engine failed: {error}. The next prompt starts afresh."))
         self._rest()
@@ -179,9 +186,22 @@ class Scheduler:
         )
         self._running[uid] = sequence
 
-    def _let_go(self) -> None:
-        """Cancel what is closed: the message to do so waits while another model loads."""
-        for generation in [*(sequence.generation for sequence in self._running.values()), *self._paused]:
+    def _how_to_sample(self, request: Submit) -> tuple[Sampler, list[Any]]:
+        """Return what samples, and what the logits pass through before: of several ranks on the first only."""
+        with self._ranks.together():
+            if not self._ranks.leads:
+                return unsampled, []
+            processors = [] if request.constraint is None else [self._build_matcher(request.constraint, request.prompt)]
+            return make_sampler(request.sampling, self._model), processors
+
+    def _heed_readers(self) -> None:
+        """Pause what is not read, and cancel what is closed: the message to do so waits while another model loads."""
+        for uid, sequence in list(self._running.items()):
+            if sequence.generation.closing:
+                self.cancel(sequence.generation)
+            elif sequence.generation.overfull:
+                self._pause(uid, sequence)
+        for generation in list(self._paused):
             if generation.closing:
                 self.cancel(generation)
 
@@ -205,8 +225,6 @@ class Scheduler:
             else:
                 self._keep_postponed(sequence, response.prompt_cache)
             sequence.generation.end()
-        elif sequence.generation.overfull:
-            self._pause(response.uid, sequence)
 
     def _put(self, sequence: Sequence, token: int) -> None:
         generation, figures = sequence.generation, sequence.generation.figures
@@ -248,7 +266,7 @@ class Scheduler:
             sequence.generation.end(error)
         self._running.clear()
         self._ahead.jobs.clear()
-        self._batch = Batch(self._model.model, self._options.stop_tokens)
+        self._batch = Batch(self._model.model, self._options.stop_tokens, self._ranks)
 
     def _rest(self) -> None:
         if not self._running:

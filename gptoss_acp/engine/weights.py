@@ -23,6 +23,8 @@ from mlx_lm.utils import infer_quant_config
 
 from gptoss_acp.engine import architecture, bundled, checkpoints, rope
 from gptoss_acp.engine.api import LoadProgress
+from gptoss_acp.engine.ranks import sharding
+from gptoss_acp.engine.ranks.group import ALONE, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,27 +65,34 @@ class LoadedModel:
     top_p: float
 
 
-def load(folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None) -> LoadedModel:
+def load(
+    folder: Path | None, report: Callable[[LoadProgress], None] = lambda _: None, ranks: Ranks = ALONE
+) -> LoadedModel:
     """Load the gpt-oss checkpoint in `folder`, or the bundled model; `report` is told how far that is.
+
+    Of several ranks each loads its part.
 
     Raises:
         EngineError: its config asks for what is not computed here.
         ValueError, OSError: the folder does not hold what its config says.
     """
-    said, weights = _bundled() if folder is None else _read_folder(folder)
-    described = architecture.parse(said)
-    if described.unknown_fields:
-        log.warning("fields of config.json that nobody here knows: %s", ", ".join(described.unknown_fields))
-    model = _assemble(described, weights)
-    del weights  # or each would stay in memory in the form that it has in its file, too
+    with ranks.together():
+        said, weights = _bundled() if folder is None else _read_folder(folder)
+        described = architecture.parse(said)
+        if described.unknown_fields:
+            log.warning("fields of config.json that nobody here knows: %s", ", ".join(described.unknown_fields))
+        model = _assemble(described, weights)
+        del weights  # or each would stay in memory in the form that it has in its file, too
+        if ranks.size > 1:
+            sharding.shard(model, ranks)
     if mx.default_device() == mx.cpu:
         _widen(model)
     _read(model, report)
     return LoadedModel(
         model,
         _nbytes(model),
-        _bytes_per_token(model),
-        _digest(folder),
+        _bytes_per_token(model) // ranks.size,
+        _digest(folder, ranks),
         described.max_position_embeddings,
         *(_sampling(said, name) for name in SAMPLING),
     )
@@ -174,12 +183,14 @@ def _bytes_per_token(model: Any) -> int:
     return int(2 * full * model.args.num_key_value_heads * model.args.head_dim * itemsize)
 
 
-def _digest(folder: Path | None) -> str:
+def _digest(folder: Path | None, ranks: Ranks) -> str:
     files = [bundled.data_folder() / bundled.WEIGHTS] if folder is None else checkpoints.weight_files(folder)
     config = (folder or bundled.data_folder()) / checkpoints.CONFIG
     # Hashing gigabytes would take longer than what it saves, so a file is known by its size and time.
     facts = [metadata.version("mlx"), metadata.version("mlx-lm"), str(REVISION), str(mx.default_device())]
     facts.append(config.read_text("utf-8"))
+    if ranks.size > 1:
+        facts.append(f"rank {ranks.rank} of {ranks.size}")
     for file in files:
         status = file.stat()
         facts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")

@@ -20,6 +20,7 @@ EVERY: list[messages.Message] = [
         "tiny", 7, (1, 2, 3), Sampling(0.5, 0.9, 3, 10), (2,), Constraint((("read", "{}"), ("patch", None)))
     ),
     messages.Cancel(7),
+    messages.Pause(7),
     messages.Resume(7),
     messages.ReadAhead("tiny", (1, 2)),
     messages.Close(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from gptoss_acp.engine import snapshot_files, weights
 from gptoss_acp.engine.caches import Cache
 from gptoss_acp.engine.prefixes import PrefixCache
+from gptoss_acp.engine.ranks.group import Ranks
 
 ROOMY = 2**40
 
@@ -299,3 +300,34 @@ def test_a_snapshot_that_is_let_go_of_on_its_way_to_the_disk_is_found_once_it_is
     go_on.set()
     tier.flush()
     assert prefixes.find(tokens)[0] == 200
+
+
+class OneHasLess(Ranks):
+    """Another rank than this has snapshots of these lengths only."""
+
+    size = 2
+
+    def __init__(self, *lengths: int) -> None:
+        self._lengths = lengths
+
+    def longest_common(self, lengths: Sequence[int]) -> int:
+        return max({0, *lengths} & {0, *self._lengths})
+
+
+@pytest.mark.parametrize(("others", "common"), [((100, 200), 200), ((100,), 100), ((150,), 0)])
+def test_of_several_ranks_a_prompt_goes_on_from_what_all_have(
+    model: weights.LoadedModel, tokens: list[int], others: tuple[int, ...], common: int
+) -> None:
+    prefixes = PrefixCache(model.model.make_cache(), ROOMY, None, OneHasLess(*others))
+    for length in (100, 200, 300):
+        prefixes.add(tokens[:length], read_cache(model, tokens[:length]))
+    done, cache = prefixes.find(tokens)
+    assert done == common
+    if cache is not None:
+        assert mx.allclose(read(model, cache, tokens[common:]), cold(model, tokens), atol=1e-3)
+
+
+def read_cache(model: weights.LoadedModel, tokens: list[int]) -> Cache:
+    cache: Cache = model.model.make_cache()
+    read(model, cache, tokens)
+    return cache

@@ -155,7 +155,7 @@ async def test_while_one_model_loads_the_other_speaks_and_can_be_cancelled_and_t
     told: list[LoadProgress] = []
     load = weights.load
 
-    def slowly(folder: Path | None, report: Callable[[LoadProgress], None]) -> LoadedModel:
+    def slowly(folder: Path | None, report: Callable[[LoadProgress], None], *_: object) -> LoadedModel:
         leaving.closing = True
         while not speaking.ended:
             report(LoadProgress(len(told), 100))

@@ -96,7 +96,7 @@ async def test_who_gives_up_waiting_for_a_load_does_not_stop_it(
     go_on = threading.Event()
     load = weights.load
 
-    def slowly(folder: Path | None, report: Callable[[LoadProgress], None]) -> LoadedModel:
+    def slowly(folder: Path | None, report: Callable[[LoadProgress], None], *_: object) -> LoadedModel:
         go_on.wait(60)
         return load(folder, report)
 
@@ -116,7 +116,7 @@ async def test_a_load_holds_up_neither_the_other_model_nor_its_cancel(
     go_on = threading.Event()
     load = weights.load
 
-    def slowly(folder: Path | None, report: Callable[[LoadProgress], None]) -> LoadedModel:
+    def slowly(folder: Path | None, report: Callable[[LoadProgress], None], *_: object) -> LoadedModel:
         while not go_on.wait(0.005):
             report(LoadProgress())
         return load(folder, report)
