@@ -68,6 +68,10 @@ class Settings:
             str, "a folder (/..., ./..., ../... or ~...), a Hugging Face repository, or 'tiny', the bundled test model"
         ),
     )
+    hosts: Path | None = field(
+        default=None,
+        metadata=_flag(Path, "a file that names the machines which compute the model together, as mlx.launch has it"),
+    )
     effort: Effort = field(
         default="medium",
         metadata=_flag(str, "how hard the model thinks", EFFORTS),

@@ -30,6 +30,7 @@ def help_text() -> str:
 
 GIVEN: dict[str, tuple[str, Any]] = {
     "model": ("tiny", "tiny"),
+    "hosts": ("/tmp/hosts.json", Path("/tmp/hosts.json")),
     "effort": ("high", "high"),
     "mode": ("read-only", "read-only"),
     "temperature": ("0.5", 0.5),

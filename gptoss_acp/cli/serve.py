@@ -50,6 +50,7 @@ def make_engine(chosen: Settings) -> Engine:
         wired_gb=chosen.wired_gb,
         disk_gb=chosen.disk_gb,
         idle_minutes=chosen.idle_minutes,
+        hosts=chosen.hosts,
     )
     engine = MlxEngine(chosen.model, options, _matcher)
     engine.may_download = chosen.download == chosen.model

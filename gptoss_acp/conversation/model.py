@@ -62,6 +62,10 @@ class ChosenModel:
         return self._engine.memory_bytes
 
     @property
+    def machines(self) -> str:
+        return self._engine.machines
+
+    @property
     def load_progress(self) -> LoadProgress:
         return self._engine.load_progress
 

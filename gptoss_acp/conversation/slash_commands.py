@@ -200,6 +200,8 @@ class Commands:
         if last := self.last_turn:
             speed = f"{last.tokens_per_second:.1f} tokens/s" if last.tokens_per_second else "no speed measured"
             lines.append(f"Last turn: {speed}; {_share(last)}")
+        if engine.machines:
+            lines.append(f"Machines: {engine.machines}")
         if engine.memory_bytes:
             lines.append(f"Memory: {engine.memory_bytes / 1e9:.2f} GB for the model and its contexts")
         return "\n".join(f"- {line}" for line in lines)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gptoss_acp.engine.generation import Generation
 
 Constraint: TypeAlias = Hashable
@@ -59,7 +61,8 @@ class EngineOptions:
     """How an engine runs.
 
     A generation ends with one of `stop_tokens`; after one of `branch_tokens` the conversation goes on from the ids as
-    sampled, so their cache is kept. Sizes are in GB of 10^9 bytes; `disk_gb` 0 stores nothing.
+    sampled, so their cache is kept. Sizes are in GB of 10^9 bytes; `disk_gb` 0 stores nothing. `hosts` is the file that
+    names the machines which compute the models together, if there are several.
     """
 
     stop_tokens: tuple[int, ...]
@@ -69,6 +72,7 @@ class EngineOptions:
     wired_gb: float | None = None
     disk_gb: float = 8.0
     idle_minutes: float = 30.0
+    hosts: Path | None = None
 
 
 @dataclass(slots=True)
@@ -147,6 +151,11 @@ class Model(Protocol):
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that all models and their contexts take now."""
+        ...
+
+    @property
+    def machines(self) -> str:
+        """Which machines compute the model together, and how they are; "" where this one does it alone."""
         ...
 
     async def load(self) -> None:

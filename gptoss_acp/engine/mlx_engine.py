@@ -11,7 +11,7 @@ import itertools
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import (
@@ -26,11 +26,12 @@ from gptoss_acp.engine.api import (
 )
 from gptoss_acp.engine.download import download
 from gptoss_acp.engine.generation import Generation
-from gptoss_acp.engine.messages import Close, Load, ReadAhead, Submit
+from gptoss_acp.engine.messages import Cancel, Close, Load, ReadAhead, Resume, Status, Submit, Unload
 from gptoss_acp.engine.thread import EngineThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,37 @@ def no_matcher(constraint: Constraint, _prompt: Sequence[int]) -> Any:
     raise EngineError(f"This engine can't hold a generation to a constraint: {type(constraint).__name__}")
 
 
+class Worker(Protocol):
+    """What runs the models of several engines, wherever it is."""
+
+    def start(self) -> None: ...
+
+    def load(self, message: Load) -> Future[None]: ...
+
+    def submit(self, generation: Generation) -> None: ...
+
+    def send(self, message: Cancel | Resume | ReadAhead | Unload | Close) -> None: ...
+
+    def status(self, model: str) -> Status: ...
+
+    def memory_bytes(self) -> int: ...
+
+    def machines(self) -> str: ...
+
+
+def _worker(options: EngineOptions, build_matcher: BuildMatcher) -> Worker:
+    if options.hosts is None:
+        return EngineThread(options, build_matcher)
+    from gptoss_acp.engine.ranks.supervisor import RankSupervisor  # noqa: PLC0415 (hardly ever needed)
+
+    return RankSupervisor(options.hosts, options, build_matcher)
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the engines of several models have in common."""
 
-    thread: EngineThread
+    thread: Worker
     engines: dict[str, MlxEngine] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -66,7 +93,7 @@ class MlxEngine:
         self.model_name = model_name
         self._options = options
         self._build_matcher = build_matcher
-        self._shared = shared or Shared(EngineThread(options, build_matcher))
+        self._shared = shared or Shared(_worker(options, build_matcher))
         self._shared.engines[model_name] = self
         self._thread = self._shared.thread
         self._loading: asyncio.Future[None] | None = None
@@ -91,11 +118,11 @@ class MlxEngine:
 
     @property
     def memory_bytes(self) -> int:
-        if not self.context_length:
-            return 0
-        import mlx.core as mx  # noqa: PLC0415 (costs nothing here: the thread has imported it)
+        return self._thread.memory_bytes() if self.context_length else 0
 
-        return mx.get_active_memory() + mx.get_cache_memory()
+    @property
+    def machines(self) -> str:
+        return self._thread.machines()
 
     def start(self) -> None:
         self._thread.start()

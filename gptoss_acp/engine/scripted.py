@@ -24,6 +24,7 @@ class ScriptedEngine:
 
     model_name = "scripted"
     memory_bytes = 0
+    machines = ""
     load_progress = LoadProgress()
     may_download = False
 

@@ -106,6 +106,18 @@ class EngineThread:
     def status(self, model: str) -> Status:
         return self._statuses.get(model, Status())
 
+    def memory_bytes(self) -> int:
+        """Return the bytes that all models and their contexts take."""
+        if not any(status.context_length for status in self._statuses.values()):
+            return 0
+        import mlx.core as mx  # noqa: PLC0415 (costs nothing here: the thread has imported it)
+
+        return mx.get_active_memory() + mx.get_cache_memory()
+
+    def machines(self) -> str:
+        """Return nothing: there is this one only."""
+        return ""
+
     def _living_inbox(self) -> Inbox:
         if self._inbox is None:
             inbox: Inbox = queue.SimpleQueue()

@@ -24,7 +24,7 @@ from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.engine.read_ahead import ReadAheadQueue
 from gptoss_acp.engine.residency import Residency
 from gptoss_acp.engine.scheduler import Scheduler
-from tests.support.engines import Engines
+from tests.support.engines import Engines, thread_of
 from tests.support.waiting import settled
 
 SECONDS = 60
@@ -101,7 +101,7 @@ async def test_what_escapes_ends_all_that_waits_and_the_next_prompt_gets_a_fresh
     expected = await rest(engine.generate(PROMPT, GREEDY))
     running = engine.generate(PROMPT, LONG)
     await anext(running)
-    before, trap = engine._thread._thread, Trap(point.error("something broke"))
+    before, trap = thread_of(engine)._thread, Trap(point.error("something broke"))
     with monkeypatch.context() as patch:
         patch.setattr(point.owner, point.name, trap)
         if what == "the failure handling":
@@ -110,7 +110,7 @@ async def test_what_escapes_ends_all_that_waits_and_the_next_prompt_gets_a_fresh
         assert await asyncio.to_thread(trap.reached.wait, SECONDS)
         queued = engine.generate(PROMPT, GREEDY)
         loading = asyncio.ensure_future(engine.other(str(checkpoint)).load())
-        await settled(lambda: str(checkpoint) in engine._thread._loads)
+        await settled(lambda: str(checkpoint) in thread_of(engine)._loads)
         trap.go_on.set()
         for generation in (running, queued):
             with pytest.raises(EngineError, match=r"broke.*afresh"):
@@ -122,7 +122,7 @@ async def test_what_escapes_ends_all_that_waits_and_the_next_prompt_gets_a_fresh
     assert record.exc_info is not None
     assert record.exc_info[1] is trap.error
     assert await rest(engine.generate(PROMPT, GREEDY)) == expected
-    assert engine._thread._thread is not before
+    assert thread_of(engine)._thread is not before
     await asyncio.wait_for(engine.load(), SECONDS)
 
 
@@ -155,9 +155,9 @@ async def test_a_step_that_fails_ends_what_runs_and_the_model_stays_in_memory(
         with pytest.raises(EngineError, match="something broke"):
             await rest(running)
     assert any(record.exc_info for record in caplog.records)
-    before = engine._thread._thread
+    before = thread_of(engine)._thread
     assert await rest(engine.generate(PROMPT, GREEDY)) == expected
-    assert engine._thread._thread is before
+    assert thread_of(engine)._thread is before
 
 
 async def test_a_failure_while_reading_ahead_is_logged_and_the_next_prompt_works(

@@ -16,7 +16,7 @@ from gptoss_acp.engine.messages import Load, Resume, Unload
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.engine.weights import LoadedModel
 from gptoss_acp.harmony import render
-from tests.support.engines import Engines, end
+from tests.support.engines import Engines, end, thread_of
 from tests.support.waiting import settled
 
 GREEDY = Sampling(temperature=0, max_tokens=5)
@@ -36,7 +36,7 @@ def loaded(engine: MlxEngine) -> bool:
 async def test_an_engine_that_never_unloads_waits_for_as_long_as_it_takes(new_engine: Engines, minutes: float) -> None:
     engine = new_engine(idle_minutes=minutes)
     first = await asyncio.wait_for(generated(engine), 60)
-    await settled(lambda: engine._thread._inbox is not None and engine._thread._inbox.empty())
+    await settled(lambda: (inbox := thread_of(engine)._inbox) is not None and inbox.empty())
     assert await asyncio.wait_for(generated(engine), 60) == first
     assert loaded(engine)
 
@@ -52,14 +52,14 @@ async def test_an_idle_model_is_unloaded_and_comes_back_on_demand(new_engine: En
 async def test_a_thread_begins_once_and_ends_when_it_is_closed_and_begins_again(new_engine: Engines) -> None:
     engine = new_engine()
     engine.start()
-    thread = engine._thread._thread
+    thread = thread_of(engine)._thread
     engine.start()
     first = await generated(engine)
-    assert engine._thread._thread is thread
+    assert thread_of(engine)._thread is thread
     end(engine)
     assert not loaded(engine)
     assert await generated(engine) == first
-    assert engine._thread._thread is not thread
+    assert thread_of(engine)._thread is not thread
 
 
 async def test_closing_ends_what_runs_and_what_waits(new_engine: Engines, checkpoint: Path) -> None:
@@ -87,7 +87,7 @@ async def test_what_only_means_something_to_a_living_thread_starts_none(new_engi
     engine.close()
     for message in (Resume(1), Unload()):
         engine._thread.send(message)
-    assert engine._thread._thread is None
+    assert thread_of(engine)._thread is None
 
 
 async def test_who_gives_up_waiting_for_a_load_does_not_stop_it(

@@ -8,6 +8,8 @@ from typing import Any
 
 from gptoss_acp.engine.api import EngineOptions
 from gptoss_acp.engine.mlx_engine import MlxEngine
+from gptoss_acp.engine.ranks.supervisor import RankSupervisor
+from gptoss_acp.engine.thread import EngineThread
 from gptoss_acp.vocabulary import STOP_IDS
 
 ENDING_SECONDS = 60
@@ -39,9 +41,18 @@ def engines() -> Iterator[Engines]:
 
 
 def end(engine: MlxEngine) -> None:
-    """Close an engine and wait until its thread has ended."""
+    """Close an engine and wait until its thread, or its ranks, have ended."""
     engine.close()
-    thread = engine._thread._thread
+    if isinstance(engine._thread, RankSupervisor):
+        assert engine._thread.wait(ENDING_SECONDS)
+        return
+    thread = thread_of(engine)._thread
     if thread is not None:
         thread.join(ENDING_SECONDS)
         assert not thread.is_alive()
+
+
+def thread_of(engine: MlxEngine) -> EngineThread:
+    """Return what runs the models of an engine on this machine alone."""
+    assert isinstance(engine._thread, EngineThread)
+    return engine._thread

@@ -30,6 +30,7 @@ class FakeEngine:
     model_name = "fake"
     context_length = 4096
     memory_bytes = 0
+    machines = ""
     load_progress = LoadProgress()
     may_download = False
 
