@@ -22,6 +22,7 @@ from gptoss_acp.cli.checks import (
     editors_here,
     installation,
     log_file,
+    machines,
     own_folders,
 )
 from gptoss_acp.cli.checks.finding import Finding, plain
@@ -39,6 +40,7 @@ CHECKS: dict[str, Check] = {
     "MLX": installation.mlx,
     "memory": checkpoint.room,
     "model": checkpoint.files,
+    "hosts": machines.hosts,
     "sandbox": confinement.sandbox,
     "editors": editors_here.editors,
     "git": installation.git,
