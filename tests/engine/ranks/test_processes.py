@@ -17,7 +17,7 @@ import pytest
 from gptoss_acp.engine.api import EngineError, Sampling
 from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.mlx_engine import MlxEngine
-from gptoss_acp.engine.ranks import supervisor
+from gptoss_acp.engine.ranks import processes, supervisor, versions
 from gptoss_acp.engine.ranks.supervisor import RankSupervisor
 from gptoss_acp.engine.weights import LoadedModel
 from tests.support.ranks import LOOPBACK, end, engine_of, fake_ssh, pids, supervised, write_hosts
@@ -142,3 +142,10 @@ async def test_ranks_that_cannot_start_are_a_clear_error_every_time(
         for _ in range(2):
             with pytest.raises(EngineError, match=said):
                 await asyncio.wait_for(engine_of(ranks).load(), 20)
+
+
+def test_a_rank_that_an_agent_of_another_version_starts_says_so_and_ends() -> None:
+    rank = [sys.executable, "-P", "-m", processes.MODULE]
+    done = subprocess.run(rank, input=b"gptoss-acp 0.0.1\nwhatever that pickles", capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.decode() == f"here is {versions.GREETING}, and the agent has gptoss-acp 0.0.1\n"
