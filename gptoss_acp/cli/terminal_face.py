@@ -143,7 +143,8 @@ class TerminalFace(Faceless):
 async def _chosen(options: Sequence[PermissionOption]) -> str:
     session: PromptSession[str] = PromptSession()
     for _ in range(3):
-        answer = (await session.prompt_async(f"Which (1-{len(options)}): ")).strip()
+        # Ctrl-C is a key here, and a signal again afterwards: a handler of its own would take the turn's away.
+        answer = (await session.prompt_async(f"Which (1-{len(options)}): ", handle_sigint=False)).strip()
         if answer.isdecimal() and 1 <= int(answer) <= len(options):
             return options[int(answer) - 1]["optionId"]
     raise ToolError("the user's answer was none of those that were offered")

@@ -193,6 +193,20 @@ def test_a_question_that_is_cancelled_cancels_the_turn(talk: Chat, work: Path) -
     assert (work / "a.txt").read_text() == "hello\n"
 
 
+def test_ctrl_c_cancels_also_a_turn_in_which_a_question_was_answered(talk: Chat) -> None:
+    terminal = talk([EDITS, final(numbers(3000)), final("Here again.")], delay=0.005)
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("Change it")
+    terminal.wait_for("Which (1-3):")
+    terminal.say("1")
+    terminal.wait_for("10 11 12")
+    terminal.program.send("\x03")
+    terminal.wait_for("Cancelled.")
+    terminal.say("And now?")
+    terminal.wait_for("Here again.")
+    terminal.end()
+
+
 def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path) -> None:
     trace = work.parent / "trace"
     terminal = talk([final("Ok.")], "--trace", str(trace))
