@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path
 
-from gptoss_acp import atomic_write
+from gptoss_acp import atomic_write, regular_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,39 +32,44 @@ def load() -> dict[str, Any]:
     Raises:
         ValueError: it can't be read, or is no TOML; the message says so, and where.
     """
-    content = _content()
+    text = _text()
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(text)
     except ValueError as error:
         raise ValueError(f"{path()} is no TOML: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path()} is nested too deeply to be a configuration") from None
 
 
 def change(name: str, value: object) -> None:
     """Set a value, or take it out where it is None; comments and order stay.
 
     Raises:
-        ValueError: what is there is no TOML.
+        ValueError: what is there is no TOML, or the value is none that it can have.
         OSError: the file can't be written.
     """
     import tomlkit  # noqa: PLC0415 (slow, and an editor waits for the settings)
 
     load()  # which says in words that people know what is wrong
-    document = tomlkit.parse(_content())
+    document = tomlkit.parse(_text())
     if value is None:
         document.pop(name, None)
     else:
         document[name] = value
-    atomic_write.replace(path(), tomlkit.dumps(document).encode())
-
-
-def _content() -> bytes:
     try:
-        with path().open("rb") as file:
-            content = file.read(LARGEST + 1)
+        content = tomlkit.dumps(document).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} can't be kept in {path()}: it is not in UTF-8") from None
+    atomic_write.replace(path(), content)
+
+
+def _text() -> str:
+    try:
+        return regular_file.read(path(), LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
-        return b""
+        return ""
     except OSError as error:
         raise ValueError(f"{path()} can't be read: {error.strerror}") from None
-    if len(content) > LARGEST:
-        raise ValueError(f"{path()} is too large to be a configuration")
-    return content
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path()} is not in UTF-8: see line {line}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -110,7 +111,9 @@ def test_a_wrong_file_ends_the_program_with_the_reason_and_can_be_mended(
     ("content", "problem"),
     [
         (b"model = ", "config.toml is no TOML: Invalid value (at end of document)"),
-        (b"model = \xff", "config.toml is no TOML: 'utf-8' codec can't decode"),
+        (b"seed = 1\nmodel = \xff", "config.toml is not in UTF-8: see line 2"),
+        (b"a = " + b"[" * 20_000 + b"]" * 20_000, "config.toml is nested too deeply"),
+        (b"#" * 2**21, "config.toml can't be read: it is larger than 1 MiB"),
     ],
 )
 def test_what_is_no_toml_ends_the_program_with_the_reason_and_is_not_written_over(
@@ -123,6 +126,23 @@ def test_what_is_no_toml_ends_the_program_with_the_reason_and_is_not_written_ove
         assert ended.returncode != 0
         assert problem in ended.stderr
     assert file.read_bytes() == content
+
+
+def test_what_lies_in_the_files_place_and_is_none_is_told_and_not_waited_for(config: Command, file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    for arguments in ((), ("set", "model", "tiny")):
+        ended = config(*arguments)
+        assert ended.returncode != 0
+        assert "config.toml can't be read: it is no regular file" in ended.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(config: Command, file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"\xef\xbb\xbfseed = 1\n")
+    assert row(config(), "seed") == ["seed", "1", "config.toml"]
+    assert config("set", "seed", "2").returncode == 0
+    assert row(config(), "seed") == ["seed", "2", "config.toml"]
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,26 @@ def test_settings_that_can_not_be_understood_stay_as_they_are(
         assert not backups(zed)
 
 
+@pytest.mark.parametrize("action", [(), ("--remove",)])
+def test_settings_that_are_no_regular_file_or_far_too_large_are_not_read(
+    action: tuple[str, ...], editor: Command, home: Path, zed: Path
+) -> None:
+    zed.unlink()
+    programs = home / ".jupyter/personas"
+    programs.mkdir(parents=True)
+    os.mkfifo(programs / "other.py")
+    for make, problem in (
+        (os.mkfifo, "it is no regular file"),
+        (lambda file: file.symlink_to("/dev/zero"), "it is no regular file"),
+        (lambda file: file.write_bytes(b" " * 2**23), "it is larger than 4 MiB"),
+    ):
+        make(zed)
+        ended = editor("--yes", *action)
+        assert ended.returncode == 1
+        assert f"{zed} can't be read: {problem}. Nothing was changed." in ended.stderr
+        zed.unlink()
+
+
 def test_settings_that_can_not_be_written_or_read_are_named(editor: Command, home: Path) -> None:
     (home / ".jetbrains").write_text("no folder")
     ended = editor("jetbrains", "--yes")

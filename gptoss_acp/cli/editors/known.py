@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gptoss_acp import regular_file
 from gptoss_acp.cli import entry
 from gptoss_acp.cli.editors import snippets
-from gptoss_acp.cli.editors.settings_file import SettingsFile
+from gptoss_acp.cli.editors.settings_file import LARGEST, SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,7 +162,7 @@ def _programs(folder: Path, *patterns: str) -> tuple[Path, ...]:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return regular_file.read(file, LARGEST)
     except OSError:
         return b""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from gptoss_acp import atomic_write
+from gptoss_acp import atomic_write, regular_file
 from gptoss_acp.cli.editors import jsonc
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 State = Literal["there", "differs", "missing", "unreadable"]
+
+LARGEST = 4 * 2**20
+"""Bytes of a file that is read: far more than people's settings have."""
 
 _EMPTY = "{\n}\n"
 
@@ -42,7 +45,7 @@ class SettingsFile:
             SettingsError: it can't be read, or is not UTF-8.
         """
         try:
-            return self.path.read_bytes().decode()
+            return regular_file.read(self.path, LARGEST).decode()
         except FileNotFoundError:
             return ""
         except OSError as error:
