@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import json5
 import pytest
 
 from gptoss_acp.cli import entry, main
-from gptoss_acp.cli.editors import known
+from gptoss_acp.cli.editors import jsonc, known
 from gptoss_acp.cli.editors.settings_file import SettingsError, SettingsFile
 from tests.support.agent_process import COMMAND, private_environment
 
@@ -86,7 +85,7 @@ def support(home: Path) -> Path:
 
 
 def server(file: Path, key: str = "agent_servers") -> Any:
-    return json5.loads(file.read_text())[key]["gpt-oss"]
+    return jsonc.get(file.read_text(), (key, "gpt-oss"))
 
 
 def backups(file: Path) -> list[Path]:
@@ -193,14 +192,23 @@ def test_a_symlink_stays_one_and_its_file_keeps_its_mode(editor: Command, home: 
     assert [backup.read_text() for backup in backups(zed)] == [ZED]
 
 
-@pytest.mark.parametrize("content", [None, "", " \n"])
+@pytest.mark.parametrize("content", [None, "", " \n", "\ufeff"])
 def test_settings_that_say_nothing_are_begun(content: str | None, editor: Command, home: Path) -> None:
     file = home / ".jetbrains/acp.json"
     file.parent.mkdir()
     if content is not None:
         file.write_text(content)
     assert editor("jetbrains", "--yes").returncode == 0
-    assert json.loads(file.read_text()) == {"agent_servers": {"gpt-oss": {"command": COMMAND[0], "args": []}}}
+    assert json.loads(file.read_text("utf-8-sig")) == {
+        "agent_servers": {"gpt-oss": {"command": COMMAND[0], "args": []}}
+    }
+
+
+def test_comments_alone_stay_above_what_is_begun(editor: Command, zed: Path) -> None:
+    zed.write_text("// mine")
+    assert editor("zed", "--yes").returncode == 0
+    assert zed.read_text().startswith("// mine\n{\n")
+    assert server(zed)
 
 
 def test_zeds_flatpak_has_settings_of_its_own(editor: Command, home: Path, zed: Path) -> None:

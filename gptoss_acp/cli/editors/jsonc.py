@@ -5,25 +5,37 @@ Knows tokens, and where the members of an object begin and end. Knows nothing ab
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
-
-import json5
-from json5.tokenizer import tokenize
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from json5.tokenizer import JSON5Token
+_TOKEN = re.compile(
+    r"""(?P<line_comment>//[^\n]*)
+      | (?P<block_comment>/\*.*?\*/)
+      | (?P<string>"(?:[^"\\]|\\.)*")
+      | (?P<mark>[{}\[\]:,])
+      | [\s\ufeff]+
+      | (?P<word>[^\s\ufeff{}\[\]:,"/]+|.)  # a number, true, false, null, or what is not JSON
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENTS = frozenset({"line_comment", "block_comment"})
 
-_COMMENTS = frozenset({"LINE_COMMENT", "BLOCK_COMMENT"})
-_OPENING = frozenset({"LBRACE", "LBRACKET"})
-_CLOSING = frozenset({"RBRACE", "RBRACKET"})
-_STRINGS = frozenset({"DOUBLE_QUOTE_STRING", "SINGLE_QUOTE_STRING"})
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    begin: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends; a comment to the end of a line does not have the carriage return there."""
+        return self.begin + len(self.text.rstrip("\r") if self.kind == "line_comment" else self.text)
 
 
 class JsoncError(Exception):
@@ -74,8 +86,8 @@ def get(text: str, path: Sequence[str]) -> Any:
     Raises:
         JsoncError: the text is not valid, or what stands on the way is no object.
     """
-    value = _parse(text)
-    for holder, key in zip(_along(text, path), path, strict=False):
+    tokens, value = _read(text)
+    for holder, key in zip(_along(tokens, path), path, strict=False):
         if holder.find(key) is None:
             return None
         value = value[key]
@@ -88,8 +100,9 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     Raises:
         JsoncError: the text is not valid, or what stands on the way is no object.
     """
-    wanted = holder_value = copy.deepcopy(_parse(text))
-    holders = _along(text, path)
+    tokens, wanted = _read(text)
+    holder_value = wanted
+    holders = _along(tokens, path)
     for key in path[: len(holders) - 1]:
         holder_value = holder_value[key]
     holder, (key, *missing) = holders[-1], path[len(holders) - 1 :]
@@ -107,8 +120,9 @@ def remove(text: str, path: Sequence[str]) -> str:
     Raises:
         JsoncError: the text is not valid, or what stands on the way is no object.
     """
-    wanted = holder_value = copy.deepcopy(_parse(text))
-    holders = _along(text, path)
+    tokens, wanted = _read(text)
+    holder_value = wanted
+    holders = _along(tokens, path)
     if len(holders) < len(path) or (member := holders[-1].find(path[-1])) is None:
         return text
     for key in path[:-1]:
@@ -121,95 +135,104 @@ def remove(text: str, path: Sequence[str]) -> str:
     return changed
 
 
-def _parse(text: str) -> Any:
+def is_empty(text: str) -> bool:
+    """Return whether there is nothing in a text but blanks and comments."""
+    return all(token.kind in _COMMENTS for token in _tokens(text))
+
+
+def _read(text: str) -> tuple[list[_Token], Any]:
+    """Return what a text is made of, and the object that it is.
+
+    Raises:
+        JsoncError: the text is not valid.
+    """
+    tokens = list(_tokens(text))
     try:
-        value = json5.loads(text)
-    except json5.JSON5DecodeError as error:
-        raise JsoncError(f"is not valid JSON with comments: see line {_line(error, text)}") from None
-    except (UnicodeError, RecursionError) as error:
+        value = json.loads(_without_extras(text, tokens), strict=False)
+    except json.JSONDecodeError as error:
+        raise JsoncError(f"is not valid JSON with comments: see line {error.lineno}") from None
+    except (ValueError, RecursionError) as error:
         raise JsoncError(f"can't be read as JSON with comments ({error})") from None
     if not isinstance(value, dict):
         raise JsoncError("is not an object in braces")
-    return value
+    return tokens, value
 
 
-def _line(error: json5.JSON5DecodeError, text: str) -> int:
-    """Return the line at which a text can't be understood: its last where the error names none."""
-    if named := re.search(r"line (\d+)", error.msg):
-        return int(named[1])
-    position = re.search(r"index (\d+)", error.msg)
-    return 1 + text.count("\n", 0, int(position[1]) if position else len(text))
+def _tokens(text: str) -> Iterator[_Token]:
+    return (_Token(found.lastgroup, found[0], found.start()) for found in _TOKEN.finditer(text) if found.lastgroup)
+
+
+def _without_extras(text: str, tokens: Sequence[_Token]) -> str:
+    """Return the text with blanks for what JSON does not have: comments, commas at an end, a byte order mark."""
+    extras = [token for token in tokens if token.kind in _COMMENTS]
+    others = [token for token in tokens if token.kind not in _COMMENTS]
+    for before, token, after in zip(others, others[1:], others[2:], strict=False):
+        if token.text == "," and after.text in "}]" and before.text not in "{[,":
+            extras.append(token)
+    pieces, done = [], 0
+    for extra in sorted(extras, key=lambda token: token.begin):
+        end = extra.begin + len(extra.text)
+        pieces += [text[done : extra.begin], re.sub(r"[^\n]", " ", extra.text)]
+        done = end
+    return "".join([*pieces, text[done:]]).removeprefix("\ufeff")
 
 
 def _checked(text: str, wanted: Any) -> str:
     """Return the text if it says what is wanted, all else included."""
-    if repr(_parse(text)) != repr(wanted):
+    if repr(_read(text)[1]) != repr(wanted):
         raise JsoncError("has a form that is not known here")
     return text
 
 
-def _tokens(text: str) -> list[JSON5Token]:
-    return [token for token in tokenize(text) if token.type != "WHITESPACE"]
-
-
-def _along(text: str, path: Sequence[str]) -> list[_Object]:
+def _along(tokens: Sequence[_Token], path: Sequence[str]) -> list[_Object]:
     """Return the objects on the way to `path`, from the outermost to the last that is there.
 
     Raises:
         JsoncError: what stands on the way is no object.
     """
-    tokens = _tokens(text)
-    opening = next(number for number, token in enumerate(tokens) if token.type not in _COMMENTS)
+    opening = next(number for number, token in enumerate(tokens) if token.kind not in _COMMENTS)
     objects = [_object(tokens, opening)]
     for key in path[:-1]:
         member = objects[-1].find(key)
         if member is None:
             break
-        if tokens[member.value].type != "LBRACE":
+        if tokens[member.value].text != "{":
             raise JsoncError(f'has something else than an object in braces under "{key}"')
         objects.append(_object(tokens, member.value))
     return objects
 
 
-def _object(tokens: Sequence[JSON5Token], opening: int) -> _Object:
+def _object(tokens: Sequence[_Token], opening: int) -> _Object:
     """Return the object that begins with the token of that number."""
     pieces: list[list[int]] = [[]]
     commas: list[int] = []
     depth = 0
     closing = opening + 1
-    while depth or tokens[closing].type != "RBRACE":
-        kind = tokens[closing].type
-        if kind == "COMMA" and not depth:
-            commas.append(tokens[closing].index)
+    while depth or tokens[closing].text != "}":
+        token = tokens[closing]
+        if token.text == "," and not depth:
+            commas.append(token.begin)
             pieces.append([])
-        elif kind not in _COMMENTS:
-            depth += (kind in _OPENING) - (kind in _CLOSING)
+        elif token.kind not in _COMMENTS:
+            depth += (token.text in {"{", "["}) - (token.text in {"}", "]"})
             pieces[-1].append(closing)
         closing += 1
     members = (_member(tokens, piece, comma) for piece, comma in zip_longest(pieces, commas) if piece)
-    end = _end(tokens[closing - 1])
-    return _Object(tuple(members), tokens[opening].end, end, tokens[closing].index)
+    return _Object(tuple(members), tokens[opening].end, tokens[closing - 1].end, tokens[closing].begin)
 
 
-def _member(tokens: Sequence[JSON5Token], piece: Sequence[int], comma: int | None) -> _Member:
+def _member(tokens: Sequence[_Token], piece: Sequence[int], comma: int | None) -> _Member:
     key, _, value, *_ = piece
-    token = tokens[key]
-    name = json5.loads(token.value) if token.type in _STRINGS else token.value
-    before = tokens[key - 1]
-    begins, ends = tokens[value].index, _end(tokens[piece[-1]])
-    return _Member(name, _end(before), before.type == "LINE_COMMENT", token.index, value, begins, ends, comma)
-
-
-def _end(token: JSON5Token) -> int:
-    """Return where a token ends; a comment to the end of a line does not have the carriage return there."""
-    text = token.value.rstrip("\r") if token.type == "LINE_COMMENT" else token.value
-    return token.index + len(text)
+    name, before = json.loads(tokens[key].text, strict=False), tokens[key - 1]
+    begin, value_begin, end = tokens[key].begin, tokens[value].begin, tokens[piece[-1]].end
+    return _Member(name, before.end, before.kind == "line_comment", begin, value, value_begin, end, comma)
 
 
 def _has_comments(text: str, path: Sequence[str]) -> bool:
-    member = _along(text, path)[-1].find(path[-1])
-    tokens = (token for token in _tokens(text) if token.type in _COMMENTS)
-    return member is not None and any(member.begin <= token.index < member.end for token in tokens)
+    tokens, _ = _read(text)
+    member = _along(tokens, path)[-1].find(path[-1])
+    comments = (token for token in tokens if token.kind in _COMMENTS)
+    return member is not None and any(member.begin <= comment.begin < member.end for comment in comments)
 
 
 def _insert(text: str, holder: _Object, key: str, value: Any) -> str:

@@ -62,7 +62,7 @@ class SettingsFile:
             SettingsError: the text can't be understood.
         """
         with self._understood():
-            return jsonc.get(text, self.keys) if text.strip() else None
+            return None if jsonc.is_empty(text) else jsonc.get(text, self.keys)
 
     @property
     def state(self) -> State:
@@ -91,7 +91,8 @@ class SettingsFile:
             SettingsError: the text can't be understood.
         """
         there = self.entry(text)
-        text = text if text.strip() else _EMPTY
+        if jsonc.is_empty(text):
+            text = _begun(text)
         with self._understood():
             if not isinstance(there, dict):
                 return jsonc.put(text, self.keys, self.server)
@@ -107,7 +108,7 @@ class SettingsFile:
             SettingsError: the text can't be understood.
         """
         with self._understood():
-            return jsonc.remove(text, self.keys) if text.strip() else text
+            return text if jsonc.is_empty(text) else jsonc.remove(text, self.keys)
 
     def write(self, old: str, new: str) -> Path | None:
         """Put `new` in the place of `old`, all of it or nothing, and return where a copy of what was there is.
@@ -141,6 +142,12 @@ class SettingsFile:
                 f"{self.path} {error}. Mend it in the editor, then run this again; or add by hand what --print shows. "
                 "Nothing was changed."
             ) from None
+
+
+def _begun(text: str) -> str:
+    """Return a text in which there is nothing but comments, with an object behind them."""
+    words = text.strip()
+    return f"{words}\n{_EMPTY}" if words else _EMPTY
 
 
 def _unused_beside(path: Path) -> Path:
