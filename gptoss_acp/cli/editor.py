@@ -121,7 +121,7 @@ def _agreed(console: Console, question: str) -> bool:
         SettingsError: there is nobody to ask.
     """
     problem = "There is nobody to ask. Run it in a terminal, or with --yes. Nothing was changed."
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         raise SettingsError(problem)
     try:
         return Confirm.ask(f"{question}?", console=console, default=False)

@@ -42,7 +42,7 @@ def end_with(work: Coroutine[Any, Any, int], model: str) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """End the process, with all that was printed."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             stream.flush()
     os._exit(code)  # MLX aborts where an orderly end comes while its threads still work
 
@@ -54,6 +54,6 @@ def usage(problem: object) -> NoReturn:
 
 def told(problem: str, code: int = FAILED) -> int:
     """Say what is wrong, and return the code."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):  # nobody hears it
         print(f"gptoss-acp: {visible(problem)}", file=sys.stderr, flush=True)
     return code

@@ -6,12 +6,14 @@ A command's own room is imported when it runs, because an editor waits for the a
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 
 from gptoss_acp import __version__, mlx_extras, settings, system
 from gptoss_acp.cli import streams
 from gptoss_acp.settings import Settings
+from gptoss_acp.text import as_sentence
 
 DESCRIPTION = """\
 A local coding agent: gpt-oss on this machine, inside your editor.
@@ -49,6 +51,12 @@ def main() -> None:
         sys.exit(f"gptoss-acp: MLX is missing, which the model runs on. {mlx_extras.how_to_install()}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        from gptoss_acp.cli import ending  # noqa: PLC0415 (hardly ever needed)
+
+        ending.leave(ending.told(as_sentence(str(error.strerror))))
 
 
 def _chosen(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Settings:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import pkgutil
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gptoss_acp import cli, mlx_extras, settings, system
 from gptoss_acp.cli import main
-from tests.support.agent_process import COMMAND
+from tests.support.agent_process import COMMAND, private_environment
+from tests.support.tokens import final
 
 COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "serve", {}),
@@ -50,6 +53,40 @@ COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("doctor", "doctor", {"json": False}),
     ("--model tiny doctor --json", "doctor", {"json": True, "model": "tiny"}),
 ]
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+@pytest.mark.parametrize("command", ["config", "editor", "doctor --json", "setup --yes --model tiny", "run Hello"])
+def test_a_full_disk_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"generations": [final("Ok.")]}))
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, "--script", str(script), *command.split()],
+            env=private_environment(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "gptoss-acp: No space left on device.\n")
+
+
+@pytest.mark.parametrize("command", ["setup", "chat", "editor zed"])
+def test_with_a_closed_input_there_is_nobody_to_ask(command: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"generations": []}))
+    line = f"{COMMAND[0]} --script {script} --model tiny {command} <&-"
+    ended = subprocess.run(
+        ["sh", "-c", line], env=private_environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == (0 if command == "chat" else 1)
+    assert "Traceback" not in ended.stderr
+    assert command == "chat" or "There is nobody to ask." in ended.stdout + ended.stderr
+
 
 REFUSED = {
     "nonsense": "invalid choice",
