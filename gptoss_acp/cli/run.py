@@ -6,6 +6,7 @@ Asks nothing, and refuses what needs a question.
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
 import sys
 from dataclasses import replace
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from gptoss_acp.turn import Outcome
 
 LONGEST_INPUT = 60_000
-"""Characters of standard input that the model is told."""
+"""Characters of standard input that the model is told, beside a prompt."""
+
+MOST_READ = 16 * 2**20
+"""Bytes of standard input that are read: of what has no end there must be one."""
+
+PATIENCE = 2.0
+"""Seconds without anything on standard input after which a person is told that it is waited for."""
 
 
 def run(chosen: Settings, given: argparse.Namespace) -> None:
@@ -74,22 +81,25 @@ def _prompt(words: str) -> str:
     if not words.strip() and not given.strip():
         raise ValueError('there is no prompt: gptoss-acp run "what to do"')
     if not words.strip():
+        if len(given) >= MOST_READ:
+            raise ValueError("standard input is too long for a prompt")
         return given
     if not given.strip():
         return words
     cut = ""
     if len(given) > LONGEST_INPUT:
-        cut = f"\n(Only the first {LONGEST_INPUT:,} of {len(given):,} characters are shown.)"
-        problem = f"of the {len(given):,} characters on standard input the model is told the first {LONGEST_INPUT:,}"
-        ending.told(problem)
+        cut = f"\n(Only the first {LONGEST_INPUT:,} characters are shown; there are more.)"
+        ending.told(f"of standard input, which has more, the model is told the first {LONGEST_INPUT:,} characters")
     return f"{words}\n\nStandard input:\n{fenced(given[:LONGEST_INPUT])}{cut}"
 
 
 def _standard_input() -> str:
     """Return what comes on stdin, whatever the locale takes text for: UTF-8, and what is none as question marks."""
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin.isatty():
         return ""
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    if not select.select([sys.stdin], [], [], PATIENCE)[0]:
+        ending.told("waiting for standard input to end; with `< /dev/null` there is none")
+    return sys.stdin.buffer.read(MOST_READ).decode("utf-8", "replace")
 
 
 class _Messages:

@@ -202,6 +202,32 @@ def test_a_reader_that_has_seen_enough_ends_it(work: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("0 1 2", "")
 
 
+def test_standard_input_without_an_end_is_read_no_further_than_a_bound(work: Path) -> None:
+    file = script(work, [final("Ok.")])
+    for prompt, code, told in (("Go", 0, "the model is told the first 60,000"), ("", 2, "too long for a prompt")):
+        line = f"yes aaaa | {COMMAND[0]} --script {file} run {prompt}"
+        ended = subprocess.run(["sh", "-c", line], check=False, **PIPED, cwd=work, timeout=SECONDS)
+        assert ended.returncode == code
+        assert told in ended.stderr
+
+
+def test_who_waits_for_standard_input_is_told(work: Path) -> None:
+    line = [*COMMAND, "--script", str(script(work, [final("Ok.")])), "run", "Go"]
+    with subprocess.Popen(line, **{**PIPES, "stdin": PIPE}, cwd=work) as running:
+        assert running.stderr is not None
+        assert "waiting for standard input to end" in running.stderr.readline()
+        out, _ = running.communicate("more\n", timeout=SECONDS)
+    assert (running.returncode, out) == (0, "Ok.\n")
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2> >(true)"])
+def test_an_answer_is_there_although_nobody_hears_what_is_done_for_it(stderr: str, work: Path) -> None:
+    file = script(work, [said(preamble("Let me look."), READS), final("Ok.")])
+    line = f"{COMMAND[0]} --script {file} run Go {stderr}"
+    ended = subprocess.run(["bash", "-c", line], check=False, **PIPED, cwd=work)
+    assert (ended.returncode, ended.stdout) == (0, "Ok.\n")
+
+
 def test_an_interrupt_at_the_start_ends_it_quietly(work: Path) -> None:
     file = script(work, [final(numbers(10_000))], delay=1)
     with subprocess.Popen([*COMMAND, "--script", str(file), "run", "Count"], **PIPES, cwd=work) as running:
@@ -221,7 +247,7 @@ def test_what_is_no_text_is_told_and_shown_all_the_same(work: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["answer"] == "caf\u00e9"
-    assert b"of the 70,000 characters on standard input the model is told the first 60,000" in ended.stderr
+    assert b"of standard input, which has more, the model is told the first 60,000 characters" in ended.stderr
 
 
 def test_an_unknown_setting_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
