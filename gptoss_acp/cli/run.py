@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gptoss_acp import server
 from gptoss_acp.agent import prompt_response
-from gptoss_acp.cli import ending, local
+from gptoss_acp.cli import ending, local, streams
 from gptoss_acp.protocol import shapes
 from gptoss_acp.text import as_json, fenced, visible
 from gptoss_acp.tools.question import REJECT
@@ -105,7 +105,7 @@ def _standard_input() -> str:
 class _Messages:
     """Messages as they stream to a reader, each on lines of its own; blanks wait for what shows."""
 
-    def __init__(self, stream: TextIO, *, between: str = "", raw: bool = False) -> None:
+    def __init__(self, stream: TextIO | streams.Unheeded, *, between: str = "", raw: bool = False) -> None:
         self._stream = stream
         self._between = between
         self._raw = raw
@@ -148,7 +148,8 @@ class _Script(local.Faceless):
         self._final_id = ""
         self._titles: dict[str, str] = {}
         self._answers = _Messages(sys.stdout, between="\n", raw=not sys.stdout.isatty())
-        self._asides = _Messages(sys.stderr)
+        self._stderr = streams.Unheeded(sys.stderr)
+        self._asides = _Messages(self._stderr)
 
     def update(self, update: Update) -> None:
         match update["sessionUpdate"]:
@@ -190,7 +191,7 @@ class _Script(local.Faceless):
 
     def _tell(self, line: str) -> None:
         self._end_lines()
-        print(visible(line), file=sys.stderr, flush=True)
+        print(visible(line), file=self._stderr, flush=True)
 
     def _end_lines(self) -> None:
         self._answers.end()
