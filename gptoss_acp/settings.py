@@ -5,7 +5,6 @@ configuration file.
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
 import difflib
 import math
@@ -372,14 +371,17 @@ def _problem(setting: Field[Any], value: Any) -> str | None:
     # A number that is none is not between anything.
     if isinstance(value, int | float) and not low <= value <= high:
         return f"must be {f'between {low:,g} and {high:,g}' if high < math.inf else f'{low:,g} or more'}, not {value}"
+    if "\0" in str(value):
+        return "must not have a null character in it"
     if setting.name == "encoding" and value and not _is_encoding(value):
         return f"must be the name of one, such as cp1252 or gb18030, not {value!r}"
     return None
 
 
 def _is_encoding(name: str) -> bool:
+    """Whether it is an encoding of text: not of bytes (hex), letters (rot13) or domain names (idna)."""
     try:
-        codecs.lookup(name)
+        "a..b".encode(name)
     except (LookupError, ValueError):
         return False
     return True
