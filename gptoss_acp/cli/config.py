@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gptoss_acp import config_file, settings
+from gptoss_acp.cli import ending
 from gptoss_acp.engine import checkpoints
+from gptoss_acp.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +24,7 @@ def run(_: Settings, given: argparse.Namespace) -> None:
         print(config_file.path())
         return
     for problem in settings.unknown():
-        print(problem, file=sys.stderr)
+        print(visible(str(problem)), file=sys.stderr)
     if given.action is None:
         _show(given.choices)
     else:
@@ -34,7 +36,7 @@ def _show(choices: dict[str, settings.Choice]) -> None:
     for name, choice in choices.items():
         flag = name.replace("_", "-")
         if flag in settings.names():
-            value = "" if choice.value is None else str(choice.value)
+            value = "" if choice.value is None else visible(str(choice.value))
             table.add_row(flag, value, choice.origin or "default")
     Console(highlight=False, markup=False, soft_wrap=True).print(table)
     print(f"\n{config_file.NAME}: {config_file.path()}")
@@ -50,5 +52,5 @@ def _change(name: str, text: str | None) -> None:
             settings.check_name(name)
         config_file.change(name, value if isinstance(value, int | float | None) else str(value))
     except (OSError, ValueError) as error:
-        sys.exit(f"gptoss-acp: {error}")
-    print(f"{config_file.path()}: {name} is {'as by default' if value is None else value}")
+        sys.exit(ending.told(str(error)))
+    print(f"{config_file.path()}: {name} is {'as by default' if value is None else visible(str(value))}")

@@ -75,6 +75,9 @@ def test_comments_and_order_stay(config: Command, file: Path) -> None:
         (("set", "top-p", "3"), "top-p must be between 0 and 1"),
         (("unset", "zzzzzz"), "there is no setting 'zzzzzz'"),
         (("set", "script", "x"), "there is no setting 'script'"),
+        (("set", "encoding", "rot13"), "encoding must be the name of one"),
+        (("set", "encoding", "idna"), "encoding must be the name of one"),
+        (("set", "pass-variables", os.fsdecode(b"\xff")), "pass-variables can't be kept in"),
     ],
 )
 def test_what_is_no_setting_or_no_value_is_not_written(
@@ -91,6 +94,7 @@ def test_what_is_no_setting_or_no_value_is_not_written(
     [
         (b"model = ['a']", "must be a text"),
         (b"seed = 'x'", "must be a whole number"),
+        (b'trace = "a\\u0000b"', "must not have a null character"),
         (b"mode = 'yolo'", "must be one of read-only"),
         (b"temperature = 11", "config.toml must be between 0 and 10, not 11"),
     ],
@@ -135,6 +139,11 @@ def test_what_lies_in_the_files_place_and_is_none_is_told_and_not_waited_for(con
         ended = config(*arguments)
         assert ended.returncode != 0
         assert "config.toml can't be read: it is no regular file" in ended.stderr
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(config: Command, file: Path) -> None:
+    assert "\x1b" not in config("set", "pass-variables", "\x1b[31mX").stdout
+    assert row(config(), "pass-variables")[1] == "\\u{1B}[31mX"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(config: Command, file: Path) -> None:
