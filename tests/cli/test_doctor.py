@@ -405,6 +405,11 @@ def test_sizes_are_said_in_human_units(size: int, words: str) -> None:
     assert readable(size).replace("\u00a0", " ") == words
 
 
+def test_of_an_editor_whose_settings_are_a_program_it_does_not_say_that_they_are_changed(machine: Machine) -> None:
+    (machine.home / "data/nvim/lazy/avante.nvim").mkdir(parents=True)
+    assert machine.findings()["editor"]["advice"] == "gptoss-acp editor neovim shows what to add."
+
+
 def test_an_editor_without_this_agent_is_named_with_what_adds_it(machine: Machine) -> None:
     settings = machine.home / "config/zed/settings.json"
     settings.parent.mkdir(parents=True)

@@ -23,7 +23,8 @@ def editors(_: Settings) -> Iterator[Finding]:
         if editor.states == ["there"]:
             yield Finding("editor", "ok", f"{editor.title} has this agent")
         else:
-            advice = f"{whole(f'gptoss-acp editor {editor.name}')} shows what it would change, and changes it."
+            does = "shows what it would change, and changes it" if editor.files else "shows what to add"
+            advice = f"{whole(f'gptoss-acp editor {editor.name}')} {does}."
             yield Finding("editor", "look", f"{editor.title} {_what_is_odd(editor)}", advice)
     if not here:
         command = whole("gptoss-acp editor NAME --print")
