@@ -210,7 +210,9 @@ class Agent:
             methods = authentication.methods(self._engine.model_name, self.sessions.client)
             if not (error.downloadable and methods):  # a sign-in would not help
                 raise RpcError(INTERNAL_ERROR, f"{error} Choose another with --model.") from error
-            message = f"{error} Authenticate with '{methods[0]['name']}', or choose another with --model."
+            # Some editors have no way to sign in, and cut a long message: first what always works.
+            command = authentication.setup_command(self._engine.model_name)
+            message = f"{error} Run `{command}` in a terminal, or authenticate with '{methods[0]['name']}'."
             raise RpcError(AUTH_REQUIRED, message, {"authMethods": methods}) from error
         except EngineError as error:
             raise RpcError(INTERNAL_ERROR, str(error)) from error

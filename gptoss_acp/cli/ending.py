@@ -11,8 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gptoss_acp.cli import entry
 from gptoss_acp.engine.api import EngineError, ModelMissingError
+from gptoss_acp.protocol import authentication
 from gptoss_acp.text import visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def end_with(work: Coroutine[Any, Any, int], model: str) -> NoReturn:
     except BrokenPipeError:
         code = FAILED
     except ModelMissingError as error:
-        code = told(f"{error} Run `{entry.setup_command(model)}` first." if error.downloadable else str(error))
+        code = told(f"{error} Run `{authentication.setup_command(model)}` first." if error.downloadable else str(error))
     except (EngineError, StoreError) as error:
         code = told(str(error))
     leave(code)

@@ -6,14 +6,12 @@ Knows where programs lie beside this Python. Knows nothing about editors' files.
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from gptoss_acp import mlx_extras
-from gptoss_acp.settings import Settings
 
 NAME = "gpt-oss"
 """The agent's name in every editor."""
@@ -29,11 +27,6 @@ def server(model: str | None = None) -> dict[str, Any]:
     """
     command, arguments = _command()
     return {"command": command, "args": arguments if model is None else [*arguments, "--model", model]}
-
-
-def setup_command(model: str) -> str:
-    """Return what a person types to get this model ready."""
-    return "gptoss-acp setup" if model == Settings.model else f"gptoss-acp --model {shlex.quote(model)} setup"
 
 
 def for_zed(server: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Knows which ways there are and how they are described. Knows nothing about how a
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ def methods(model: str, client: Capabilities) -> list[dict[str, Any]]:
             }
         )
     return offered
+
+
+def setup_command(model: str) -> str:
+    """Return what a person types to get this model ready."""
+    return shlex.join(["gptoss-acp", *_set_up(model)])
 
 
 def _is_here(model: str) -> bool:

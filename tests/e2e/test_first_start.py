@@ -82,8 +82,8 @@ def test_without_weights_the_agent_starts_and_a_session_asks_to_download_them(
     error = refused_session(agent)
     assert error["code"] == -32000
     assert error["data"] == {"authMethods": methods}
-    assert "openai/gpt-oss-20b is not on this machine yet" in error["message"]
-    assert "Download gpt-oss-20b (13.8 GB)" in error["message"]
+    remedy = "Run `gptoss-acp setup` in a terminal, or authenticate with 'Download gpt-oss-20b (13.8 GB)'."
+    assert error["message"] == f"The model openai/gpt-oss-20b is not on this machine yet. {remedy}"
 
 
 @pytest.mark.parametrize(

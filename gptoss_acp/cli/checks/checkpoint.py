@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gptoss_acp.cli import entry
 from gptoss_acp.cli.checks.finding import Finding, readable, whole
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import EngineError, ModelMissingError
+from gptoss_acp.protocol import authentication
 from gptoss_acp.settings import ENOUGH_CONTEXT, Settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def files(chosen: Settings) -> Iterator[Finding]:
     except EngineError as error:
         helps = isinstance(error, ModelMissingError) and error.downloadable
         advice = (
-            f"{whole(entry.setup_command(chosen.model))} downloads it."
+            f"{whole(authentication.setup_command(chosen.model))} downloads it."
             if helps
             else f"Name another one with {whole('--model')}."
         )
