@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CODECOMPANION = """\
--- codecompanion.nvim: into its setup (with lazy.nvim: its opts), beside what is there
+-- codecompanion.nvim: into its setup (with lazy.nvim: its opts), beside what is there;
+-- :CodeCompanionChat adapter=gpt_oss then talks with it
 require("codecompanion").setup({
   adapters = {
     acp = {
@@ -34,13 +35,17 @@ _AVANTE = """\
 require("avante").setup({
   provider = "gpt-oss",
   acp_providers = {
-    ["gpt-oss"] = { command = %s, args = %s },
+    -- without its own variables the agent would get PATH alone
+    ["gpt-oss"] = { command = %s, args = %s, env = vim.fn.environ() },
   },
 })
+  behaviour = { auto_approve_tool_permissions = false }, -- else what the agent asks is not asked
+  session_recovery = { include_history_count = 1 }, -- the agent knows what was said before
 """
 
 _AGENT_SHELL = """\
-;; agent-shell: into init.el; M-x agent-shell then offers gpt-oss too
+;; agent-shell: into init.el; M-x agent-shell then offers gpt-oss too, and with
+;; (setq agent-shell-preferred-agent-config 'gpt-oss) starts it without asking
 (with-eval-after-load 'agent-shell
   (add-to-list 'agent-shell-agent-configs
                (agent-shell-make-agent-config
