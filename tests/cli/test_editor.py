@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,8 @@ def test_a_snippet_is_printed_alone(name: str, editor: Command, home: Path) -> N
         assert json.loads(printed.stdout)
     if name == "jupyter":
         compile(printed.stdout, name, "exec")
+        (icon,) = re.findall(r"avatar_path='(.*)'", printed.stdout)
+        assert ET.parse(icon).getroot().tag.endswith("svg")
     assert not list(home.iterdir())
 
 

@@ -6,6 +6,7 @@ Knows how each language writes a string. Knows nothing about files.
 from __future__ import annotations
 
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ require("avante").setup({
     -- without its own variables the agent would get PATH alone
     ["gpt-oss"] = { command = %s, args = %s, env = vim.fn.environ() },
   },
-})
   behaviour = { auto_approve_tool_permissions = false }, -- else what the agent asks is not asked
   session_recovery = { include_history_count = 1 }, -- the agent knows what was said before
+})
 """
 
 _AGENT_SHELL = """\
@@ -61,24 +62,21 @@ _AGENT_SHELL = """\
 """
 
 _JUPYTER_AI = """\
-# jupyter-ai: .jupyter/personas/gpt_oss_persona.py in the folder that JupyterLab serves, any square SVG beside it
-# as gpt_oss.svg; a new chat then offers @gpt-oss.
-from pathlib import Path
-
+# jupyter-ai: .jupyter/personas/gpt_oss_persona.py in the folder that JupyterLab serves; a new chat then offers @gpt-oss
 from jupyter_ai_acp_client.base_acp_persona import BaseAcpPersona
 from jupyter_ai_persona_manager import PersonaDefaults
 
 
 class GptOssPersona(BaseAcpPersona):
     def __init__(self, *args, **kwargs):
-        super().__init__(*args, executable=%s, **kwargs)
+        super().__init__(*args, executable=%r, **kwargs)
 
     @property
     def defaults(self):
         return PersonaDefaults(
             name="gpt-oss",
             description="gpt-oss on this machine",
-            avatar_path=str(Path(__file__).with_name("gpt_oss.svg")),
+            avatar_path=%r,
             system_prompt="unused",
         )
 """
@@ -97,7 +95,8 @@ def agent_shell(server: Mapping[str, Any]) -> str:
 
 
 def jupyter_ai(server: Mapping[str, Any]) -> str:
-    return _JUPYTER_AI % repr([server["command"], *server["args"]])
+    icon = resources.files("gptoss_acp").joinpath("data", "icon.svg")
+    return _JUPYTER_AI % ([server["command"], *server["args"]], str(icon))
 
 
 def _lua(words: Sequence[str]) -> str:
