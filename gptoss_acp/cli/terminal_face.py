@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit import PromptSession
 from rich.console import Group
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
 from gptoss_acp.cli import printing
 from gptoss_acp.cli.local import Faceless
+from gptoss_acp.cli.markdown import Markdown
 from gptoss_acp.cli.sessions import planned
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import TurnCancelledError
