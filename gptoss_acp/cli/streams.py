@@ -26,6 +26,9 @@ def make_ready(*, ends_with_reader: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("COLUMNS", "LINES"):
+        if os.environ.get(name) == "0":  # not known, say some terminals; nothing would fit
+            del os.environ[name]
     if ends_with_reader and hasattr(signal, "SIGPIPE"):  # not on Windows, where `doctor` says that it does not run
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 

@@ -387,6 +387,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(machine: Machine) -> None:
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
+def test_a_terminal_that_does_not_know_its_width_is_shown_all(machine: Machine) -> None:
+    machine.environment["COLUMNS"] = "0"
+    assert "variables" in machine.run("doctor").stdout
+
+
 def test_with_a_closed_output_it_ends_as_otherwise(machine: Machine) -> None:
     done = machine.run(command=["sh", "-c", f"{COMMAND[0]} --model tiny doctor >&-"])
     assert (done.returncode, done.stderr) == (0, "")
