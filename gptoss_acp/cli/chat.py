@@ -44,7 +44,7 @@ MOST_NAMES = 50
 
 _MENTION = re.compile(r"(?<!\S)@(?:\"([^\"]{1,4096})\"|(\S{1,4096}))")
 _PUNCTUATION = ".,;:!?)"
-_BEGUN_MENTION = re.compile(r"(?<!\S)@\"?([^\s\"]{0,4096})\Z")
+_BEGUN_MENTION = re.compile(r"(?<!\S)@(?:\"([^\"]{0,4096})|([^\s\"]\S{0,4095})?)\Z")
 
 
 def run(chosen: Settings, given: argparse.Namespace) -> None:
@@ -148,6 +148,13 @@ def blocks(text: str, cwd: Path) -> Iterator[TextContentBlock | ResourceContentB
         yield TextContentBlock(type="text", text=rest)
 
 
+def _mention(name: str) -> str | None:
+    """Return a file's name as it is typed behind an @, None where that can't be: it needs quotes, and has some."""
+    if not any(letter.isspace() for letter in name) and not name.startswith('"'):
+        return f"@{name}"
+    return None if '"' in name else f'@"{name}"'
+
+
 def _history() -> FileHistory:
     file = user_state_path("gptoss-acp") / "chat-history"
     own_files.make_folder(file.parent)
@@ -176,9 +183,9 @@ class _Completer(Completer):
         for completion in self.get_completions(document, complete_event):
             yield completion
         if begun := _BEGUN_MENTION.search(document.text_before_cursor):
-            for name in await self._names(begun[1]):
-                quoted = f'"{name}"' if " " in name else name
-                yield Completion(f"@{quoted}", -len(begun[0]), display=name)
+            for name in await self._names(begun[1] or begun[2] or ""):
+                if (written := _mention(name)) is not None:
+                    yield Completion(written, -len(begun[0]), display=visible(name, keep=""))
 
     async def _names(self, part: str) -> list[str]:
         """Return the names of files that have `part` in them, first those that begin with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,8 +16,11 @@ from typing import Any
 import pexpect
 import pyte
 import pytest
+from acp.schema import ResourceContentBlock
+from rich.console import Console
 
 from gptoss_acp.cli import chat
+from gptoss_acp.cli.markdown import Markdown
 from gptoss_acp.cli.terminal_face import _complete_blocks
 from tests.support.agent_process import COMMAND, private_environment
 from tests.support.tokens import final, numbers, preamble, said, text_of, tool_call
@@ -209,11 +213,16 @@ def test_ctrl_c_cancels_also_a_turn_in_which_a_question_was_answered(talk: Chat)
 
 def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path) -> None:
     trace = work.parent / "trace"
+    (work / "with blank.txt").touch()
     terminal = talk([final("Ok.")], "--trace", str(trace))
     terminal.wait_for("Ctrl-D ends.")
     terminal.say("/help")
     terminal.wait_for("/compact")
     terminal.wait_for("/effort")
+    terminal.program.send('Explain @"with bl')
+    terminal.program.send("\t")
+    terminal.wait_for('Explain @"with blank.txt"')
+    terminal.program.send("\x03")
     terminal.program.send("Explain @a.t")
     terminal.program.send("\t")
     terminal.wait_for("Explain @a.txt")
@@ -316,6 +325,24 @@ def test_without_a_model_it_says_what_to_do(work: Path) -> None:
 )
 def test_only_what_nothing_can_change_any_more_is_shown_for_good(said: str, complete: str) -> None:
     assert _complete_blocks(said) == (complete, said.removeprefix(complete))
+
+
+def test_no_word_of_a_table_is_lost_in_a_narrow_terminal() -> None:
+    console = Console(width=20, file=io.StringIO())
+    console.print(Markdown(f"| {'a' * 30} | {'b' * 30} |\n|---|---|\n| 1 | 2 |\n"))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert (shown.count("a"), shown.count("b")) == (30, 30)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "with blank.txt", "no\u00a0break", "tab\there", "it's", 'say"so'])
+def test_a_name_that_is_completed_is_understood(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    mention = chat._mention(name)
+    assert mention is not None
+    (block,) = chat.blocks(mention, tmp_path)
+    assert isinstance(block, ResourceContentBlock)
+    assert block.name == name
 
 
 def test_what_is_typed_becomes_blocks(tmp_path: Path) -> None:
