@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from tests.support.spawner import Spawner
 # Before mlx-lm is imported, which makes its stream on the default device: on the processor the order of a sum does not
 # depend on what else is in the batch.
 mx.set_default_device(mx.cpu)
+
+# A shell that runs the tests in the background ignores it, and programs that they spawn would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
