@@ -6,9 +6,12 @@ A command's own room is imported when it runs, because an editor waits for the a
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import importlib
+import re
 import sys
+from typing import NoReturn
 
 from gptoss_acp import __version__, mlx_extras, settings, system
 from gptoss_acp.cli import streams
@@ -30,6 +33,20 @@ EDITORS = ("zed", "jetbrains", "neovim", "emacs", "jupyter", "vscode")
 
 _WITHOUT_SETTINGS = {"help", "completion", "sessions", "cache", "editor"}
 _WITHOUT_SESSION = {*_WITHOUT_SETTINGS, "config", "doctor"}
+
+
+_INVALID_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says of a word that it does not know which one may be meant."""
+
+    def error(self, message: str) -> NoReturn:
+        if found := _INVALID_CHOICE.search(message):
+            word, known = found[1], re.findall(r"[\w-]+", found[2])
+            if nearest := difflib.get_close_matches(word, known, 1):
+                message += f"\nIs {nearest[0]} meant?"
+        super().error(message)
 
 
 def main() -> None:
@@ -78,7 +95,7 @@ def _chosen(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Setti
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="gptoss-acp",
         usage="%(prog)s [options] [command ...]",
         description=DESCRIPTION,

@@ -98,6 +98,7 @@ REFUSED = {
     "sessions delete": "required",
     "sessions export abc --format pdf": "invalid choice",
     "--nonsense": "unrecognized",
+    "chta": "Is chat meant?",
 }
 
 
