@@ -26,13 +26,13 @@ from gptoss_acp.engine.residency import NOTHING_READ
 folder = Path(sys.argv.pop(1))
 load = weights.load
 
-def held(checkpoint, between):
+def held(checkpoint, between, ranks):
     with (folder / "loads").open("a") as loads:
         loads.write("x")
     while not (folder / "go on").exists():
         between(NOTHING_READ)
         time.sleep(0.01)
-    return load(checkpoint, between)
+    return load(checkpoint, between, ranks)
 
 weights.load = held
 from gptoss_acp.cli.main import main

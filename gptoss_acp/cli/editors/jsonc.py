@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     r"""(?P<line_comment>//[^\n]*)
       | (?P<block_comment>/\*.*?\*/)
       | (?P<string>"(?:[^"\\]|\\.)*")
+      | (?P<unclosed>(?:/\*|").*)  # all of it, so that a text of many is not looked through for each
       | (?P<mark>[{}\[\]:,])
       | [\s\ufeff]+
       | (?P<word>[^\s\ufeff{}\[\]:,"/]+|.)  # a number, true, false, null, or what is not JSON
