@@ -11,7 +11,7 @@ import itertools
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import (
@@ -26,13 +26,14 @@ from gptoss_acp.engine.api import (
 )
 from gptoss_acp.engine.download import download
 from gptoss_acp.engine.generation import Generation
-from gptoss_acp.engine.messages import Cancel, Close, Load, ReadAhead, Resume, Status, Submit, Unload
+from gptoss_acp.engine.messages import Close, Load, ReadAhead, Submit
 from gptoss_acp.engine.thread import EngineThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
+
+    from gptoss_acp.engine.driver import Driver
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +46,7 @@ def no_matcher(constraint: Constraint, _prompt: Sequence[int]) -> Any:
     raise EngineError(f"This engine can't hold a generation to a constraint: {type(constraint).__name__}")
 
 
-class Worker(Protocol):
-    """What runs the models of several engines, wherever it is."""
-
-    def start(self) -> None: ...
-
-    def load(self, message: Load) -> Future[None]: ...
-
-    def submit(self, generation: Generation) -> None: ...
-
-    def send(self, message: Cancel | Resume | ReadAhead | Unload | Close) -> None: ...
-
-    def status(self, model: str) -> Status: ...
-
-    def memory_bytes(self) -> int: ...
-
-    def machines(self) -> str: ...
-
-
-def _worker(options: EngineOptions, build_matcher: BuildMatcher) -> Worker:
+def _driver(options: EngineOptions, build_matcher: BuildMatcher) -> Driver:
     if options.hosts is None:
         return EngineThread(options, build_matcher)
     from gptoss_acp.engine.ranks.supervisor import RankSupervisor  # noqa: PLC0415 (hardly ever needed)
@@ -75,7 +58,7 @@ def _worker(options: EngineOptions, build_matcher: BuildMatcher) -> Worker:
 class Shared:
     """What the engines of several models have in common."""
 
-    thread: Worker
+    driver: Driver
     engines: dict[str, MlxEngine] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -93,9 +76,9 @@ class MlxEngine:
         self.model_name = model_name
         self._options = options
         self._build_matcher = build_matcher
-        self._shared = shared or Shared(_worker(options, build_matcher))
+        self._shared = shared or Shared(_driver(options, build_matcher))
         self._shared.engines[model_name] = self
-        self._thread = self._shared.thread
+        self._driver = self._shared.driver
         self._loading: asyncio.Future[None] | None = None
         self.may_download = False
         self._downloading: asyncio.Future[None] | None = None
@@ -108,24 +91,24 @@ class MlxEngine:
 
     @property
     def context_length(self) -> int:
-        return self._thread.status(self.model_name).context_length
+        return self._driver.status(self.model_name).context_length
 
     @property
     def load_progress(self) -> LoadProgress:
         if self._downloading is not None and not self._downloading.done():
             return self._downloaded
-        return self._thread.status(self.model_name).progress
+        return self._driver.status(self.model_name).progress
 
     @property
     def memory_bytes(self) -> int:
-        return self._thread.memory_bytes() if self.context_length else 0
+        return self._driver.memory_bytes() if self.context_length else 0
 
     @property
     def machines(self) -> str:
-        return self._thread.machines()
+        return self._driver.machines()
 
     def start(self) -> None:
-        self._thread.start()
+        self._driver.start()
 
     async def check_available(self) -> None:
         await asyncio.to_thread(checkpoints.find, self.model_name)
@@ -152,7 +135,7 @@ class MlxEngine:
     async def load(self) -> None:
         """Load the model; callers that come while it loads wait for the same load. A failed one is tried again."""
         # The thread may unload an idle model right after this was asked; then it loads it again for the generation.
-        loaded = self._thread.status(self.model_name).loaded
+        loaded = self._driver.status(self.model_name).loaded
         if self._loading is None or (self._loading.done() and not loaded):
             self._loading = asyncio.ensure_future(self._load())
         await asyncio.shield(self._loading)
@@ -168,15 +151,15 @@ class MlxEngine:
             raise PromptTooLongError(len(prompt), self.context_length)
         number = next(self._shared.numbers)
         request = Submit(self.model_name, number, tuple(prompt), sampling, tuple(branches), constraint)
-        generation = Generation(request, self._thread.send)
-        self._thread.submit(generation)
+        generation = Generation(request, self._driver.send)
+        self._driver.submit(generation)
         return generation
 
     def read_ahead(self, prefix: Sequence[int]) -> None:
-        self._thread.send(ReadAhead(self.model_name, tuple(prefix)))
+        self._driver.send(ReadAhead(self.model_name, tuple(prefix)))
 
     def close(self) -> None:
-        self._thread.send(Close())
+        self._driver.send(Close())
 
     async def _find(self) -> Path | None:
         try:
@@ -190,7 +173,7 @@ class MlxEngine:
     async def _load(self) -> None:
         folder = await self._find()
         try:
-            await asyncio.wrap_future(self._thread.load(Load(self.model_name, folder)))
+            await asyncio.wrap_future(self._driver.load(Load(self.model_name, folder)))
         except EngineError as error:
             raise EngineError(f"The model {self.model_name} could not be loaded: {error}") from error
 

@@ -2,7 +2,7 @@
 
 Everything that touches an array happens on this one thread: MLX's streams belong to the thread that made them. Whatever
 goes wrong on it ends it, and with it everything that waits for it; the next prompt gets a fresh one, which loads its
-model anew. So nobody ever waits for a thread that is no more. Knows messages and who waits. Knows nothing about arrays.
+model anew. Knows messages, and what becomes of those who wait. Knows nothing about arrays.
 """
 
 from __future__ import annotations
@@ -13,101 +13,41 @@ import logging
 import os
 import queue
 import threading
-from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gptoss_acp import mlx_extras
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions
-from gptoss_acp.engine.messages import (
-    NOTHING_READ,
-    Cancel,
-    Close,
-    Load,
-    Message,
-    ReadAhead,
-    Resume,
-    Status,
-    Submit,
-    Unload,
-)
+from gptoss_acp.engine.driver import LONGEST_REASON, Driver
+from gptoss_acp.engine.messages import Cancel, Close, Load, Message, Pause, ReadAhead, Resume, Submit, Unload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gptoss_acp.engine.generation import Generation
     from gptoss_acp.engine.residency import Residency
 
 log = logging.getLogger(__name__)
 
-LONGEST_REASON = 500
-"""Characters; mlx-lm names every weight that is missing."""
-
 Inbox = queue.SimpleQueue[Message]
 
 
-class EngineThread:
-    """The thread, and after a failure the next one. Every method may be called on any thread.
-
-    A generation or a load is noted here before the thread hears of it, and until it has ended: when the thread ends,
-    these are who waits.
-    """
+class EngineThread(Driver):
+    """The thread, and after a failure the next one."""
 
     def __init__(self, options: EngineOptions, build_matcher: BuildMatcher) -> None:
+        super().__init__()
         self._options = options
         self._build_matcher = build_matcher
         self._idle_seconds = min(options.idle_minutes * 60, threading.TIMEOUT_MAX)
-        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._inbox: Inbox | None = None
-        self._generations: dict[int, Generation] = {}
-        self._loads: dict[str, Future[None]] = {}
-        self._statuses: dict[str, Status] = {}
 
-    def start(self) -> None:
-        """Begin the slow imports, unless they have been begun; where that can't be, the first load will say so."""
-        with self._lock, contextlib.suppress(EngineError):
-            self._living_inbox()
-
-    def load(self, message: Load) -> Future[None]:
-        """Return what is done when the model is in memory, or ends with an EngineError.
-
-        Raises:
-            EngineError: there can be no thread.
-        """
-        with self._lock:
-            inbox = self._living_inbox()
-            loaded = self._loads.get(message.model)
-            if loaded is None:
-                loaded = self._loads[message.model] = Future()
-                loaded.set_running_or_notify_cancel()  # who gives up waiting does not stop the load
-                inbox.put(message)
-            return loaded
-
-    def submit(self, generation: Generation) -> None:
-        """Begin a generation, some time; whatever happens then, it will be ended.
-
-        Raises:
-            EngineError: there can be no thread.
-        """
-        request = generation.request
-        with self._lock:
-            inbox = self._living_inbox()
-            self._generations = {number: one for number, one in self._generations.items() if not one.ended}
-            self._generations[request.number] = generation
-            inbox.put(request)
-
-    def send(self, message: Cancel | Resume | ReadAhead | Unload | Close) -> None:
-        """Tell a thread that lives; to one that does not, and has nothing in memory, it would mean nothing."""
+    def send(self, message: Cancel | Pause | Resume | ReadAhead | Unload | Close) -> None:
         with self._lock:
             if self._inbox is not None:
                 self._inbox.put(message)
 
-    def status(self, model: str) -> Status:
-        return self._statuses.get(model, Status())
-
     def memory_bytes(self) -> int:
-        """Return the bytes that all models and their contexts take."""
         if not any(status.context_length for status in self._statuses.values()):
             return 0
         import mlx.core as mx  # noqa: PLC0415 (costs nothing here: the thread has imported it)
@@ -115,10 +55,9 @@ class EngineThread:
         return mx.get_active_memory() + mx.get_cache_memory()
 
     def machines(self) -> str:
-        """Return nothing: there is this one only."""
         return ""
 
-    def _living_inbox(self) -> Inbox:
+    def _living(self) -> Callable[[Message], None]:
         if self._inbox is None:
             inbox: Inbox = queue.SimpleQueue()
             self._thread = threading.Thread(target=self._run, args=(inbox,), name="engine", daemon=True)
@@ -127,7 +66,10 @@ class EngineThread:
             except RuntimeError as error:
                 raise EngineError(f"The engine can't start: {error}") from error
             self._inbox = inbox
-        return self._inbox
+        return self._inbox.put
+
+    def _forget(self) -> None:
+        self._inbox = None
 
     # On the thread
 
@@ -193,12 +135,7 @@ class EngineThread:
         except Exception as error:
             log.exception("loading %s failed", message.model)
             failure = EngineError(str(error)[:LONGEST_REASON])
-        with self._lock:
-            loaded = self._loads.pop(message.model)
-        if failure is None:
-            loaded.set_result(None)
-        else:
-            loaded.set_exception(failure)
+        self._settle(message.model, failure)
 
     def _submit(self, generation: Generation, models: Residency) -> None:
         try:
@@ -208,18 +145,6 @@ class EngineThread:
         except Exception as error:
             log.exception("a generation could not start")
             generation.end(EngineError(f"The engine failed: {error}"))
-
-    def _end_all(self, reason: EngineError) -> None:
-        with self._lock:
-            self._inbox = None
-            for model, status in self._statuses.items():
-                self._statuses[model] = replace(status, loaded=False, progress=NOTHING_READ)
-            generations, self._generations = self._generations, {}
-            loads, self._loads = self._loads, {}
-        for generation in generations.values():
-            generation.end(reason)
-        for load in loads.values():
-            load.set_exception(reason)
 
 
 def _reason(error: BaseException) -> EngineError:

@@ -64,12 +64,12 @@ class Point:
 
 
 POINTS = {
-    "load": Point(Residency, "load", lambda engine, _: engine._thread.load(Load("other", None)), Escape),
+    "load": Point(Residency, "load", lambda engine, _: engine._driver.load(Load("other", None)), Escape),
     "submit": Point(Residency, "submit", lambda engine, _: engine.generate(PROMPT, GREEDY), Escape),
-    "cancel": Point(Residency, "cancel", lambda engine, one: engine._thread.send(Cancel(one.request.number))),
-    "resume": Point(Residency, "resume", lambda engine, one: engine._thread.send(Resume(one.request.number))),
+    "cancel": Point(Residency, "cancel", lambda engine, one: engine._driver.send(Cancel(one.request.number))),
+    "resume": Point(Residency, "resume", lambda engine, one: engine._driver.send(Resume(one.request.number))),
     "read ahead": Point(Residency, "read_ahead", lambda engine, _: engine.read_ahead(PROMPT)),
-    "unload": Point(Residency, "unload_idle", lambda engine, _: engine._thread.send(Unload())),
+    "unload": Point(Residency, "unload_idle", lambda engine, _: engine._driver.send(Unload())),
     "close": Point(Residency, "close", lambda engine, _: engine.close()),
     "a step": Point(Residency, "step", lambda *_: None),
     "the failure handling": Point(Scheduler, "_fail", lambda *_: None),
@@ -188,7 +188,7 @@ async def test_the_model_of_a_failed_thread_leaves_the_memory_before_it_is_loade
     with monkeypatch.context() as patch:
         patch.setattr(Residency, "read_ahead", fail)
         engine.read_ahead(PROMPT)
-        await settled(lambda: not engine._thread.status("tiny").loaded, SECONDS)
+        await settled(lambda: not engine._driver.status("tiny").loaded, SECONDS)
     assert mx.get_active_memory() - before < weights / 10
     await engine.load()
     assert mx.get_active_memory() - before < 1.1 * weights
@@ -201,7 +201,7 @@ async def test_a_system_that_gives_no_thread_is_told_of_and_may_give_one_later(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         with pytest.raises(EngineError, match="The engine can't start: something broke"):
-            engine._thread.load(Load("tiny", None))
+            engine._driver.load(Load("tiny", None))
     await asyncio.wait_for(engine.load(), SECONDS)
 
 

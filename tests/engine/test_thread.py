@@ -29,7 +29,7 @@ async def generated(engine: MlxEngine, sampling: Sampling = GREEDY) -> list[int]
 
 
 def loaded(engine: MlxEngine) -> bool:
-    return engine._thread.status(engine.model_name).loaded
+    return engine._driver.status(engine.model_name).loaded
 
 
 @pytest.mark.parametrize("minutes", [float("inf"), 1e9, 1e308])
@@ -69,7 +69,7 @@ async def test_closing_ends_what_runs_and_what_waits(new_engine: Engines, checkp
     running = engine.generate(PROMPT, Sampling(temperature=50, seed=1, max_tokens=100_000))
     await anext(running)
     engine.close()
-    waiting = engine._thread.load(Load("small", checkpoint))
+    waiting = engine._driver.load(Load("small", checkpoint))
     with pytest.raises(EngineError, match="has ended"):
         await asyncio.wait_for(asyncio.wrap_future(waiting), 20)
     with pytest.raises(EngineError, match="has ended"):
@@ -86,7 +86,7 @@ async def test_what_only_means_something_to_a_living_thread_starts_none(new_engi
     engine.read_ahead(PROMPT)
     engine.close()
     for message in (Resume(1), Unload()):
-        engine._thread.send(message)
+        engine._driver.send(message)
     assert thread_of(engine)._thread is None
 
 
@@ -103,8 +103,8 @@ async def test_who_gives_up_waiting_for_a_load_does_not_stop_it(
     monkeypatch.setattr(weights, "load", slowly)
     engine = new_engine()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.wrap_future(engine._thread.load(Load("tiny", None))), 0.01)
-    again = engine._thread.load(Load("tiny", None))
+        await asyncio.wait_for(asyncio.wrap_future(engine._driver.load(Load("tiny", None))), 0.01)
+    again = engine._driver.load(Load("tiny", None))
     go_on.set()
     await asyncio.wait_for(asyncio.wrap_future(again), 60)
     assert loaded(engine)

@@ -188,7 +188,7 @@ class _Schedule:
             await asyncio.sleep(rng.random())
             match rng.choice(("unload", "unload", "nothing", "nothing", "nothing", "another")):
                 case "unload":
-                    engine._thread.send(Unload())
+                    engine._driver.send(Unload())
                     self._happened["unloads asked for"] += 1
                 case "another":
                     await engine.other("tiny").load()

@@ -43,8 +43,8 @@ def engines() -> Iterator[Engines]:
 def end(engine: MlxEngine) -> None:
     """Close an engine and wait until its thread, or its ranks, have ended."""
     engine.close()
-    if isinstance(engine._thread, RankSupervisor):
-        assert engine._thread.wait(ENDING_SECONDS)
+    if isinstance(engine._driver, RankSupervisor):
+        assert engine._driver.wait(ENDING_SECONDS)
         return
     thread = thread_of(engine)._thread
     if thread is not None:
@@ -54,5 +54,5 @@ def end(engine: MlxEngine) -> None:
 
 def thread_of(engine: MlxEngine) -> EngineThread:
     """Return what runs the models of an engine on this machine alone."""
-    assert isinstance(engine._thread, EngineThread)
-    return engine._thread
+    assert isinstance(engine._driver, EngineThread)
+    return engine._driver

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gptoss_acp.engine.driver import LONGEST_REASON
 from gptoss_acp.engine.messages import Close
 from gptoss_acp.engine.mlx_engine import no_matcher
 from gptoss_acp.engine.ranks import reports, versions
@@ -75,7 +76,7 @@ def _be(source: BinaryIO, output: BinaryIO) -> None:
         else:
             _follow(start, inbox)
     except BaseException as error:
-        explain(f"{error}"[: reports.LONGEST_REASON])
+        explain(f"{error}"[:LONGEST_REASON])
         raise
 
 

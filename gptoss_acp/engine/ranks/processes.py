@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from gptoss_acp.engine.api import EngineError
+from gptoss_acp.engine.driver import LONGEST_REASON
 from gptoss_acp.engine.ranks import reports, versions
 from gptoss_acp.engine.ranks.reports import Failed, Start
 
@@ -159,7 +160,7 @@ class RankProcesses:
         assert stream is not None
         with stream:
             for line in stream:
-                self._last_words[rank] = line.decode(errors="replace").strip()[: reports.LONGEST_REASON]
+                self._last_words[rank] = line.decode(errors="replace").strip()[:LONGEST_REASON]
                 log.info("rank %d: %s", rank, self._last_words[rank])
 
     def _watch(self, rank: int) -> None:
@@ -170,7 +171,7 @@ class RankProcesses:
                 self._hear_reports(process.stdout)
             else:
                 for line in process.stdout:
-                    self._reasons[rank] = line.decode(errors="replace").strip()[: reports.LONGEST_REASON]
+                    self._reasons[rank] = line.decode(errors="replace").strip()[:LONGEST_REASON]
         except Exception:
             log.exception("what rank %d says is not understood", rank)
             self._kill()

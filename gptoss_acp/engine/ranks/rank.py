@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from gptoss_acp.engine.api import EngineError, Figures
+from gptoss_acp.engine.driver import LONGEST_REASON
 from gptoss_acp.engine.messages import (
     Cancel,
     Close,
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gptoss_acp.engine.api import BuildMatcher, EngineOptions
-
-LONGEST_REASON = 500
-"""Characters, as in `engine.thread`."""
 
 
 class RankGeneration:

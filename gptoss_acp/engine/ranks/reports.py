@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from gptoss_acp.engine.messages import Status
 
 
-LONGEST_REASON = 500
-"""Characters."""
-
-
 @dataclass(frozen=True)
 class Start:
     """How a process becomes a rank: of which MLX's `backend`, with which variables, and files that variables name."""

@@ -7,31 +7,20 @@ nothing about how a rank works.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.engine.api import BuildMatcher, EngineError, EngineOptions
-from gptoss_acp.engine.messages import (
-    NOTHING_READ,
-    Cancel,
-    Close,
-    Load,
-    Pause,
-    ReadAhead,
-    Resume,
-    Status,
-    Unload,
-)
+from gptoss_acp.engine.driver import Driver
+from gptoss_acp.engine.messages import Cancel, Close, Pause, ReadAhead, Resume, Unload
 from gptoss_acp.engine.ranks import hostfile
 from gptoss_acp.engine.ranks.processes import RankProcesses
 from gptoss_acp.engine.ranks.reports import Begun, Changed, Ended, Loaded, Paused, Ready, Token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gptoss_acp.engine.generation import Generation
@@ -42,56 +31,21 @@ UNANSWERED_SECONDS = 15.0
 """Much longer than what is computed at once."""
 
 
-class RankSupervisor:
-    """The ranks on the hosts of a file, and after a failure the next ones. Every method may be called on any thread."""
+class RankSupervisor(Driver):
+    """The ranks on the hosts of a file, and after a failure the next ones."""
 
     def __init__(self, hosts: Path, options: EngineOptions, build_matcher: BuildMatcher) -> None:
+        super().__init__()
         self._file = hosts
         self._options = options
         self._build_matcher = build_matcher
-        self._lock = threading.Lock()
         self._processes: RankProcesses | None = None
-        self._generations: dict[int, Generation] = {}
         self._first: dict[int, float] = {}
         self._pausing: set[int] = set()
-        self._loads: dict[str, Future[None]] = {}
-        self._statuses: dict[str, Status] = {}
         self._memory = 0
         self._ready = False
 
-    def start(self) -> None:
-        """Begin the ranks, unless they have been begun; where that can't be, the first load will say so."""
-        with self._lock, contextlib.suppress(EngineError):
-            self._living()
-
-    def load(self, message: Load) -> Future[None]:
-        """Return what is done when the model is in all ranks' memory, or ends with an EngineError.
-
-        Raises:
-            EngineError: there can be no ranks.
-        """
-        with self._lock:
-            processes = self._living()
-            loaded = self._loads.get(message.model)
-            if loaded is None:
-                loaded = self._loads[message.model] = Future()
-                loaded.set_running_or_notify_cancel()  # who gives up waiting does not stop the load
-                processes.send(message)
-            return loaded
-
-    def submit(self, generation: Generation) -> None:
-        """Begin a generation, some time; whatever happens then, it will be ended.
-
-        Raises:
-            EngineError: there can be no ranks.
-        """
-        with self._lock:
-            processes = self._living()
-            self._generations[generation.request.number] = generation
-            processes.send(generation.request)
-
     def send(self, message: Cancel | Pause | Resume | ReadAhead | Unload | Close) -> None:
-        """Tell ranks that live; to ones that do not, and have nothing in memory, it would mean nothing."""
         with self._lock:
             if self._processes is None:
                 return
@@ -104,15 +58,11 @@ class RankSupervisor:
             timer.daemon = True
             timer.start()
 
-    def status(self, model: str) -> Status:
-        return self._statuses.get(model, Status())
-
     def memory_bytes(self) -> int:
-        """Return what models and contexts take on this machine's first rank."""
         return self._memory
 
     def machines(self) -> str:
-        """Return which machines the ranks run on, as the file names them, and whether they have found each other."""
+        """Return their names, as the file has them, and whether the ranks have found each other."""
         processes = self._processes
         if processes is None:
             return f"those of {self._file}, not started"
@@ -125,12 +75,19 @@ class RankSupervisor:
         processes = self._processes
         return processes is None or processes.wait(seconds)
 
-    def _living(self) -> RankProcesses:
+    def _living(self) -> Callable[[Any], None]:
         if self._processes is None:
             hosts = hostfile.read(self._file)
-            started = RankProcesses(hosts, self._options, self._build_matcher, self._heed, self._end_all)
+            started = RankProcesses(hosts, self._options, self._build_matcher, self._heed, self._lose)
             self._processes = started
-        return self._processes
+        return self._processes.send
+
+    def _forget(self) -> None:
+        self._processes = None
+        self._memory = 0
+        self._ready = False
+        self._pausing.clear()
+        self._first.clear()
 
     # On other threads
 
@@ -151,10 +108,7 @@ class RankSupervisor:
                 self._statuses[model] = status
                 self._memory = memory
             case Loaded(model=model, error=error):
-                with self._lock:
-                    loaded = self._loads.pop(model, None)
-                if loaded is not None:
-                    _settle(loaded, error)
+                self._settle(model, None if error is None else EngineError(error))
             case Begun(number=number):
                 self._generations[number].begin()
             case Token(number=number, token=token):
@@ -180,26 +134,5 @@ class RankSupervisor:
             self._pausing.add(number)
             self.send(Pause(number))
 
-    def _end_all(self, reason: str) -> None:
-        error = EngineError(reason)
-        with self._lock:
-            self._processes = None
-            self._memory = 0
-            self._ready = False
-            for model, status in self._statuses.items():
-                self._statuses[model] = replace(status, loaded=False, progress=NOTHING_READ)
-            generations, self._generations = self._generations, {}
-            loads, self._loads = self._loads, {}
-            self._pausing.clear()
-            self._first.clear()
-        for generation in generations.values():
-            generation.end(error)
-        for load in loads.values():
-            load.set_exception(error)
-
-
-def _settle(loaded: Future[None], error: str | None) -> None:
-    if error is None:
-        loaded.set_result(None)
-    else:
-        loaded.set_exception(EngineError(error))
+    def _lose(self, reason: str) -> None:
+        self._end_all(EngineError(reason))
