@@ -209,11 +209,16 @@ class Scheduler:
         prefilling = sum(1 for sequence in self._running.values() if not sequence.first_token)
         for response in self._batch.step(self._cost.chunk() // max(1, prefilling)):
             self._deliver(response)
+        if self._batch.amid_chunk:
+            self._read_on()
+        self._prefixes.shrink(self._free_memory)
+
+    def _read_on(self) -> None:
+        """Compute as much of the chunk that has been begun as a moment holds."""
         if chunk := self._batch.read_on(self._cost.layers(self._batch.chunk_tokens)):
             self._cost.note(chunk.tokens, chunk.seconds)
             for uid in chunk.segment_ends:
                 self._keep_segment(uid)
-        self._prefixes.shrink(self._free_memory)
 
     def _deliver(self, response: Any) -> None:
         sequence = self._running[response.uid]
