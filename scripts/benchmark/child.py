@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 class Child:
     """The process of a module of scripts/, as long as the `with` lasts; then it is killed, wherever it is."""
 
-    def __init__(self, name: str, module: str, *arguments: str) -> None:
+    def __init__(self, name: str, module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
         self._name = name
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -28,6 +29,7 @@ class Child:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, (str(SCRIPTS), os.environ.get("PYTHONPATH")))),
+                **(variables or {}),
             },
         )
 

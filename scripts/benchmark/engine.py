@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from benchmark.client import DIRECTORY, settle
-from benchmark.figures import BenchError
+from benchmark.child import Child
+from benchmark.client import settle
 
 
 @dataclass(frozen=True)
@@ -39,30 +35,13 @@ class Answer:
         return self.times[0]
 
 
-class EngineProcess:
+class EngineProcess(Child):
     """The process, seen from the benchmark; it stores contexts only where a folder is given for them."""
 
     def __init__(self, model: str, cache_folder: Path | None = None) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.engine", model, "8" if cache_folder else "0"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=DIRECTORY,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(DIRECTORY / "scripts"),
-                **({"XDG_CACHE_HOME": str(cache_folder)} if cache_folder else {}),
-            },
-        )
-        self._line()  # it is ready
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait()
+        variables = {"XDG_CACHE_HOME": str(cache_folder)} if cache_folder else {}
+        super().__init__("the engine", "benchmark.engine", model, "8" if cache_folder else "0", variables=variables)
+        self.read()  # it is ready
 
     def first_token(self, prompt: Sequence[int], ahead: Sequence[int] = ()) -> Answer:
         """Read `prompt` and sample one token; then, in idle time, read `ahead`."""
@@ -70,25 +49,15 @@ class EngineProcess:
 
     def generate(self, prompt: Sequence[int], tokens: int, ahead: Sequence[int] = ()) -> Answer:
         """Read `prompt` and sample `tokens` greedily; then, in idle time, read `ahead`."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps([list(prompt), tokens, list(ahead)]) + "\n")
-        self._process.stdin.flush()
-        return Answer(*json.loads(self._line()))
+        return Answer(**self.ask({"prompt": list(prompt), "tokens": tokens, "ahead": list(ahead)}))
 
     def settle(self) -> None:
         """Wait until nothing is read ahead or written any more."""
         settle(self._process.pid)
 
-    def _line(self) -> str:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise BenchError(f"the engine died, with exit code {self._process.wait()}")
-        return line
-
 
 async def serve(model_name: str, disk_gb: float) -> None:
-    """Say `ready`; then answer each line `[prompt, tokens, ahead]` on stdin with an `Answer`'s fields on stdout."""
+    """Say that it is ready; then answer each request, a line on stdin, with an `Answer`'s fields, a line on stdout."""
     import mlx.core as mx
 
     from gptoss_acp.engine.api import EngineOptions, Sampling
@@ -96,19 +65,20 @@ async def serve(model_name: str, disk_gb: float) -> None:
 
     engine = MlxEngine(model_name, EngineOptions(stop_tokens=(), disk_gb=disk_gb))
     await engine.load()
-    print("ready", flush=True)
+    print(json.dumps("ready"), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        prompt, tokens, ahead = json.loads(line)
+        request = json.loads(line)
         before = mx.get_active_memory()
         started = time.perf_counter()
-        generation = engine.generate(prompt, Sampling(temperature=0, max_tokens=tokens))
+        generation = engine.generate(request["prompt"], Sampling(temperature=0, max_tokens=request["tokens"]))
         times = [time.perf_counter() - started async for _ in generation]
         await generation.aclose()
         await asyncio.sleep(0.1)  # until the engine's thread has let go of it
         nbytes = mx.get_active_memory() - before
-        if ahead:
-            engine.read_ahead(ahead)
-        print(json.dumps([times, generation.figures.cached_tokens, nbytes]), flush=True)
+        if request["ahead"]:
+            engine.read_ahead(request["ahead"])
+        answer = Answer(times, generation.figures.cached_tokens, nbytes)
+        print(json.dumps(asdict(answer)), flush=True)
 
 
 if __name__ == "__main__":
