@@ -172,16 +172,21 @@ def test_a_change_is_shown_and_asked_about(talk: Chat, work: Path) -> None:
     assert (work / "a.txt").read_text() == "hello\n"
 
 
-def test_ctrl_c_cancels_the_turn_and_the_next_prompt_works(talk: Chat) -> None:
-    terminal = talk([final(numbers(3000)), final("Here again.")], delay=0.005)
-    terminal.wait_for("Ctrl-D ends.")
-    terminal.say("Count")
-    terminal.wait_for("10 11 12")
+def cancel_and_go_on(terminal: Terminal) -> None:
+    """Press Ctrl-C in a turn, and see that it ends and that the next one answers."""
     terminal.program.send("\x03")
     terminal.wait_for("Cancelled.")
     terminal.say("And now?")
     terminal.wait_for("Here again.")
     terminal.end()
+
+
+def test_ctrl_c_cancels_the_turn_and_the_next_prompt_works(talk: Chat) -> None:
+    terminal = talk([final(numbers(3000)), final("Here again.")], delay=0.005)
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.say("Count")
+    terminal.wait_for("10 11 12")
+    cancel_and_go_on(terminal)
 
 
 def test_a_question_that_is_cancelled_cancels_the_turn(talk: Chat, work: Path) -> None:
@@ -189,11 +194,7 @@ def test_a_question_that_is_cancelled_cancels_the_turn(talk: Chat, work: Path) -
     terminal.wait_for("Ctrl-D ends.")
     terminal.say("Change it")
     terminal.wait_for("Which (1-3):")
-    terminal.program.send("\x03")
-    terminal.wait_for("Cancelled.")
-    terminal.say("And now?")
-    terminal.wait_for("Here again.")
-    terminal.end()
+    cancel_and_go_on(terminal)
     assert (work / "a.txt").read_text() == "hello\n"
 
 
@@ -204,11 +205,7 @@ def test_ctrl_c_cancels_also_a_turn_in_which_a_question_was_answered(talk: Chat)
     terminal.wait_for("Which (1-3):")
     terminal.say("1")
     terminal.wait_for("10 11 12")
-    terminal.program.send("\x03")
-    terminal.wait_for("Cancelled.")
-    terminal.say("And now?")
-    terminal.wait_for("Here again.")
-    terminal.end()
+    cancel_and_go_on(terminal)
 
 
 def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path) -> None:
