@@ -25,6 +25,7 @@ from gptoss_acp.cli.serve import make_engine
 from gptoss_acp.engine import checkpoints, memory
 from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Sampling
 from gptoss_acp.engine.download import download
+from gptoss_acp.engine.ranks import hostfile
 from gptoss_acp.harmony.parser import MessageStarted, Parser, TextDelta
 from gptoss_acp.ledger import Ledger
 from gptoss_acp.settings import ENOUGH_CONTEXT, Settings
@@ -50,19 +51,28 @@ class LeftError(Exception):
 
 @dataclass(frozen=True)
 class Choice:
-    """A checkpoint that can be chosen; `size` is None where that is not known before it is downloaded."""
+    """A checkpoint that can be chosen; `size` is None where that is not known before it is downloaded.
+
+    Of several `machines` each has all its files, and computes a part of it.
+    """
 
     name: str
     description: str
     size: checkpoints.Size | None
     present: bool
+    machines: int = 1
 
     @property
     def context(self) -> int | None:
         """Tokens of a conversation for which this machine has room beside it, 0 where it does not fit."""
-        if (size := self.size) is None:
+        if (taken := self.taken) is None:
             return None
-        return memory.context_length(size.nbytes, size.bytes_per_token, size.context_length)
+        return memory.context_length(taken.nbytes, taken.bytes_per_token, taken.context_length)
+
+    @property
+    def taken(self) -> checkpoints.Size | None:
+        """What it takes of this machine."""
+        return self.size and self.size.share(self.machines)
 
 
 def run(chosen: Settings, given: argparse.Namespace) -> None:
@@ -76,7 +86,7 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> 
     """Return the process's exit code. `wanted` is the model that was asked for: nothing else is recommended then."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        model = _choose(console, wanted, ask=ask, force=force)
+        model = _choose(console, wanted, machines=hostfile.count(chosen.hosts), ask=ask, force=force)
         asyncio.run(_make_ready(console, model, make_engine(replace(chosen, model=model))))
     except EngineError as error:
         console.print()
@@ -93,7 +103,7 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> 
     return ending.DONE
 
 
-def _choose(console: Console, wanted: str | None, *, ask: bool, force: bool) -> str:
+def _choose(console: Console, wanted: str | None, *, machines: int = 1, ask: bool, force: bool) -> str:
     """Show the machine and what would run on it, and return the name of the checkpoint that is wanted.
 
     Raises:
@@ -103,12 +113,15 @@ def _choose(console: Console, wanted: str | None, *, ask: bool, force: bool) -> 
     has = f"{memory.total() / 1e9:.0f} GB of memory; MLX uses {memory.backend()}"
     room = f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB"
     printing.say(console, f"This machine: {has}, {room}.")
+    if machines > 1:
+        told = "What is said of contexts holds where each has as much memory as this one, and setup is run on each."
+        printing.say(console, f"Of {machines} machines each computes a part of the model. {told}")
     console.print()
-    choices = _choices(wanted)
+    choices = _choices(wanted, machines)
     recommended = _recommended(choices, wanted)
     console.print(_table(choices, recommended))
-    if recommended.size and not recommended.context:
-        short = memory.shortage(recommended.size.nbytes, recommended.size.of_contexts)
+    if recommended.taken and not recommended.context:
+        short = memory.shortage(recommended.taken.nbytes, recommended.taken.of_contexts)
         printing.say(console, f"{recommended.name} does not fit. {short}", "yellow")
         printing.say(console, "As it is, this machine may become slow, or the model may not load.", "yellow")
         console.print()
@@ -128,7 +141,7 @@ def _asked(console: Console, choices: list[Choice], recommended: Choice) -> Choi
             return choices[int(answer) - 1]
         if not answer.isdecimal() and (checkpoints.is_repository(answer) or answer[:1] in "/.~"):
             try:
-                return _judge(answer, "the one asked for")
+                return _judge(answer, "the one asked for", recommended.machines)
             except EngineError as error:
                 printing.say(console, str(error))
         else:
@@ -153,13 +166,13 @@ def _answer(console: Console, question: str, default: str) -> str:
         raise LeftError from None
 
 
-def _choices(wanted: str | None) -> list[Choice]:
+def _choices(wanted: str | None, machines: int = 1) -> list[Choice]:
     """Return the well-known checkpoints, and first the one that is wanted if it is another."""
     names = DESCRIPTIONS if wanted is None or wanted in DESCRIPTIONS else {wanted: "the one asked for", **DESCRIPTIONS}
-    return [_judge(name, description) for name, description in names.items()]
+    return [_judge(name, description, machines) for name, description in names.items()]
 
 
-def _judge(name: str, description: str) -> Choice:
+def _judge(name: str, description: str, machines: int) -> Choice:
     """Return what is known of a checkpoint.
 
     Raises:
@@ -171,8 +184,9 @@ def _judge(name: str, description: str) -> Choice:
     except ModelMissingError as error:
         if not error.downloadable:
             raise
-        return Choice(name, description, size, present=False)
-    return Choice(name, description, checkpoints.size(name, folder) if folder else size, present=True)
+        return Choice(name, description, size, present=False, machines=machines)
+    size = checkpoints.size(name, folder) if folder else size
+    return Choice(name, description, size, present=True, machines=machines)
 
 
 def _recommended(choices: list[Choice], wanted: str | None) -> Choice:

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections import ChainMap, Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,22 +35,31 @@ SMALL_FILES = (CONFIG, GENERATION_CONFIG, INDEX)
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of the weights on the disk, and that a token adds to caches in bfloat16; tokens of the longest context."""
+    """Bytes of the weights on the disk, and that a token adds to caches in bfloat16; tokens of the longest context.
+
+    `undivided` are those of the weights that each of several machines has whole.
+    """
 
     nbytes: int
     bytes_per_token: int
     context_length: int = 131_072
+    undivided: int = 0
 
     @property
     def of_contexts(self) -> int:
         """Bytes of the longest context."""
         return self.bytes_per_token * self.context_length
 
+    def share(self, machines: int) -> Size:
+        """Return what each of several machines takes that compute it together."""
+        divided = (self.nbytes - self.undivided) // machines
+        return replace(self, nbytes=self.undivided + divided, bytes_per_token=self.bytes_per_token // machines)
+
 
 WELL_KNOWN = {
-    "openai/gpt-oss-20b": Size(13_800_000_000, 24 * 1024),
-    "mlx-community/gpt-oss-20b-MXFP4-Q8": Size(12_100_000_000, 24 * 1024),
-    "openai/gpt-oss-120b": Size(65_200_000_000, 36 * 1024),
+    "openai/gpt-oss-20b": Size(13_800_000_000, 24 * 1024, undivided=2_321_000_000),
+    "mlx-community/gpt-oss-20b-MXFP4-Q8": Size(12_100_000_000, 24 * 1024, undivided=1_233_000_000),
+    "openai/gpt-oss-120b": Size(65_200_000_000, 36 * 1024, undivided=2_343_000_000),
 }
 """Repositories whose sizes can be told without asking the hub."""
 
@@ -114,12 +123,22 @@ def size(name: str, folder: Path) -> Size:
         EngineError: it is no gpt-oss model.
     """
     described = refuse_other_kinds(name, folder / CONFIG)
-    return Size(nbytes(folder), described.bytes_per_token, described.max_position_embeddings)
+    return Size(nbytes(folder), described.bytes_per_token, described.max_position_embeddings, _undivided(folder))
 
 
 def nbytes(folder: Path | None) -> int:
     """Return the bytes of a checkpoint's weights on the disk; None is the bundled one, of no account."""
     return sum(file.stat().st_size for file in weight_files(folder)) if folder else 0
+
+
+def share_nbytes(folder: Path | None, machines: int) -> int:
+    """Return the bytes of these that each of several machines takes that compute it together."""
+    whole = nbytes(folder)
+    return (
+        whole
+        if machines == 1 or folder is None
+        else Size(whole, 0, undivided=_undivided(folder)).share(machines).nbytes
+    )
 
 
 def lasting_name(name: str) -> str:
@@ -300,6 +319,26 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     with safe_open(file, framework="numpy") as opened:
         names: list[str] = opened.keys()
         return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+
+
+def _undivided(folder: Path) -> int:
+    """Return the bytes of the weights that are not divided among machines."""
+    from gptoss_acp.engine import tensors  # noqa: PLC0415 (slow)
+
+    return sum(
+        size for file in weight_files(folder) for name, size in _sizes(file).items() if not tensors.is_divided(name)
+    )
+
+
+def _sizes(file: Path) -> dict[str, int]:
+    """Return the bytes of each tensor in a safetensors file, as its header says."""
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return {
+        name: said["data_offsets"][1] - said["data_offsets"][0]
+        for name, said in header.items()
+        if name != "__metadata__"
+    }
 
 
 def _cached(name: str) -> Path | None:

@@ -103,7 +103,7 @@ class Residency:
             return
         started = time.perf_counter()
         self._tell(model, progress=NOTHING_READ)
-        size = checkpoints.nbytes(folder) // self._ranks.size
+        size = checkpoints.share_nbytes(folder, self._ranks.size)
         self._ranks.require_equal("The weights", checkpoints.fingerprint(folder) if self._ranks.size > 1 else "")
         self._clear_the_way(size)
         self._share_memory(coming=size)

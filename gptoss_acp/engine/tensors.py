@@ -32,6 +32,11 @@ def mismatch(architecture: Architecture, present: Mapping[str, Shape]) -> str | 
     return unknown and f"by config.json there is no tensor {unknown}"
 
 
+def is_divided(name: str) -> bool:
+    """Whether several machines have a part each of this tensor, as mlx-lm's `shard` divides a gpt-oss model."""
+    return ".self_attn." in name or ".mlp.experts." in name
+
+
 def _fits(shape: Shape, wanted: Shape) -> bool:
     return len(shape) == len(wanted) and all(size in {0, other} for size, other in zip(wanted, shape, strict=True))
 

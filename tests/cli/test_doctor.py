@@ -25,6 +25,7 @@ from gptoss_acp.cli.checks.finding import Finding, readable
 from gptoss_acp.engine import memory
 from gptoss_acp.settings import Settings
 from tests.support.agent_process import COMMAND
+from tests.support.ranks import LOOPBACK, write_hosts
 
 MODULE = [sys.executable, "-P", "-c"]
 OURS = "gptoss-acp"
@@ -168,6 +169,16 @@ def test_a_model_for_which_there_is_no_room_is_to_be_fixed(monkeypatch: pytest.M
     assert found.state == "fix"
     assert found.found.endswith("no room for mlx-community/gpt-oss-20b-MXFP4-Q8")
     assert "`sudo sysctl iogpu.wired_limit_mb=14000`" in found.advice
+
+
+def test_of_several_machines_each_has_room_for_its_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "usable", lambda: 48 * 10**9)
+    monkeypatch.setattr(memory, "on_processor", lambda: False)
+    hosts = write_hosts(tmp_path, LOOPBACK, LOOPBACK)
+    (alone,) = doctor.CHECKS["memory"](Settings(model="openai/gpt-oss-120b"))
+    (together,) = doctor.CHECKS["memory"](Settings(model="openai/gpt-oss-120b", hosts=hosts))
+    assert (alone.state, together.state) == ("fix", "ok")
+    assert together.found.endswith("for its part of 2: contexts of 131,072 tokens")
 
 
 def test_a_folder_that_others_can_read_is_named_with_what_closes_it(machine: Machine) -> None:

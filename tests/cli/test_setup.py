@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_a_model_that_was_asked_for_is_offered_first_and_once() -> None:
     assert [choice.name for choice in setup._choices("tiny")] == ["tiny", *WELL_KNOWN]
     known = next(iter(WELL_KNOWN))
     assert [choice.name for choice in setup._choices(known)] == list(WELL_KNOWN)
+
+
+def test_among_machines_it_is_judged_by_the_part_that_each_takes() -> None:
+    alone = Choice("a", "", Size(NONE, 24 * 1024, undivided=2 * 10**9), present=False)
+    assert alone.context == 0
+    assert (replace(alone, machines=4).context or 0) > 65_536
 
 
 def test_a_name_is_shown_as_it_is() -> None:

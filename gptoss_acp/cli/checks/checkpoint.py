@@ -45,6 +45,8 @@ def room(chosen: Settings) -> Iterator[Finding]:
         why = "tiny needs little" if small else "how long a context fits is known once the model is here"
         yield Finding("memory", "ok", f"{machine}: {why}")
         return
+    if (machines := _machines(chosen)) > 1:
+        machine, size = f"{machine}, for its part of {machines}", size.share(machines)
     fitting = memory.context_length(size.nbytes, size.bytes_per_token, size.context_length, chosen.memory_gb)
     context = min(fitting, chosen.context_length or fitting)
     short = memory.shortage(size.nbytes, size.of_contexts)
@@ -55,6 +57,16 @@ def room(chosen: Settings) -> Iterator[Finding]:
         yield Finding("memory", "look", f"{machine}: contexts of {context:,} tokens", advice)
     else:
         yield Finding("memory", "ok", f"{machine}: contexts of {context:,} tokens")
+
+
+def _machines(chosen: Settings) -> int:
+    """Return how many compute the model; where that can't be known, the check of these says so."""
+    from gptoss_acp.engine.ranks import hostfile  # noqa: PLC0415 (hardly ever needed)
+
+    try:
+        return hostfile.count(chosen.hosts)
+    except EngineError:
+        return 1
 
 
 def _size(name: str) -> checkpoints.Size | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gptoss_acp import regular_file
 from gptoss_acp.engine.api import EngineError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ Backend = Literal["", "ring", "jaccl", "jaccl-ring", "nccl"]
 
 PORTS = range(20_000, 32_000)
 """Where a first port is drawn from: below those that systems give out by themselves."""
+
+LONGEST_FILE = 2**20
+"""Bytes."""
 
 LONGEST_VALUE = 60
 """Characters of what a file says, in a message."""
@@ -139,13 +143,22 @@ def read(file: Path) -> Hosts:
         EngineError: it can't be read, or used; the message says what is wrong.
     """
     try:
-        said: Any = json.loads(file.expanduser().read_text("utf-8"))
+        said: Any = json.loads(regular_file.read(file.expanduser(), LONGEST_FILE))
         return Hosts.model_validate({"hosts": said} if isinstance(said, list) else said)
     except ValidationError as error:
         problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False)[:3])
         raise EngineError(f"The hostfile {file} can't be used: {problems}.") from None
     except (OSError, ValueError, RecursionError, RuntimeError) as error:
         raise EngineError(f"The hostfile {file} can't be read: {error}") from error
+
+
+def count(file: Path | None) -> int:
+    """Return how many ranks a file names, without one the one that there is.
+
+    Raises:
+        EngineError: it can't be read, or used.
+    """
+    return len(read(file).hosts) if file else 1
 
 
 def _problem(detail: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,10 @@ def test_nccl_gets_its_first_rank_and_each_rank_a_gpu_of_its_host(tmp_path: Path
 def test_a_file_that_can_not_work_is_refused_with_what_is_wrong(tmp_path: Path, said: Any, problem: str) -> None:
     with pytest.raises(EngineError, match=f"hosts.json .*{problem}"):
         read(tmp_path, said)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "hosts.json"
+    os.mkfifo(pipe)
+    with pytest.raises(EngineError, match="it is no regular file"):
+        hostfile.read(pipe)

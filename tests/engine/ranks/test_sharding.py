@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
 import pytest
 
+from gptoss_acp.engine import architecture, checkpoints, weights
 from gptoss_acp.engine.api import EngineError
 from gptoss_acp.engine.ranks import sharding
 from gptoss_acp.engine.ranks.group import Ranks
@@ -15,8 +17,11 @@ from gptoss_acp.engine.weights import LoadedModel
 
 
 class Many(Ranks):
+    """So many ranks, of which nothing is asked but who they are."""
+
     def __init__(self, size: int) -> None:
         self.size = size
+        self.group = SimpleNamespace(size=lambda: size, rank=lambda: 0)
 
 
 def gpt_oss(groups: int) -> Any:
@@ -48,3 +53,14 @@ def test_in_mxfp4_gpt_oss_goes_on_two_for_its_groups(monkeypatch: pytest.MonkeyP
 def test_what_has_an_odd_number_of_groups_goes_on_none() -> None:
     with pytest.raises(EngineError, match=r"45 groups.*can't be divided at all"):
         sharding.shard(gpt_oss(groups=45), Many(2))
+
+
+def test_what_a_rank_will_take_is_told_before_it_is_read(checkpoint: Path) -> None:
+    said, arrays = weights._read_folder(checkpoint)
+    model = weights._assemble(architecture.parse(said), arrays)
+    whole = weights._nbytes(model)
+    sharding.shard(model, Many(2))
+    told, taken = checkpoints.share_nbytes(checkpoint, 2), weights._nbytes(model)
+    assert taken > whole / 2
+    assert told == pytest.approx(taken, rel=0.02)
+    assert checkpoints.share_nbytes(checkpoint, 1) == checkpoints.nbytes(checkpoint)
