@@ -24,7 +24,7 @@ from gptoss_acp.ledger import Ledger
 TURNS = 5
 ANSWER_TOKENS = 100
 NEW_TOKENS = 20
-"""Of the user's message that comes to a warm context."""
+"""Of the text in the user's message that comes to a warm context."""
 
 
 def measure(plan: Plan) -> list[Figure]:
@@ -55,8 +55,13 @@ def conversation(agent: AgentProcess, context: int, seed: int) -> list[Turn]:
 def messages(context: int, seed: int) -> list[str]:
     """Return the user's messages of a conversation that comes to about `context` tokens with its answers."""
     size = max(20, (context - _opening_tokens()) // (TURNS - 1) - ANSWER_TOKENS - 20)
-    long = [f"{text_of(size, seed=TURNS * seed + turn)}\n{LONG_ANSWER}" for turn in range(TURNS - 1)]
-    return [*long, text_of(NEW_TOKENS, seed=TURNS * seed + TURNS)]
+    sizes = [size] * (TURNS - 1) + [NEW_TOKENS]
+    return [_message(size, TURNS * seed + turn) for turn, size in enumerate(sizes)]
+
+
+def _message(tokens: int, seed: int) -> str:
+    """Return a text that is answered in words: to run a tool would count as time to the first token."""
+    return f"{text_of(tokens, seed=seed)}\n{LONG_ANSWER}"
 
 
 def _last_turn(plan: Plan, context: int, agent: AgentProcess, cold: EngineProcess, trace: Path) -> Figure:
@@ -85,7 +90,7 @@ def _new_session(plan: Plan, agent: AgentProcess, cold: EngineProcess) -> Figure
     for run in range(plan.runs):
         session = agent.new_session()
         agent.settle()
-        text = text_of(NEW_TOKENS, seed=1000 + run)
+        text = _message(NEW_TOKENS, seed=1000 + run)
         turn = agent.prompt(session, text)
         agent.settle()
         first = cold.first_token(rendered(text))
@@ -128,10 +133,10 @@ def _by_length(plan: Plan, agent: AgentProcess, cold: EngineProcess, trace: Path
         warm, cold_seconds = [], []
         for run in range(min(3, plan.runs)):
             session = agent.new_session()
-            agent.prompt(session, text_of(length, seed=2000 + run))
+            agent.prompt(session, _message(length, seed=2000 + run))
             agent.settle()
             cold_seconds.append(cold.first_token(_last_prompt(trace)).seconds)
-            turn = agent.prompt(session, text_of(NEW_TOKENS))
+            turn = agent.prompt(session, _message(NEW_TOKENS, seed=0))
             agent.settle()
             warm.append(turn.first_token_seconds)
         points["cold"].append((float(turn.usage("inputTokens")), median(cold_seconds) * 1000))
