@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,57 +15,16 @@ from gptoss_acp.engine.scripted import ScriptedEngine
 from gptoss_acp.harmony import encoding
 from gptoss_acp.session import Session
 from gptoss_acp.settings import Settings
-from gptoss_acp.turn import Outcome
 from gptoss_acp.vocabulary import RETURN
 from gptoss_acp.workspace import process
 from tests.support.desk import Desk, new_journal, stores
-from tests.support.fake_engine import FakeEngine, RecordingUpdates
+from tests.support.fake_engine import FakeEngine
+from tests.support.stage import Stage, finished
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
 
 SLOW_STOP = 3.0
 """Longer than any test takes to look at what happens before the engine has stopped."""
-
-
-class Stage:
-    """A session with its engine and what its client would be told."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.engine = FakeEngine()
-        self.updates = RecordingUpdates()
-        self.session = Session(
-            Desk(Path("/work")).workspace,
-            self.engine,
-            self.updates,
-            Settings(**{"titles": "off", **settings}),
-            new_journal(),
-        )
-
-    def prompt(self, text: str) -> asyncio.Task[Outcome]:
-        return asyncio.create_task(self.session.prompt(text))
-
-    async def say(self, number: int, tokens: Sequence[int], *, end: bool = True) -> None:
-        """Let generation `number` sample `tokens`; return when they have been read."""
-        generation = await self.engine.generation(number)
-        for token in tokens:
-            generation.figures.generated_tokens += 1
-            generation.put(token)
-        if end:
-            generation.end()
-        else:
-            await settled(lambda: not generation.overfull and not generation._tokens)
-
-    async def converse(self, text: str, *calls: Sequence[int]) -> Outcome:
-        """Run one turn whose model calls sample `calls`."""
-        before = len(self.engine.generations)
-        turn = self.prompt(text)
-        for number, tokens in enumerate(calls):
-            await self.say(before + number, tokens)
-        return await finished(turn)
-
-
-async def finished(turn: asyncio.Task[Outcome]) -> Outcome:
-    return await asyncio.wait_for(asyncio.shield(turn), 5)
 
 
 # One turn
