@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
+from acp.meta import AGENT_METHODS
 
 from gptoss_acp.agent import Agent
 from gptoss_acp.handshake import SESSION_NOTIFICATIONS, SESSION_REQUESTS, Handshake
@@ -112,6 +113,24 @@ METHODS = (
 AFTER_INITIALIZE = [method for method in METHODS if method.name != "initialize"]
 OF_SESSIONS = [method for method in METHODS if method.of_a_session]
 
+EVERY_AGENTS = {
+    *("initialize", "authenticate", "session/new", "session/prompt", "session/cancel"),
+    *("session/set_mode", "session/set_config_option"),  # of what a new session's answer offers
+}
+CAPABILITIES = {
+    "loadSession": {"session/load"},
+    **{f"sessionCapabilities.{name}": {f"session/{name}"} for name in ("list", "delete", "fork", "resume", "close")},
+    "auth.logout": {"logout"},
+    "providers": {f"providers/{name}" for name in ("list", "set", "disable")},
+    "mcpCapabilities.acp": {"mcp/message"},
+    "nes": {method for method in AGENT_METHODS.values() if method.startswith(("nes/", "document/"))},
+}
+"""The methods that an agent has if it declares a capability (ACP, initialization)."""
+DECLARED_OTHERWISE = {
+    *("promptCapabilities.embeddedContext", "mcpCapabilities.http", "mcpCapabilities.sse"),
+    "sessionCapabilities.additionalDirectories",
+}
+
 
 @pytest.fixture(scope="module")
 def agent(spawn_once: Spawner) -> AgentProcess:
@@ -137,6 +156,60 @@ def test_what_the_handshake_leaves_to_the_agent_is_what_that_answers() -> None:
     agent = Agent(FakeEngine(), cast(OpenSessions, None))
     assert set(SESSION_REQUESTS) == set(agent.requests)
     assert set(SESSION_NOTIFICATIONS) == set(agent.notifications)
+
+
+def declared(agent: AgentProcess) -> set[str]:
+    """Return the name of each capability that the agent declares, with that of the group it stands in."""
+    names = set()
+    for name, value in agent.initialize()["agentCapabilities"].items():
+        if isinstance(value, dict):
+            names |= {f"{name}.{inner}" for inner, said in value.items() if said is not False and said is not None}
+        elif value:
+            names.add(name)
+    return names
+
+
+def test_each_method_of_the_protocol_is_every_agents_or_stands_for_a_capability() -> None:
+    assert EVERY_AGENTS.union(*CAPABILITIES.values()) == set(AGENT_METHODS.values())
+
+
+def test_what_is_declared_is_answered_and_what_is_answered_is_declared(agent: AgentProcess) -> None:
+    handshake = Handshake(FakeEngine(), Settings())
+    answered = {*handshake.requests, *handshake.notifications}
+    implemented = {capability for capability, methods in CAPABILITIES.items() if methods <= answered}
+    assert declared(agent) == implemented | DECLARED_OTHERWISE
+    assert answered == EVERY_AGENTS.union(*(CAPABILITIES[capability] for capability in implemented))
+
+
+@pytest.mark.parametrize(
+    ("capability", "block"),
+    [
+        ("image", {"type": "image", "mimeType": "image/png", "data": "AAAA"}),
+        ("audio", {"type": "audio", "mimeType": "audio/wav", "data": "AAAA"}),
+        ("embeddedContext", {"type": "resource", "resource": {"uri": "file:///a", "text": "x"}}),
+    ],
+)
+def test_a_prompt_may_hold_what_is_declared_and_nothing_else(
+    agent: AgentProcess, capability: str, block: dict[str, Any]
+) -> None:
+    session = agent.new_session()
+    asked = agent.ask("session/prompt", {"sessionId": session, "prompt": [block]})
+    agent.cancel(session)
+    assert ("result" in agent.answer(asked)) == (f"promptCapabilities.{capability}" in declared(agent))
+
+
+@pytest.mark.parametrize("kind", ["http", "sse", "acp"])
+def test_mcp_servers_may_be_of_the_kinds_that_are_declared_and_no_other(agent: AgentProcess, kind: str) -> None:
+    server = {"type": kind, "name": "none", "id": "none", "url": "http://127.0.0.1:9/", "headers": []}
+    opened = agent.answer(agent.ask("session/new", {"cwd": "/", "mcpServers": [server]}))
+    assert ("result" in opened) == (f"mcpCapabilities.{kind}" in declared(agent))
+    if "result" in opened:
+        agent.result(agent.ask("session/close", {"sessionId": opened["result"]["sessionId"]}))
+
+
+def test_more_folders_may_be_named_as_is_declared(agent: AgentProcess) -> None:
+    asked = agent.ask("session/new", {"cwd": "/", "mcpServers": [], "additionalDirectories": ["not/absolute"]})
+    assert wrong_fields(agent.error(asked)) == {"additionalDirectories"}
 
 
 @pytest.mark.parametrize("method", AFTER_INITIALIZE, ids=str)
