@@ -19,6 +19,7 @@ from gptoss_acp.conversation import ask_model, slash_commands
 from gptoss_acp.conversation.compaction import Compactor
 from gptoss_acp.conversation.model import ChosenModel
 from gptoss_acp.conversation.slash_commands import Commands, Given
+from gptoss_acp.conversation.thinking import Thinking
 from gptoss_acp.conversation.undo import Undo
 from gptoss_acp.engine.api import Engine, Sampling, Trace
 from gptoss_acp.harmony.constraint import constraint_to
@@ -350,6 +351,7 @@ class Session:
             self.updates,
             runner,
             self._compactor,
+            Thinking(self.updates, shown=settings.thinking == "on"),
             self._sampling,
             settings.max_turn_requests,
             constraint=self._constraint(),

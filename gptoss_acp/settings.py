@@ -168,6 +168,10 @@ class Settings:
         default="on",
         metadata=_flag(str, "let the model write only well-formed headers and tool arguments", ("on", "off")),
     )
+    thinking: Switch = field(
+        default="on",
+        metadata=_flag(str, "show that the model thinks, for how long and how much; never what", ("on", "off")),
+    )
     titles: Switch = field(
         default="on",
         metadata=_flag(str, "let the model name a session after its first answer", ("on", "off")),

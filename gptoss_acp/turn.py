@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gptoss_acp.conversation.journal import Journal
+    from gptoss_acp.conversation.thinking import Thinking
     from gptoss_acp.ledger import Ledger
     from gptoss_acp.protocol.shapes import Channel
     from gptoss_acp.protocol.updates import Updates
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 
-THINKING_UPDATE_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
 
 MOST_TRIES = 3
 """Samplings of one reply that come to neither a call nor an answer, before an answer is begun for the model."""
@@ -86,6 +87,7 @@ class Turn:
     updates: Updates
     runner: Runner
     compactor: Compactor
+    thinking: Thinking
     sampling: Sampling
     max_requests: int
     constraint: Constraint | None = None
@@ -232,7 +234,7 @@ class Turn:
                     break
                 if self.journal.unsafe:
                     await self.journal.commit()
-                self._show_thinking(generation.figures)
+                self._show_work(generation.figures)
                 await self.updates.drain()
         finally:
             await generation.aclose()
@@ -249,10 +251,12 @@ class Turn:
                     self._visible = event.visible
                     self._message_id = str(uuid.uuid4())
                     self._channel = "final" if event.channel == "final" else "commentary"
-                    if self._visible:
-                        self.journal.begun(event.channel, self._message_id)
                     if event.recipient is not None:
                         self._call = self.runner.announce(event.recipient)
+                    elif self._visible:
+                        self.journal.begun(event.channel, self._message_id)
+                    else:
+                        self.thinking.begin(self._message_id)
                 case TextDelta():
                     if self._visible:
                         self._show(event.text)
@@ -277,6 +281,7 @@ class Turn:
     def _note_said(self, message: MessageEnded, reply: Reply) -> None:
         if message.channel == "analysis":
             self.outcome.thought_tokens += len(message.tokens)
+            self.thinking.end(len(message.tokens))
         elif message.text.strip():
             reply.answered = reply.answered or message.channel == "final"
             reply.preamble = reply.preamble or message.channel == "commentary"
@@ -292,9 +297,9 @@ class Turn:
             self.outcome.first_visible_seconds = time.perf_counter() - self._started
         self.updates.message_chunk(self._message_id, text, self._channel)
 
-    def _show_thinking(self, figures: Figures) -> None:
-        # While nothing can be shown, the growing usage tells the user that the model is at work.
-        if not self._visible and time.perf_counter() - self._last_progress >= THINKING_UPDATE_SECONDS:
+    def _show_work(self, figures: Figures) -> None:
+        # While nothing of it can be shown, the growing usage tells the user that the model is at work.
+        if not self._visible and time.perf_counter() - self._last_progress >= PROGRESS_SECONDS:
             self._show_progress(figures)
 
     def _show_progress(self, figures: Figures) -> None:

@@ -50,6 +50,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "pass_variables": ("MY_TOKEN,X_*", "MY_TOKEN,X_*"),
     "download": ("openai/gpt-oss-20b", "openai/gpt-oss-20b"),
     "encoding": ("cp1252", "cp1252"),
+    "thinking": ("off", "off"),
     "titles": ("off", "off"),
     "header_grammar": ("off", "off"),
     "log_level": ("debug", "debug"),

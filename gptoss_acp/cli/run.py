@@ -155,6 +155,8 @@ class _Script(local.Faceless):
         match update["sessionUpdate"]:
             case "agent_message_chunk":
                 self._hear(update)
+            case "agent_thought_chunk":
+                self._say_aside(update["messageId"], update["content"]["text"])
             case "tool_call" | "tool_call_update":
                 identifier = update["toolCallId"]
                 self._titles[identifier] = update.get("title") or self._titles.get(identifier, "")
@@ -180,8 +182,11 @@ class _Script(local.Faceless):
             self._asides.end()
             self._answers.add(identifier, text)
         else:
-            self._answers.end()
-            self._asides.add(identifier, text)
+            self._say_aside(identifier, text)
+
+    def _say_aside(self, message: str, text: str) -> None:
+        self._answers.end()
+        self._asides.add(message, text)
 
     def _note_answer(self, identifier: str, text: str) -> None:
         self._final = self._final + text if identifier == self._final_id else text

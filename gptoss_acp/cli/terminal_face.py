@@ -44,6 +44,7 @@ class TerminalFace(Faceless):
         self._live: Live | None = None
         self._message = ""
         self._said = ""
+        self._thought = ""
         self._calls: dict[str, dict[str, Any]] = {}
 
     def begin(self) -> None:
@@ -68,6 +69,9 @@ class TerminalFace(Faceless):
                 self._print(Text(f"> {update['content'].get('text', '')}", style="bold"))
             case "agent_message_chunk":
                 self._take(update["messageId"], update["content"]["text"])
+            case "agent_thought_chunk":
+                self._turn_to(update["messageId"])
+                self._thought += update["content"]["text"]
             case "tool_call" | "tool_call_update":
                 self._complete_message()
                 self._note_call(update)
@@ -99,9 +103,7 @@ class TerminalFace(Faceless):
 
     def _take(self, message: str, text: str) -> None:
         """Take the next piece of a message; its blocks that are complete are shown for good."""
-        if message != self._message:
-            self._complete_message()
-            self._message = message
+        self._turn_to(message)
         self._said += text
         if "\n" not in text:  # in which no block ends
             return
@@ -109,10 +111,17 @@ class TerminalFace(Faceless):
         if complete:
             self._print(Markdown(complete))
 
+    def _turn_to(self, message: str) -> None:
+        if message != self._message:
+            self._complete_message()
+            self._message = message
+
     def _complete_message(self) -> None:
+        if self._thought:
+            self._print(Text(self._thought, style="dim"))
         if self._said.strip():
             self._print(Markdown(self._said))
-        self._said = ""
+        self._thought = self._said = ""
 
     def _note_call(self, update: Mapping[str, Any]) -> None:
         identifier = update["toolCallId"]
@@ -132,6 +141,8 @@ class TerminalFace(Faceless):
             self._live.update(Group(*self._under_way()))
 
     def _under_way(self) -> Iterator[RenderableType]:
+        if self._thought:
+            yield Spinner(self._marks.spinner, text=Text(self._thought, style="dim"))
         if self._said:
             lines = self._said.split("\n")
             room = max(1, self._console.height - 4)

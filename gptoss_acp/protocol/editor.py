@@ -46,7 +46,10 @@ class Editor:
         self.capabilities = capabilities
 
     def update(self, update: Update) -> None:
-        if update["sessionUpdate"] in ("user_message_chunk", "agent_message_chunk") and "text" in update["content"]:
+        if (
+            update["sessionUpdate"] in ("user_message_chunk", "agent_message_chunk", "agent_thought_chunk")
+            and "text" in update["content"]
+        ):
             content = update["content"]
 
             def frame(joined: str) -> dict[str, Any]:

@@ -118,6 +118,14 @@ class AgentMessageChunk(TypedDict):
     _meta: NotRequired[dict[str, dict[str, Channel]]]
 
 
+class AgentThoughtChunk(TypedDict):
+    """A piece of what is said about the model's thinking; never of what it thinks."""
+
+    sessionUpdate: Literal["agent_thought_chunk"]
+    messageId: str
+    content: Text
+
+
 class ToolCall(ToolCallState):
     sessionUpdate: Literal["tool_call"]
 
@@ -172,6 +180,7 @@ class Compaction(TypedDict):
 Update = (
     UserMessageChunk
     | AgentMessageChunk
+    | AgentThoughtChunk
     | ToolCall
     | ToolCallUpdate
     | Plan

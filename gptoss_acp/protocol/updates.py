@@ -1,4 +1,4 @@
-"""What a session says while it lives, one method a kind of update, each noted before it is shown.
+"""What a session says while it lives, one method a kind of update; what is to be replayed is noted before it is shown.
 
 Knows when an update has which shape. Knows nothing about Harmony, so only what is handed to it can be shown.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Updates:
-    """The updates of one session; `note` is told each that `face` is shown."""
+    """The updates of one session; `note` is told each that `face` is shown, unless that is soon of no interest."""
 
     def __init__(self, face: Face, note: Callable[[Update], None]) -> None:
         self._face = face
@@ -37,6 +37,12 @@ class Updates:
         if channel is not None:
             chunk["_meta"] = {shapes.OURS: {"channel": channel}}
         self._tell(chunk)
+
+    def thought_chunk(self, message_id: str, text: str) -> None:
+        """Stream a piece of what is said of the thought `message_id`: that there is one, what it took. Not noted."""
+        self._face.update(
+            {"sessionUpdate": "agent_thought_chunk", "messageId": message_id, "content": shapes.text(text)}
+        )
 
     async def replay(self, updates: Iterable[Update]) -> None:
         """Show what was noted; drafts only to a client that knows them."""

@@ -23,7 +23,8 @@ from gptoss_acp.cli import chat
 from gptoss_acp.cli.markdown import Markdown
 from gptoss_acp.cli.terminal_face import _complete_blocks
 from tests.support.agent_process import COMMAND, private_environment
-from tests.support.tokens import final, numbers, preamble, said, text_of, tool_call
+from tests.support.thoughts import untimed
+from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
 pytestmark = pytest.mark.timeout(180)  # the program is started anew, on a machine that may have more to do
 
@@ -134,7 +135,7 @@ def talk(work: Path) -> Iterator[Chat]:
 def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
     sentence = "It says that the rain in Spain stays mainly in the plain, whichever way the wind blows there"
     answer = final(f"{sentence}, **hello**, and `that` is all.\n\n- one\n\n~~~\n2\n\n2\n~~~\n\n- two\n")
-    terminal = talk([said(preamble("Let me look."), READS), answer], columns=columns)
+    terminal = talk([said(thought("Hm."), preamble("Let me look."), READS), answer], columns=columns)
     terminal.wait_for("Ctrl-D ends.")
     terminal.say("What is in a.txt?")
     terminal.wait_for("Let me look.")
@@ -142,10 +143,10 @@ def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
     terminal.wait_for("and that is all.")
     terminal.wait_for("• two")
     terminal.end()
-    lines = terminal.lines()
+    lines = [untimed(line) for line in terminal.lines()]
     assert sentence in " ".join(" ".join(lines).split())  # no word is broken
-    assert {" • two", "✓ Read a.txt"} <= set(lines)
-    assert not any("**" in line or "~~~" in line or "Traceback" in line for line in lines)
+    assert {"Thinking · 8 tokens", " • two", "✓ Read a.txt"} <= set(lines)
+    assert not any(hidden in line for hidden in ("**", "~~~", "Traceback", "Hm.") for line in lines)
 
 
 def test_a_change_is_shown_and_asked_about(talk: Chat, work: Path) -> None:

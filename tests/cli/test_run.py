@@ -19,7 +19,8 @@ from gptoss_acp.store import Archive
 from gptoss_acp.vocabulary import END
 from tests.support.agent_process import COMMAND
 from tests.support.mcp_desk import PROGRAM
-from tests.support.tokens import final, message, numbers, preamble, said, text_of, tool_call
+from tests.support.thoughts import untimed
+from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 
 SECONDS = 120
 PIPED: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
@@ -58,9 +59,9 @@ def run(work: Path) -> Run:
 
 
 def test_the_answer_alone_goes_to_stdout_and_what_is_done_to_stderr(run: Run) -> None:
-    ended = run([said(preamble("Let me look."), READS), final("It says hello.")], "What is in a.txt?")
+    ended = run([said(thought("Hm."), preamble("Let me look."), READS), final("It says hello.")], "What is in a.txt?")
     assert (ended.returncode, ended.stdout) == (0, "It says hello.\n")
-    assert ended.stderr == "Let me look.\n- Read a.txt: completed\n"
+    assert untimed(ended.stderr) == "Thinking · 8 tokens\nLet me look.\n- Read a.txt: completed\n"
 
 
 def test_what_needs_a_question_is_refused_and_without_an_answer_that_is_the_exit_code(run: Run, work: Path) -> None:
@@ -95,10 +96,12 @@ def test_what_comes_on_stdin_is_told_too_or_is_the_prompt(run: Run, work: Path) 
 
 
 def test_updates_are_lines_of_json_and_the_last_is_the_end_of_the_turn(run: Run) -> None:
-    ended = run([said(preamble("Let me look."), READS), final("It says hello.")], "--json", "What is in a.txt?")
+    looks = said(thought("Hm."), preamble("Let me look."), READS)
+    ended = run([looks, final("It says hello.")], "--json", "What is in a.txt?")
     *updates, last = map(json.loads, ended.stdout.splitlines())
     assert ended.returncode == 0
-    assert {"agent_message_chunk", "tool_call", "tool_call_update"} <= {update["sessionUpdate"] for update in updates}
+    kinds = {update["sessionUpdate"] for update in updates}
+    assert {"agent_thought_chunk", "agent_message_chunk", "tool_call", "tool_call_update"} <= kinds
     assert (last["stopReason"], last["answer"]) == ("end_turn", "It says hello.")
     assert Archive().info(last["sessionId"]).title == "What is in a.txt?"
     assert "usage" in last

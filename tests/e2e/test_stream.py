@@ -15,6 +15,7 @@ from acp import schema
 
 from tests.support.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
 from tests.support.spawner import Spawner
+from tests.support.thoughts import told_of, untimed
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled, wait_until
 
@@ -47,10 +48,24 @@ def test_reasoning_tool_calls_and_control_tokens_never_reach_the_client(spawn: S
     session = agent.open()
     assert stop_reason(agent, agent.prompt(session, "Look")) == "end_turn"
     assert agent.messages(session) == ["I will look.", "There is nothing."]
+    assert thoughts(agent, session) == [told_of(thought("secret plan")), told_of(thought("secret doubt"))]
     wire = str([received.message for received in agent.received])
     assert "secret" not in wire
     assert "<|" not in wire
     assert "analysis" not in wire
+
+
+def thoughts(agent: AgentProcess, session: str) -> list[str]:
+    """Return what is told of each of the session's thoughts."""
+    return [untimed(told) for told in agent.messages(session, "agent_thought_chunk")]
+
+
+def test_thoughts_need_not_be_told_of(spawn: Spawner) -> None:
+    agent = spawn.scripted(HELLO, arguments=["--thinking", "off"])
+    session = agent.open()
+    assert stop_reason(agent, agent.prompt(session, "Hi")) == "end_turn"
+    assert thoughts(agent, session) == []
+    assert agent.messages(session) == ["Hello, you."]
 
 
 def test_a_character_of_several_tokens_arrives_whole(spawn: Spawner) -> None:
@@ -135,6 +150,19 @@ def test_a_cancelled_prompt_answers_once_and_nothing_comes_after_it(spawn: Spawn
     assert agent.messages(session)[1] == "Yes."
 
 
+def test_a_thought_that_is_cancelled_has_ended_when_the_prompt_is_answered(spawn: Spawner) -> None:
+    agent = spawn.scripted(thought(numbers(5000)), final("Yes."), delay=SLOW)
+    session = agent.open()
+    prompt = agent.prompt(session, "Think hard")
+    agent.read_until(lambda: bool(agent.updates(session, "agent_thought_chunk")))
+    agent.cancel(session)
+    assert stop_reason(agent, prompt) == "cancelled"
+    (told,) = thoughts(agent, session)
+    assert told.startswith("Thinking · ")
+    assert told.endswith(" tokens")
+    assert stop_reason(agent, agent.prompt(session, "Still there?")) == "end_turn"
+
+
 def test_a_cancel_without_a_turn_does_not_cancel_the_next(spawn: Spawner) -> None:
     agent = spawn.scripted(HELLO)
     session = agent.open()
@@ -179,7 +207,7 @@ def test_a_cancelled_request_is_answered_as_cancelled_and_the_session_goes_on(sp
 
 def test_a_client_that_does_not_read_gets_all_of_it_later_and_is_not_buffered_for(spawn: Spawner) -> None:
     text = "".join(f" {number % 1000}" for number in range(10_000))
-    tokens = final(text)
+    tokens = said(thought("secret plan"), final(text))
     assert len(tokens) > 20_000
     agent = spawn.scripted(tokens, reading=False, traced=True)
     agent.send(request("initialize", {"protocolVersion": 1}, 0))
@@ -191,6 +219,7 @@ def test_a_client_that_does_not_read_gets_all_of_it_later_and_is_not_buffered_fo
     agent.start_reading()
     assert stop_reason(agent, 2) == "end_turn"
     assert agent.messages(session) == [text]
+    assert thoughts(agent, session) == [told_of(thought("secret plan"))]
     assert len(agent.chunks(session)) < len(tokens)
     assert len(agent.traced_tokens()) == len(tokens)
 
@@ -242,6 +271,12 @@ async def test_the_sdks_client_hears_the_answer_and_can_cancel(tmp_path: Path) -
         texts = [chunk.content.text for chunk in chunks if isinstance(chunk.content, schema.TextContentBlock)]
         assert texts == ["Hello", ",", " you", "."]
         assert len({chunk.message_id for chunk in chunks}) == 1
+        first, last = [update for update in sdk_client.updates if isinstance(update, schema.AgentThoughtChunk)]
+        assert first.message_id == last.message_id != chunks[0].message_id
+        assert sdk_client.updates.index(last) < sdk_client.updates.index(chunks[0])
+        assert isinstance(first.content, schema.TextContentBlock)
+        assert isinstance(last.content, schema.TextContentBlock)
+        assert untimed(first.content.text + last.content.text) == told_of(thought("secret plan"))
 
         endless = asyncio.create_task(agent.prompt(session_id=session, prompt=[acp.text_block("Go")]))
         await settled(lambda: len(sdk_client.updates) >= 20, 20)

@@ -12,7 +12,7 @@ from gptoss_acp.protocol import shapes
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.config_options import config_options
 from gptoss_acp.protocol.editor import Editor
-from gptoss_acp.protocol.shapes import text_content
+from gptoss_acp.protocol.shapes import text, text_content
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.rpc import Connection
 
@@ -90,6 +90,16 @@ async def test_every_update_is_one_of_acps_and_is_recorded() -> None:
         schema.SessionNotification.model_validate({"sessionId": "the-session", "update": update})
     assert len(told.sent) == 11
     assert told.recorded == told.sent
+
+
+async def test_what_is_said_of_a_thought_is_sent_as_a_text_like_others_and_not_recorded() -> None:
+    told = Told()
+    told.updates.thought_chunk("t", "Thinking")
+    (chunk,) = told.sent
+    assert chunk == {**CHUNK, "sessionUpdate": "agent_thought_chunk", "messageId": "t", "content": text("Thinking")}
+    schema.SessionNotification.model_validate({"sessionId": "the-session", "update": chunk})
+    assert told.connection.texts == [("t", "Thinking")]
+    assert told.recorded == []
 
 
 # Compactions

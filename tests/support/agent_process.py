@@ -197,10 +197,10 @@ class AgentProcess:
     def chunks(self, session: str) -> list[Received]:
         return self.updates(session, "agent_message_chunk")
 
-    def messages(self, session: str) -> list[str]:
+    def messages(self, session: str, kind: str = "agent_message_chunk") -> list[str]:
         """Return the session's messages, each joined from its chunks, in the order of their beginnings."""
         texts: dict[str, str] = {}
-        for chunk in self.chunks(session):
+        for chunk in self.updates(session, kind):
             update = chunk.message["params"]["update"]
             texts[update["messageId"]] = texts.get(update["messageId"], "") + update["content"]["text"]
         return list(texts.values())

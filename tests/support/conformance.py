@@ -6,6 +6,7 @@ Knows the protocol and the SDK's schema. Knows nothing about processes and pipes
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -44,7 +45,11 @@ REQUESTS: dict[str, tuple[type[BaseModel], str]] = {
 
 OPENING = ("session/new", "session/load", "session/resume", "session/fork")
 CLOSING = ("session/close", "session/delete")
-OF_A_TURN = {"user_message_chunk", "agent_message_chunk", "tool_call", "tool_call_update", "plan"}
+CHUNKS = {"user_message_chunk", "agent_message_chunk", "agent_thought_chunk"}
+OF_A_TURN = {*CHUNKS, "tool_call", "tool_call_update", "plan"}
+THINKING = "Thinking"
+OF_A_THOUGHT = re.compile(rf"{THINKING}( · ((\d[\d,]* min )?\d+ s, )?\d[\d,]* tokens)?")
+"""All that may be said of a thought."""
 FINAL = {"completed", "failed"}
 
 Message = dict[str, Any]
@@ -78,6 +83,7 @@ class Conversation:
         self._calls: dict[str, dict[str, str]] = {}
         self._ended_messages: set[tuple[str, str]] = set()
         self._last_messages: dict[str, str | None] = {}
+        self._last_thoughts: dict[str, tuple[str, str]] = {}
         self._agents_requests: set[str] = set()
 
     def client_said(self, message: Any) -> None:
@@ -133,6 +139,7 @@ class Conversation:
         if asked["method"] == "session/prompt" and not self._is_busy(session):
             unfinished = {call for call, status in self._calls.get(session or "", {}).items() if status not in FINAL}
             assert not unfinished, f"tool calls that outlive their turn: {unfinished}"
+            assert not self._is_thinking(session), "a thought that outlives its turn"
 
     def _request(self, message: Message) -> None:
         assert message.keys() == {"jsonrpc", "id", "method", "params"}
@@ -167,7 +174,12 @@ class Conversation:
         if kind not in OF_A_TURN:
             return
         assert loading or self._is_busy(session), f"{kind} when no turn runs: {params}"
-        if kind in {"user_message_chunk", "agent_message_chunk"}:
+        if kind == "agent_thought_chunk":
+            assert self._is_busy(session), f"a thought in a replay: {params}"
+            self._thought(session, update)
+        else:
+            assert not self._is_thinking(session), f"{kind} amid a thought: {params}"
+        if kind in CHUNKS:
             self._chunk(session, update["messageId"])
         elif kind != "plan":
             self._call(session, update)
@@ -177,6 +189,17 @@ class Conversation:
         self._calls.pop(session, None)
         self._last_messages.pop(session, None)
         self._ended_messages = {(of, message) for of, message in self._ended_messages if of != session}
+
+    def _thought(self, session: str, update: Message) -> None:
+        last, said = self._last_thoughts.get(session, ("", ""))
+        goes_on = last == update["messageId"]
+        assert goes_on or not self._is_thinking(session), f"a thought amid another: {update}"
+        text = (said if goes_on else "") + update["content"]["text"]
+        assert OF_A_THOUGHT.fullmatch(text), f"said of a thought: {text!r}"
+        self._last_thoughts[session] = update["messageId"], text
+
+    def _is_thinking(self, session: Any) -> bool:
+        return self._last_thoughts.get(session, ("", ""))[1] == THINKING
 
     def _chunk(self, session: str, identifier: str) -> None:
         last = self._last_messages.get(session)

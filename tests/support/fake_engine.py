@@ -120,12 +120,20 @@ class RecordingUpdates(Updates):
         self._shown = RecordingFace()
         super().__init__(self._shown, lambda _: None)
 
+    @property
+    def shown(self) -> list[Update]:
+        return self._shown.shown
+
     def _of(self, *kinds: str) -> list[Any]:
         return [update for update in self._shown.shown if update["sessionUpdate"] in kinds]
 
     @property
     def chunks(self) -> list[tuple[str, str]]:
         return [(chunk["messageId"], chunk["content"]["text"]) for chunk in self._of("agent_message_chunk")]
+
+    @property
+    def thoughts(self) -> list[tuple[str, str]]:
+        return [(chunk["messageId"], chunk["content"]["text"]) for chunk in self._of("agent_thought_chunk")]
 
     @property
     def usages(self) -> list[tuple[int, int]]:

@@ -47,8 +47,12 @@ def loaded(agent: AgentProcess, session: str) -> list[Message]:
 
 
 def items(shown: list[Message]) -> list[dict[str, Any]]:
-    """Return the conversation that a client shows; the ids of the user's messages are the agent's own."""
-    unnamed = [{**one, "messageId": None} if one["sessionUpdate"] == "user_message_chunk" else one for one in shown]
+    """Return the conversation that a client shows, less what was told of thoughts, which is of no later interest.
+
+    The ids of the user's messages are the agent's own.
+    """
+    lasting = [one for one in shown if one["sessionUpdate"] != "agent_thought_chunk"]
+    unnamed = [{**one, "messageId": None} if one["sessionUpdate"] == "user_message_chunk" else one for one in lasting]
     return view(unnamed).items
 
 

@@ -16,8 +16,12 @@ NEW = {"sessionId": "s"}
 END = {"stopReason": "end_turn"}
 
 
-def chunk(identifier: str) -> dict[str, Any]:
-    return {"sessionUpdate": "agent_message_chunk", "messageId": identifier, "content": {"type": "text", "text": "a"}}
+def chunk(identifier: str, text: str = "a", kind: str = "agent_message_chunk") -> dict[str, Any]:
+    return {"sessionUpdate": kind, "messageId": identifier, "content": {"type": "text", "text": text}}
+
+
+def thought(identifier: str, text: str = "Thinking") -> dict[str, Any]:
+    return chunk(identifier, text, "agent_thought_chunk")
 
 
 def asked(identifier: int, method: str) -> tuple[str, dict[str, Any]]:
@@ -41,6 +45,7 @@ def permission(identifier: int, call: str) -> tuple[str, dict[str, Any]]:
 
 OPEN = [asked(1, "session/new"), answered(1, NEW)]
 PROMPTED = [*OPEN, asked(2, "session/prompt")]
+THOUGHT = [updated(thought("t")), updated(USAGE), updated(thought("t", " · 1 min 5 s, 1,410 tokens"))]
 
 
 def judge(lines: list[tuple[str, dict[str, Any]]]) -> None:
@@ -54,7 +59,8 @@ def judge(lines: list[tuple[str, dict[str, Any]]]) -> None:
 
 def test_a_right_conversation_passes() -> None:
     turn = [updated(chunk("m")), updated(CALL), permission(0, "c"), updated(DONE), updated(chunk("n")), updated(USAGE)]
-    judge([*PROMPTED, *turn, answered(2, END), updated(USAGE), asked(3, "session/prompt"), answered(3, END)])
+    again = [*THOUGHT, updated(thought("u", "Thinking · 12 tokens"))]
+    judge([*PROMPTED, *turn, answered(2, END), updated(USAGE), asked(3, "session/prompt"), *again, answered(3, END)])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,14 @@ def test_a_right_conversation_passes() -> None:
         [*PROMPTED, updated(CALL), updated(DONE), permission(0, "c")],
         [*PROMPTED, updated(CALL), permission(0, "c"), permission(0, "c")],
         [*PROMPTED, updated(chunk("m")), updated(chunk("n")), updated(chunk("m"))],
+        [*PROMPTED, updated(thought("t", "secret"))],
+        [*PROMPTED, updated(thought("t")), updated(thought("t", " secret"))],
+        [*PROMPTED, *THOUGHT, updated(thought("t", ", 5 tokens"))],
+        [*PROMPTED, updated(thought("t")), answered(2, END)],
+        [*PROMPTED, updated(thought("t")), updated(chunk("m"))],
+        [*PROMPTED, updated(thought("t")), updated(CALL)],
+        [*PROMPTED, updated(thought("t")), updated(thought("u"))],
+        [*OPEN, asked(2, "session/load"), *THOUGHT],
         [*PROMPTED, updated({"sessionUpdate": "news"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "session/update"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "$/cancel_request", "params": {"requestId": 5}})],
