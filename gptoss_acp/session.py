@@ -202,9 +202,8 @@ class Session:
         self._stop()
 
     def tell(self, problem: str) -> None:
-        """Tell the user of something in a message of its own."""
-        # A paragraph, for some clients show one message right behind another.
-        self.updates.message_chunk(str(uuid.uuid4()), problem + "\n\n")
+        """Tell the user of something beside the conversation."""
+        self.updates.notice(problem)
 
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""

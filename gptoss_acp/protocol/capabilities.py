@@ -27,6 +27,7 @@ class Capabilities:
     terminal: bool = False
     terminal_auth: bool = False
     compaction: bool = False
+    notices: bool = False
     insists_on_sign_in: bool = False
     tells_options_apart: bool = False
 
@@ -34,7 +35,7 @@ class Capabilities:
     def declared(cls, params: Any) -> Capabilities:
         """Read them from the params of `initialize`, whatever shape these have."""
         capabilities = _object(_object(params).get("clientCapabilities"))
-        files = _object(capabilities.get("fs"))
+        files, session = _object(capabilities.get("fs")), _object(capabilities.get("session"))
         client = str(_object(_object(params).get("clientInfo")))[:1000]
         jetbrains = bool(_JETBRAINS.search(client))
         return cls(
@@ -43,7 +44,8 @@ class Capabilities:
             terminal=capabilities.get("terminal") is True,
             terminal_auth=_object(capabilities.get("auth")).get("terminal") is True
             or _object(capabilities.get("_meta")).get("terminal-auth") is True,
-            compaction=isinstance(_object(capabilities.get("session")).get("compaction"), dict),
+            compaction=isinstance(session.get("compaction"), dict),
+            notices=isinstance(session.get("notices"), dict),
             insists_on_sign_in=jetbrains,
             tells_options_apart=jetbrains or bool(_SHOWS_NAMES.search(client)),
         )

@@ -167,8 +167,17 @@ class AvailableCommands(TypedDict):
     availableCommands: Sequence[AvailableCommand]
 
 
+class Notice(TypedDict):
+    """What the user is told beside the conversation, in plain text, for clients that have declared it."""
+
+    sessionUpdate: Literal["notice"]
+    severity: Literal["info", "warning", "error"]
+    title: str
+    description: NotRequired[str]
+
+
 class Compaction(TypedDict):
-    """A draft of ACP's, for clients that have declared it."""
+    """A compaction of the conversation, for clients that have declared it."""
 
     sessionUpdate: Literal["compaction_update"]
     compactionId: str
@@ -189,6 +198,7 @@ Update = (
     | CurrentMode
     | ConfigOptions
     | AvailableCommands
+    | Notice
     | Compaction
 )
 

@@ -5,15 +5,21 @@ Knows when an update has which shape. Knows nothing about Harmony, so only what 
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any, Unpack
 
 from gptoss_acp.protocol import shapes
+from gptoss_acp.text import clip_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gptoss_acp.protocol.face import Face
     from gptoss_acp.protocol.shapes import Channel, CompactionStatus, ToolCallFields, ToolCallStatus, Update
+
+
+_LONGEST_TITLE = 80
+"""Characters of a notice's title, which must fit where little room is."""
 
 
 class Updates:
@@ -44,8 +50,19 @@ class Updates:
             {"sessionUpdate": "agent_thought_chunk", "messageId": message_id, "content": shapes.text(text)}
         )
 
+    def notice(self, text: str) -> None:
+        """Tell the user of something beside the conversation; where a client knows no notices, in a message of its own.
+
+        A notice is not noted: it is of now, and no replay has it (ACP, session notices).
+        """
+        if self._face.capabilities.notices:
+            self._face.update(_notice(text))
+        else:
+            # A paragraph, for some clients show one message right behind another.
+            self.message_chunk(str(uuid.uuid4()), text + "\n\n")
+
     async def replay(self, updates: Iterable[Update]) -> None:
-        """Show what was noted; drafts only to a client that knows them."""
+        """Show what was noted; compactions only to a client that knows them."""
         for update in updates:
             # A compaction that has not ended has changed nothing.
             if update["sessionUpdate"] != "compaction_update" or (
@@ -124,6 +141,13 @@ class Updates:
     def _tell(self, update: Update) -> None:
         self._note(update)
         self._face.update(update)
+
+
+def _notice(text: str) -> shapes.Notice:
+    update: shapes.Notice = {"sessionUpdate": "notice", "severity": "warning", "title": clip_line(text, _LONGEST_TITLE)}
+    if update["title"] != text:
+        update["description"] = text
+    return update
 
 
 def _compaction(identifier: str, status: CompactionStatus, text: str) -> shapes.Compaction:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.cancelling import cancel_when, next_prompt_works
 from tests.support.editor import Editor, Open, opened, prompts
 from tests.support.mcp_desk import PATIENT, program, running, shell
+from tests.support.spawner import Spawner
 from tests.support.tokens import final, tool_call
 from tests.support.waiting import settled
 
@@ -52,6 +53,19 @@ async def test_a_server_that_fails_is_shown_once_and_the_prompt_answered(tmp_pat
     assert "the key is missing" in editor.text()
     assert "Going on without it.\n\nFine." in editor.text()
     assert all("type exec = " in prompt and "broken" not in prompt for prompt in prompts(tmp_path))
+
+
+def test_a_client_that_knows_notices_is_told_of_a_server_that_fails_by_one(spawn: Spawner) -> None:
+    agent = spawn.scripted(final("Fine."))
+    knows = {"protocolVersion": 1, "clientCapabilities": {"session": {"notices": {}}}}
+    agent.result(agent.ask("initialize", knows))
+    broken = {"name": "broken", "command": "sh", "args": ["-c", "exit 1"], "env": []}
+    opened = agent.result(agent.ask("session/new", {"cwd": str(agent.home), "mcpServers": [broken]}))
+    session = opened["sessionId"]
+    agent.result(agent.prompt(session, "Go"))
+    (told,) = agent.updates(session, "notice")
+    assert told.message["params"]["update"]["title"].startswith("The MCP server broken is not available")
+    assert agent.messages(session) == ["Fine."]
 
 
 async def test_cancelling_while_a_server_is_waited_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
         {"clientCapabilities": 3},
         {"clientCapabilities": {"fs": [], "terminal": "yes"}},
         {"clientCapabilities": {"fs": {"readTextFile": 1}}},
-        {"clientCapabilities": {"auth": {"terminal": "true"}, "session": {"compaction": True}}},
+        {"clientCapabilities": {"auth": {"terminal": "true"}, "session": {"compaction": True, "notices": None}}},
     ],
 )
 def test_what_is_not_declared_is_not_used(params: object) -> None:
@@ -31,6 +31,7 @@ def test_what_is_not_declared_is_not_used(params: object) -> None:
         ({"terminal": True}, Capabilities(terminal=True)),
         ({"auth": {"terminal": True}}, Capabilities(terminal_auth=True)),
         ({"session": {"compaction": {}}}, Capabilities(compaction=True)),
+        ({"session": {"notices": {}}}, Capabilities(notices=True)),
     ],
 )
 def test_what_is_declared_is_used_and_nothing_else(capabilities: object, declared: Capabilities) -> None:

@@ -44,10 +44,11 @@ class Recorder(Connection):
 class Told:
     """The updates of a session, what was sent of them and what was recorded."""
 
-    def __init__(self, *, shows_compaction: bool = False) -> None:
+    def __init__(self, *, shows_compaction: bool = False, shows_notices: bool = False) -> None:
         self.connection = Recorder()
         self.recorded: list[Any] = []
-        editor = Editor(self.connection, "the-session", Capabilities(compaction=shows_compaction))
+        capabilities = Capabilities(compaction=shows_compaction, notices=shows_notices)
+        editor = Editor(self.connection, "the-session", capabilities)
         self.updates = Updates(editor, self.recorded.append)
 
     @property
@@ -100,6 +101,37 @@ async def test_what_is_said_of_a_thought_is_sent_as_a_text_like_others_and_not_r
     schema.SessionNotification.model_validate({"sessionId": "the-session", "update": chunk})
     assert told.connection.texts == [("t", "Thinking")]
     assert told.recorded == []
+
+
+# Notices
+
+LONG = "The MCP server test is not available: " + "it says much. " * 20 + "Going on without it."
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("AGENTS.md is too long.", {"title": "AGENTS.md is too long."}),
+        (LONG, {"title": LONG[:79] + "…", "description": LONG}),
+        ("Two\nlines.", {"title": "Two lines.", "description": "Two\nlines."}),
+    ],
+)
+async def test_a_notice_is_whole_to_a_client_that_knows_notices_and_not_recorded(
+    text: str, told: dict[str, str]
+) -> None:
+    client = Told(shows_notices=True)
+    client.updates.notice(text)
+    assert client.sent == [{"sessionUpdate": "notice", "severity": "warning", **told}]
+    assert client.recorded == []
+
+
+async def test_a_notice_is_a_message_of_its_own_to_a_client_that_knows_none() -> None:
+    client = Told()
+    client.updates.notice("One.")
+    client.updates.notice("Two.")
+    assert [chunk["content"]["text"] for chunk in client.sent] == ["One.\n\n", "Two.\n\n"]
+    assert len({chunk["messageId"] for chunk in client.sent}) == 2
+    assert client.recorded == client.sent
 
 
 # Compactions

@@ -55,8 +55,19 @@ FINAL = {"completed", "failed"}
 Message = dict[str, Any]
 
 
+class Notice(BaseModel):
+    """Of ACP's schema since 1.25, which the SDK does not know yet (rfds/session-notices)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_update: Literal["notice"] = Field(alias="sessionUpdate")
+    severity: Literal["info", "warning", "error"]
+    title: str = Field(min_length=1)
+    description: str | None = None
+
+
 class CompactionUpdate(BaseModel):
-    """A draft of ACP's that the SDK does not know yet (rfds/session-compaction)."""
+    """Likewise (rfds/session-compaction)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,6 +82,13 @@ class CompactionUpdate(BaseModel):
         assert not self.summary or self.status == "completed"
         assert not self.error or self.status == "failed"
         return self
+
+
+UNKNOWN_TO_THE_SDK: dict[str, tuple[type[BaseModel], str]] = {
+    "notice": (Notice, "notices"),
+    "compaction_update": (CompactionUpdate, "compaction"),
+}
+"""Updates, each with the capability that the client must have declared."""
 
 
 class Conversation:
@@ -164,9 +182,10 @@ class Conversation:
     def _update(self, params: Message) -> None:
         session, update = params["sessionId"], params["update"]
         kind = update["sessionUpdate"]
-        if kind == "compaction_update":
-            assert "compaction" in self._capabilities, "the client did not declare compaction"
-            check(CompactionUpdate, update)
+        if kind in UNKNOWN_TO_THE_SDK:
+            model, capability = UNKNOWN_TO_THE_SDK[kind]
+            assert capability in self._capabilities, f"the client did not declare {capability}"
+            check(model, update)
         else:
             check(schema.SessionNotification, params)
         loading = self._is_pending("session/load", session)
@@ -263,4 +282,5 @@ def _declared(params: Message) -> set[str]:
     files = capabilities.get("fs") or {}
     names = {name for name in ("readTextFile", "writeTextFile") if files.get(name)}
     names |= {"terminal"} if capabilities.get("terminal") else set()
-    return names | ({"compaction"} if (capabilities.get("session") or {}).get("compaction") is not None else set())
+    session = capabilities.get("session") or {}
+    return names | {name for name in ("compaction", "notices") if session.get(name) is not None}

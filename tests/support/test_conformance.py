@@ -91,6 +91,7 @@ def test_a_right_conversation_passes() -> None:
         [*PROMPTED, updated(thought("t")), updated(thought("u"))],
         [*OPEN, asked(2, "session/load"), *THOUGHT],
         [*PROMPTED, updated({"sessionUpdate": "news"})],
+        [*OPEN, updated({"sessionUpdate": "notice", "severity": "info", "title": "Not declared"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "session/update"})],
         [*PROMPTED, ("->", {"jsonrpc": "2.0", "method": "$/cancel_request", "params": {"requestId": 5}})],
         [*PROMPTED, ("->", {**permission(0, "c")[1], "method": "fs/read_text_file"})],
