@@ -127,7 +127,10 @@ class AgentThoughtChunk(TypedDict):
 
 
 class ToolCall(ToolCallState):
+    """The beginning of a tool call; `name` is the tool's as the model calls it, if there is such a tool."""
+
     sessionUpdate: Literal["tool_call"]
+    name: NotRequired[str]
 
 
 class ToolCallUpdate(ToolCallState):

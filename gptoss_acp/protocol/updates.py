@@ -75,11 +75,20 @@ class Updates:
         """Say what the session is about."""
         self._tell({"sessionUpdate": "session_info_update", "title": title})
 
-    def tool_call(self, identifier: str, title: str, kind: str, status: ToolCallStatus = "pending") -> None:
-        """Say that a tool call has begun; `pending` while its arguments are still to come."""
-        self._tell(
-            {"sessionUpdate": "tool_call", "toolCallId": identifier, "title": title, "kind": kind, "status": status}
-        )
+    def tool_call(
+        self, identifier: str, title: str, kind: str, status: ToolCallStatus = "pending", name: str = ""
+    ) -> None:
+        """Say that a call of the tool `name` has begun; `pending` while its arguments are still to come."""
+        call: shapes.ToolCall = {
+            "sessionUpdate": "tool_call",
+            "toolCallId": identifier,
+            "title": title,
+            "kind": kind,
+            "status": status,
+        }
+        if name:
+            call["name"] = name
+        self._tell(call)
 
     def tool_call_update(self, identifier: str, **fields: Unpack[ToolCallFields]) -> None:
         """Say what has changed about a tool call, in ACP's own field names."""

@@ -82,7 +82,7 @@ class Runner:
             changes=self.changes,
             before_changes=self._before_changes,
         )
-        self._updates.tool_call(call.identifier, title, kind)
+        self._updates.tool_call(call.identifier, title, kind, name=self.names.meant(recipient) or "")
         return AnnouncedCall(self, call, recipient)
 
     async def run(self, recipient: str, text: str, call: Call) -> Result:

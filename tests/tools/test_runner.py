@@ -36,6 +36,22 @@ async def test_an_unknown_tool_is_answered_with_what_to_call_instead(tool: str, 
     assert result == f"Error: there is no tool {tool}. {instead}"
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("repo_browser.open_file", "repo_browser.open_file"),
+        ("functions.read_file", "repo_browser.open_file"),
+        ("functions.update_plan", "functions.update_plan"),
+        ("python", "python"),
+        ("web_search", None),
+    ],
+)
+async def test_a_call_begins_with_the_name_of_its_tool(written: str, name: str | None, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.runner.announce(written)
+    assert desk.last.get("name") == name
+
+
 async def test_without_tools_an_unknown_one_is_answered_with_that(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     none = Runner(desk.workspace, desk.permissions, desk.runner._updates, tools=())
