@@ -41,6 +41,11 @@ async def test_search_finds_lines_as_the_model_was_trained_to_read_them(project:
     assert (await desk.call("search", path="gone", query="x")).startswith("Error: no such file")
 
 
+async def test_a_last_line_that_has_no_end_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "one\nlast")
+    assert await Desk(tmp_path).call("search", query="last") == "a.txt:2:last"
+
+
 async def test_what_is_ignored_is_searched_if_it_is_named(project: Path) -> None:
     desk = Desk(project)
     assert await desk.call("search", path="b.txt", query="def") == "b.txt:1:def other"
