@@ -46,12 +46,9 @@ def notes(folder: Path, tell: Callable[[str], None]) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Yield where an AGENTS.md may be, the nearest first, each with the folder that it may not lead out of."""
-    repository = git.repository(folder)
-    root = repository[0] if repository else folder
-    for inner in (folder, *folder.parents):
-        yield inner / INSTRUCTIONS, root
-        if inner == root:
-            break
+    upward = git.upward(folder)
+    for inner in upward:
+        yield inner / INSTRUCTIONS, upward[-1]
     yield user_config_path("gptoss-acp") / INSTRUCTIONS, Path("/")
 
 

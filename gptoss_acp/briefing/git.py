@@ -38,6 +38,13 @@ def repository(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
+def upward(folder: Path) -> list[Path]:
+    """Return the folder and those above it up to the root of its repository; outside of one, only itself."""
+    found = repository(folder)
+    above = [folder, *folder.parents]
+    return above[: above.index(found[0]) + 1] if found else above[:1]
+
+
 def _head(git: Path) -> str:
     folder = next(protected.git_folders(git), git)
     return files.read_small(Path(os.path.realpath(folder / "HEAD")), LONGEST_PATH)

@@ -84,15 +84,15 @@ def identify(real: Path, why: str = "") -> Blob:
     return Blob(info.st_size, digest.hexdigest(), why)
 
 
-def read_bytes(real: Path) -> bytes:
-    """Return a file's content.
+def read_bytes(real: Path, largest: int = LARGEST_FILE) -> bytes:
+    """Return the content of a file of at most `largest` bytes.
 
     Raises:
         OSError: it can't be read.
         ToolError: it is no regular file, or too large.
     """
     with paths.hold_folder(real.parent) as folder:
-        return read_in(folder, real.name)
+        return read_in(folder, real.name, largest)
 
 
 def read_small(real: Path, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""A repository of git's own making, and the user's configuration."""
+"""A repository of git's own making, and the user's home and configuration."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def config(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return user_config_path("gptoss-acp")
