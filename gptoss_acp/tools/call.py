@@ -10,6 +10,7 @@ import asyncio
 import shlex
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from gptoss_acp.errors import ToolError
@@ -34,7 +35,6 @@ from gptoss_acp.workspace.view import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
-    from pathlib import Path
 
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.workspace.background import Program
@@ -102,7 +102,8 @@ class Call:
         roots = self.workspace.roots
         real = roots.resolve(path)
         self._question = question.of_reading(roots.absolute(path), real)
-        await self._permit(Read(real, roots.hold(path, real)))
+        inside = roots.hold(path, real) or self.workspace.readable.hold(Path(roots.absolute(path)), real)
+        await self._permit(Read(real, inside))
         self._note_instructions(real)
         return real
 

@@ -39,7 +39,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@%+,\-]+")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read what is at `path`: files, names, text."""
+    """Read what is at `path`: files, names, text. `inside`: in the session's roots, or where the model was sent."""
 
     path: Path
     inside: bool

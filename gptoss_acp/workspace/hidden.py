@@ -28,11 +28,16 @@ _DEEPEST_SOCKET = 4
 
 def find() -> Iterator[Path]:
     """Yield the folders of ours, made where they are missing, and the sockets, resolved, that there are now."""
-    for own in (user_data_path, user_state_path, user_cache_path):
+    for folder in own():
         with contextlib.suppress(OSError):
-            own_files.make_folder(own("gptoss-acp"))
-            yield Path(os.path.realpath(own("gptoss-acp")))
+            own_files.make_folder(folder)
+            yield folder
     yield from _sockets(Path.home())
+
+
+def own() -> list[Path]:
+    """Return the folders of ours, resolved, whether they are there or not."""
+    return [Path(os.path.realpath(of("gptoss-acp"))) for of in (user_data_path, user_state_path, user_cache_path)]
 
 
 def secrets() -> list[Path]:

@@ -41,6 +41,7 @@ from gptoss_acp.workspace import (
 )
 from gptoss_acp.workspace.background import Background, Program
 from gptoss_acp.workspace.files import Blob
+from gptoss_acp.workspace.readable import Readable
 from gptoss_acp.workspace.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Workspace:
         encoding: str = "",
     ) -> None:
         self.roots = roots
+        self.readable = Readable(roots.cwd)
         self.face = face
         self.sandbox = sandbox or Sandbox("off", roots.folders)
         self.background = Background()
