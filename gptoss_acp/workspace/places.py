@@ -87,6 +87,9 @@ def find(roots: Sequence[Path]) -> Places:
         waiting = [root]
         while waiting:
             waiting += _look(waiting.pop(), roots, places)
+    for own in protected.settings():
+        if paths.is_in(own, roots) and own not in roots:
+            _note(places.read_only, own)
     return places
 
 

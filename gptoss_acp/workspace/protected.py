@@ -14,9 +14,11 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platformdirs import user_config_path
+
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import LONGEST_PATH
-from gptoss_acp.workspace import files
+from gptoss_acp.workspace import files, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,6 +79,8 @@ class Protection:
             for part in path.relative_to(self._root).parts:
                 if named := _named(part):
                     return named
+        if paths.is_in(path, settings()):
+            return "the agent's settings"
         if repository := self._repository(path):
             return f"the repository {repository.name}"
         if linked := next((place for place in self._linked if path.is_relative_to(place)), None):
@@ -97,6 +101,12 @@ class Protection:
 
     def _will_be(self, path: Path) -> bool:
         return path in self._coming or os.path.lexists(path)
+
+
+def settings() -> list[Path]:
+    """Return the folder of our own settings, the user's skills and commands: as it is written, and resolved."""
+    folder = user_config_path("gptoss-acp")
+    return [folder, Path(os.path.realpath(folder))]
 
 
 def plain_name(name: str) -> str:

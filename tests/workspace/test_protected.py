@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from platformdirs import user_config_path
 
+from gptoss_acp.workspace import places
 from gptoss_acp.workspace.protected import Protection
 from tests.support.desk import Desk
 
@@ -37,6 +39,7 @@ NAMED = {
     "AGENTS.md": "agents.md",
     "deep/agents.md": "agents.md",
     "skills/x/SKILL.md": "skills",
+    ".agents/commands/x.md": ".agents",
     ".venv/bin/python": ".venv",
     "node_modules/left-pad/index.js": "node_modules",
 }
@@ -138,3 +141,18 @@ async def test_set_id_bits_do_not_survive_an_edit(tmp_path: Path) -> None:
     (tmp_path / "a").chmod(0o6755)
     assert "Success" in await Desk(tmp_path).patch("*** Update File: a", "-x", "+y")
     assert (tmp_path / "a").stat().st_mode & 0o7777 == 0o755
+
+
+async def test_the_agents_settings_and_the_users_commands_are_no_place_to_write_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    folder = user_config_path("gptoss-acp")
+    desk = Desk(tmp_path, "auto-edit")
+    for path in (folder / "commands/x.md", folder / "config.toml", tmp_path / ".agents/commands/x.md"):
+        assert "did not allow" in await desk.patch(f"*** Add File: {path.relative_to(tmp_path)}", "+x")
+    assert len(desk.permissions_asked) == 3
+    assert folder not in places.find([tmp_path]).read_only
+    folder.mkdir(parents=True)
+    assert folder in places.find([tmp_path]).read_only
+    assert folder not in places.find([folder]).read_only
