@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from gptoss_acp.conversation.journal import Journal
+from gptoss_acp.conversation.own_prompts import OwnPrompts
 from gptoss_acp.engine import checkpoints
 from gptoss_acp.engine.api import Engine, EngineError, ModelMissingError, Trace
 from gptoss_acp.harmony import encoding
@@ -201,8 +202,10 @@ class OpenSessions:
         roots = Roots(Path(folders.cwd), [Path(folder) for folder in folders.additional])
         sandbox = Sandbox(self._settings.sandbox, roots.folders, self._settings.sandbox_servers)
         await sandbox.find()
+        passed = self._settings.pass_variables.split(",")
+        workspace = Workspace(roots, face, sandbox, passed, self._settings.encoding)
         session = Session(
-            Workspace(roots, face, sandbox, self._settings.pass_variables.split(","), self._settings.encoding),
+            workspace,
             await self._engine_for(journal),
             Updates(face, journal.update),
             self._settings,
@@ -210,6 +213,7 @@ class OpenSessions:
             models=await self._models(),
             trace=self._trace,
             mcp_servers=servers,
+            own_prompts=await OwnPrompts.of(workspace),
         )
         self._sessions[journal.id] = session
         return session

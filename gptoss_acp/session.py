@@ -18,6 +18,7 @@ from gptoss_acp.briefing import agents_md, developer_message
 from gptoss_acp.conversation import ask_model, slash_commands
 from gptoss_acp.conversation.compaction import Compactor
 from gptoss_acp.conversation.model import ChosenModel
+from gptoss_acp.conversation.own_prompts import OwnPrompts
 from gptoss_acp.conversation.slash_commands import Commands, Given
 from gptoss_acp.conversation.thinking import Thinking
 from gptoss_acp.conversation.undo import Undo
@@ -39,6 +40,7 @@ from gptoss_acp.workspace.view import Limits
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
+    from gptoss_acp.briefing.library import Library
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.engine.api import Constraint
     from gptoss_acp.protocol.params import McpServer
@@ -62,6 +64,7 @@ class Session:
         models: Sequence[str] = (),
         trace: Trace | None = None,
         mcp_servers: Sequence[McpServer] = (),
+        own_prompts: OwnPrompts | None = None,
     ) -> None:
         self._model = ChosenModel(engine, config_options.as_length(journal.config.get("context", "")))
         self.models = list(dict.fromkeys([engine.model_name, *models]))
@@ -77,6 +80,7 @@ class Session:
         self._notes = agents_md.notes(cwd, self._problems.append)
         for problem in self._problems:
             log.warning("%s", problem)
+        self._own_prompts = own_prompts or OwnPrompts(workspace)
         self._today = datetime.now().astimezone().date()
         self._background: set[asyncio.Task[None]] = set()
         self._over = False
@@ -122,14 +126,17 @@ class Session:
         if (meant := slash_commands.meant(own)) != own:
             text = own = meant
         command = slash_commands.read(own)
-        if command is None:
-            self.journal.hear(text, attached)
+        heard = self.journal.hear(text, attached) if command is None else None
         async with self._turns:
             self._note_prompts()
             try:
+                called = await self._look_up(own)
                 if self._cancels != cancels:
                     return Outcome(stop_reason="cancelled")
-                if command is not None:
+                if called:
+                    heard = heard or self.journal.hear(text, attached)
+                    heard.mean(text.replace(own, called, 1) if own in text else called)
+                elif command is not None:
                     return await self._run(self._obey(command))
                 if self.journal.takes_title(title := clip_line(own, ask_model.LONGEST_TITLE)):
                     self._title_is_provisional = True
@@ -207,7 +214,7 @@ class Session:
 
     def advertise(self) -> None:
         """Tell the client which slash commands there are."""
-        self.updates.commands(slash_commands.advertised())
+        self.updates.commands(slash_commands.advertised(self.library))
 
     @property
     def id(self) -> str:
@@ -230,6 +237,11 @@ class Session:
     def background(self) -> list[str]:
         """What has been started in the background, a line each, for `/status`."""
         return [str(program) for program in self.workspace.background.programs]
+
+    @property
+    def library(self) -> Library:
+        """The skills and commands of the project and the user, for `/help`."""
+        return self._own_prompts.library
 
     def set_mode(self, mode: Mode) -> None:
         """Change what may be done without asking, from the next action on, also of a running turn."""
@@ -275,7 +287,7 @@ class Session:
     def _write_prefix(self) -> None:
         described = tools.descriptions(self._tools)
         confined = "" if self.mode == "full-access" else self.workspace.sandbox.told()
-        told = self._instructions + confined + self._notes
+        told = self._instructions + confined + self._own_prompts.told + self._notes
         self._ledger.set_prefix(told, described, self._effort, self._today)
 
     def _take_tools(self) -> bool:
@@ -286,6 +298,14 @@ class Session:
         self._tools = available
         self._write_prefix()
         return True
+
+    async def _look_up(self, prompt: str) -> str | None:
+        """Return what a prompt stands for that begins with a command of the library, which is read anew."""
+        before = self.library.commands
+        meant = await self._own_prompts.look_up(prompt)
+        if self.library.commands != before:
+            self.advertise()
+        return meant
 
     def _note_prompts(self) -> None:
         # Not when they come: what the turn before has still to say stands before them.
@@ -317,6 +337,7 @@ class Session:
             self._undo.note(identifier, runner.changes)
 
     async def _obey(self, given: Given) -> Outcome:
+        self._tell_problems()
         outcome = Outcome()
         try:
             answer = await self._commands.obey(given, outcome)
@@ -363,7 +384,7 @@ class Session:
         return constraint_to(described) if self._settings.header_grammar == "on" else None
 
     def _tell_problems(self) -> None:
-        for problem in [*self._problems, *self._servers.take_problems()]:
+        for problem in [*self._problems, *self._own_prompts.take_problems(), *self._servers.take_problems()]:
             self.tell(problem)
         self._problems.clear()
 

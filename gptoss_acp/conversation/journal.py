@@ -34,12 +34,16 @@ async def _nothing() -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """What the model will be told: a user's message, and what `attached` then reads to come after it."""
 
     entry: ledger.Entry
     attached: Callable[[], Awaitable[str]]
+
+    def mean(self, text: str) -> None:
+        """Let the model be told `text` in place of the message, which stands for it."""
+        self.entry = ledger.unheard(text)
 
 
 class Journal:
@@ -70,9 +74,11 @@ class Journal:
         """What the session was set to."""
         return self._stored.info.config
 
-    def hear(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> None:
+    def hear(self, text: str, attached: Callable[[], Awaitable[str]] | None = None) -> Heard:
         """Note what the model is to be told with the next prompt: `text`, and what `attached` reads then."""
-        self._unheard.append(Heard(ledger.unheard(text), attached or _nothing))
+        heard = Heard(ledger.unheard(text), attached or _nothing)
+        self._unheard.append(heard)
+        return heard
 
     async def take_in(self) -> None:
         """Put into the ledger what the user has said, also in prompts that were cancelled before they began."""

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gptoss_acp.briefing import developer_message
+from gptoss_acp.briefing.library import Library
 from gptoss_acp.conversation import model
 from gptoss_acp.conversation.compaction import CompactionError, Compactor
 from gptoss_acp.settings import EFFORTS, MODES, Effort, Mode, as_effort, as_mode
+from gptoss_acp.text import clip_line, code_span, json_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from gptoss_acp.briefing.prompt_files import CommandFile
     from gptoss_acp.conversation.journal import Journal
     from gptoss_acp.conversation.undo import Undo
     from gptoss_acp.engine.api import Model, Usage
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
     from gptoss_acp.protocol.shapes import AvailableCommand
     from gptoss_acp.protocol.updates import Updates
 
+Listed = TypeVar("Listed")
+
 _LONGEST_ARGUMENT = 2_000
+_NONE = Library()
 
 _MENTION = r"\[[^\]\n]{0,300}\]\([^)\n]{0,4096}\)"
-_BEGINNING = re.compile(rf"\A(?:{_MENTION}\s{{0,9}}){{0,20}}/([A-Za-z]+)(?:\s+|$)")
+_BEGINNING = re.compile(rf"\A((?:{_MENTION}\s{{0,9}}){{0,20}})/([A-Za-z0-9][\w-]{{0,63}})(?:\s+|$)")
 _ALONE = re.compile(r"\A/[A-Za-z][\w-]{0,50}\Z")
 
 
@@ -54,6 +60,13 @@ COMMANDS = (
 )
 _UNKNOWN = Command("", "")
 _BY_NAME = {command.name: command for command in COMMANDS}
+NAMES = frozenset(_BY_NAME)
+
+_LONGEST_SHOWN = 200
+"""Characters of what others' files say they are for, where a client or `/help` lists them."""
+
+_LONGEST_LIST = 40_000
+"""Bytes of a list of commands, which is sent in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +77,27 @@ class Given:
     argument: str
 
 
-def advertised() -> list[AvailableCommand]:
-    """Return every command in ACP's form."""
-    return [_advertised(command) for command in COMMANDS]
+def advertised(library: Library = _NONE) -> list[AvailableCommand]:
+    """Return every command in ACP's form, as many of the library's as a line holds."""
+    theirs = [
+        Command(file.name, f"{clip_line(file.description, _LONGEST_SHOWN)} ({file.origin})", file.hint)
+        for file in library.commands
+    ]
+    return list(_first([_advertised(command) for command in [*COMMANDS, *theirs]]))
 
 
 def _advertised(command: Command) -> AvailableCommand:
     shown: AvailableCommand = {"name": command.name, "description": command.description}
     return {**shown, "input": {"hint": command.hint}} if command.hint else shown
+
+
+def _first(every: Sequence[Listed]) -> Iterator[Listed]:
+    """Yield of a list as much as fits into a line."""
+    room = _LONGEST_LIST
+    for one in every:
+        if (room := room - json_size(one)) < 0:
+            return
+        yield one
 
 
 def read(prompt: str) -> Given | None:
@@ -82,7 +108,7 @@ def read(prompt: str) -> Given | None:
     """
     prompt = prompt.strip()
     beginning = _BEGINNING.match(prompt)
-    command = _BY_NAME.get(beginning[1].lower()) if beginning else None
+    command = _BY_NAME.get(beginning[2].lower()) if beginning else None
     if beginning and command:
         return Given(command, prompt[beginning.end() :])
     return Given(_UNKNOWN, prompt) if _ALONE.match(prompt) and not Path(prompt).exists() else None
@@ -95,11 +121,31 @@ def meant(prompt: str) -> str:
     return developer_message.request("init") if is_init else prompt
 
 
-def _listed() -> str:
-    return "\n".join(
+def called(prompt: str, library: Library) -> tuple[CommandFile, str] | None:
+    """Return which of the library's commands a prompt begins with, and what is said to it, mentions first."""
+    prompt = prompt.strip()
+    beginning = _BEGINNING.match(prompt)
+    if beginning is None or beginning[2].lower() in NAMES or (file := library.command(beginning[2])) is None:
+        return None
+    return file, " ".join(filter(None, (beginning[1].strip(), prompt[beginning.end() :])))
+
+
+def listed(library: Library) -> str:
+    """Return every command as Markdown for the user, the library's with where they are."""
+    ours = [
         f"- `/{command.name}{f' {command.hint}' if command.hint else ''}`: {command.description}"
         for command in COMMANDS
-    )
+    ]
+    theirs = [_listed_file(file) for file in library.commands]
+    shown = list(_first([*ours, *theirs]))
+    left_out = len(ours) + len(theirs) - len(shown)
+    return "\n".join([*shown, f"\n{left_out:,} more are not shown."] if left_out else shown)
+
+
+def _listed_file(file: CommandFile) -> str:
+    # Nothing in them is Markdown, which might show a picture from afar.
+    what = code_span(clip_line(file.description, _LONGEST_SHOWN))
+    return f"- {code_span(f'/{file.name} {file.hint}')}: {what} ({file.origin}, {code_span(str(file.file))})"
 
 
 class Options(Protocol):
@@ -116,6 +162,9 @@ class Options(Protocol):
 
     @property
     def background(self) -> Sequence[str]: ...
+
+    @property
+    def library(self) -> Library: ...
 
     def set_mode(self, mode: Mode) -> None: ...
 
@@ -149,7 +198,7 @@ class Commands:
         """
         argument = given.argument
         if given.command is _UNKNOWN:
-            return f"There is no command {argument}.\n{_listed()}"
+            return f"There is no command {argument}.\n{listed(self.options.library)}"
         if argument and given.command.hint is None:
             return f"/{given.command.name} takes no argument. Send just `/{given.command.name}`."
         match given.command.name:
@@ -164,7 +213,7 @@ class Commands:
             case "mode":
                 answer = self._mode(argument)
             case "help":
-                answer = _listed()
+                answer = listed(self.options.library)
             case _:
                 answer = self._effort(argument)
         return answer

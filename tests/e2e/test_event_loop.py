@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.support.project import write
 from tests.support.spawner import Spawner
 from tests.support.tokens import final, tool_call
 
@@ -48,6 +49,9 @@ def test_no_step_of_the_event_loop_takes_long(spawn: Spawner, tmp_path: Path) ->
     (project / ".git").mkdir()
     (project / ".gitignore").write_text("".join(f"build-{number}/**/*.o\n" for number in range(3_000)))
     (project / "AGENTS.md").write_text("Always say what you have done, and why.\n" * 800)
+    for number in range(300):
+        description = f"---\ndescription: {'é' * 1000}\n---\n" + "Do it.\n" * 5_000
+        write(project / f".agents/skills/s{number}/SKILL.md", description)
     (project / "long.py").write_text("def foo(a, b):\n    return a + b  # a comment\n" * 200_000 + "last\n")
     agent = spawn.scripted(
         tool_call("functions.list_dir", '{"path": ".", "depth": 3}'),
