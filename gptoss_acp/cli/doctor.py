@@ -24,6 +24,7 @@ from gptoss_acp.cli.checks import (
     log_file,
     machines,
     own_folders,
+    skills,
 )
 from gptoss_acp.cli.checks.finding import Finding, plain
 
@@ -43,6 +44,7 @@ CHECKS: dict[str, Check] = {
     "hosts": machines.hosts,
     "sandbox": confinement.sandbox,
     "editors": editors_here.editors,
+    "skills": skills.skills,
     "git": installation.git,
     "ripgrep": installation.ripgrep,
     "folders": own_folders.folders,

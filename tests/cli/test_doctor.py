@@ -30,7 +30,8 @@ from tests.support.ranks import LOOPBACK, write_hosts
 MODULE = [sys.executable, "-P", "-c"]
 OURS = "gptoss-acp"
 CHECKED = [
-    *("gptoss-acp", "Python", "system", "MLX", "memory", "model", "sandbox", "editor", "git", "ripgrep"),
+    *("gptoss-acp", "Python", "system", "MLX", "memory", "model", "sandbox", "editor"),
+    *("skills", "git", "ripgrep"),
     *("data", "state", "cache", "settings", "disk", "log", "config", "variables"),
 ]
 SECONDS = 60
