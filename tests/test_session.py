@@ -19,6 +19,7 @@ from gptoss_acp.vocabulary import RETURN
 from gptoss_acp.workspace import process
 from tests.support.desk import Desk, new_journal, stores
 from tests.support.fake_engine import FakeEngine
+from tests.support.project import write
 from tests.support.stage import Stage, finished
 from tests.support.tokens import final, message, numbers, preamble, said, text_of, thought, tool_call
 from tests.support.waiting import settled
@@ -328,6 +329,29 @@ async def test_what_was_said_in_prompts_that_never_ran_is_heard_with_the_next() 
     assert outcomes == ["cancelled", "cancelled", "cancelled", "end_turn"]
     said_by_user = [part.split("<|end|>")[0] for part in stage.engine.prompt_text(1).split("<|start|>user<|message|>")]
     assert said_by_user[1:] == ["one", "two", "three", "four"]
+
+
+async def test_a_command_from_a_file_stands_for_its_text_among_what_the_editor_adds(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    write(tmp_path / ".agents/commands/review.md", "Review $ARGUMENTS.")
+    turn = asyncio.create_task(stage.session.prompt("<open>a.py</open>\n\n/review it\n\n<end>", own="/review it"))
+    await stage.say(0, final("Done."))
+    assert (await finished(turn)).stop_reason == "end_turn"
+    assert "<|message|><open>a.py</open>\n\nReview it.\n\n<end><|end|>" in stage.engine.prompt_text(0)
+    assert stage.updates.titles == ["/review it"]
+
+
+async def test_a_command_from_a_file_that_was_cancelled_before_it_began_is_told_as_it_was_typed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    write(tmp_path / ".agents/commands/review.md", "Review $ARGUMENTS.")
+    turns = [stage.prompt("First")]
+    await stage.engine.generation(0)
+    turns += [stage.prompt(text) for text in ("/review it", "/review", "Last")]
+    await stage.say(1, final("Done."))
+    ended = [(await finished(turn)).stop_reason for turn in turns]
+    assert ended == ["cancelled", "cancelled", "cancelled", "end_turn"]
+    told = "".join(f"<|start|>user<|message|>{text}<|end|>" for text in ("First", "/review it", "Last"))
+    assert stage.engine.prompt_text(1).endswith(f"{told}<|start|>assistant")
 
 
 async def test_a_command_does_not_overtake_the_prompt_before_it() -> None:

@@ -23,6 +23,7 @@ from gptoss_acp.cli import chat
 from gptoss_acp.cli.markdown import Markdown
 from gptoss_acp.cli.terminal_face import _complete_blocks
 from tests.support.agent_process import COMMAND, private_environment
+from tests.support.project import write
 from tests.support.thoughts import untimed
 from tests.support.tokens import final, numbers, preamble, said, text_of, thought, tool_call
 
@@ -212,8 +213,13 @@ def test_ctrl_c_cancels_also_a_turn_in_which_a_question_was_answered(talk: Chat)
 def test_slash_commands_and_mentions_are_as_in_an_editor(talk: Chat, work: Path) -> None:
     trace = work.parent / "trace"
     (work / "with blank.txt").touch()
+    write(work / ".agents/commands/frobnicate.md", "Frobnicate it.")
     terminal = talk([final("Ok.")], "--trace", str(trace))
     terminal.wait_for("Ctrl-D ends.")
+    terminal.program.send("/frob")
+    terminal.program.send("\t")
+    terminal.wait_for("> /frobnicate")
+    terminal.program.send("\x03")
     terminal.say("/help")
     terminal.wait_for("/compact")
     terminal.wait_for("/effort")

@@ -21,11 +21,11 @@ from tests.support.waiting import settled
 class Stage:
     """A session with its engine and what its client would be told."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, cwd: Path = Path("/work"), **settings: Any) -> None:
         self.engine = FakeEngine()
         self.updates = RecordingUpdates()
         self.session = Session(
-            Desk(Path("/work")).workspace,
+            Desk(cwd).workspace,
             self.engine,
             self.updates,
             Settings(**{"titles": "off", **settings}),
