@@ -12,20 +12,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import yaml
-
 from gptoss_acp.text import clip_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import yaml
 
 LONGEST = 8 * 1024
 """Characters of front matter."""
 
 _DEEPEST = 16
 """Collections in each other: the slower of YAML's readers looks through all that are open, at each word."""
-
-_READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _LINE = re.compile(r"(?m)^---[ \t]{0,9}$")
 
@@ -80,6 +78,8 @@ def _quoted(pair: re.Match[str]) -> str:
 
 
 def _pairs(said: str) -> Iterator[tuple[str, str]]:
+    import yaml  # noqa: PLC0415 (slow, and most sessions have no such file)
+
     depth = 0
     name: str | None = None
     is_value = False
@@ -101,8 +101,10 @@ def _pairs(said: str) -> Iterator[tuple[str, str]]:
 
 
 def _events(said: str) -> Iterator[yaml.Event]:
+    import yaml  # noqa: PLC0415 (likewise)
+
     try:
-        yield from yaml.parse(said, Loader=_READER)
+        yield from yaml.parse(said, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         mark = getattr(error, "problem_mark", None)

@@ -15,7 +15,13 @@ from gptoss_acp.briefing.front_matter import Document, FrontMatterError
 LONGEST = 1.0
 """Seconds of processor time, on a slow machine: what is read naively takes minutes."""
 
-READERS = pytest.mark.parametrize("reader", [yaml.CSafeLoader, yaml.SafeLoader], ids=["library", "Python"])
+
+@pytest.fixture(params=["libyaml", "Python"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let YAML be read by the library, or, as where there is none, by Python."""
+    if request.param == "Python":
+        monkeypatch.delattr(yaml, "CSafeLoader")
+
 
 READ = {
     "none at all": ("# Title\n\n---\n", {}, "# Title\n\n---"),
@@ -50,18 +56,16 @@ UNREADABLE = {
 }
 
 
-@READERS
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("kind", READ)
-def test_single_values_at_the_top_are_read(kind: str, reader: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front_matter, "_READER", reader)
+def test_single_values_at_the_top_are_read(kind: str) -> None:
     text, fields, body = READ[kind]
     assert front_matter.read(text) == Document(fields, body)
 
 
-@READERS
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_what_can_not_be_read_has_a_reason(kind: str, reader: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front_matter, "_READER", reader)
+def test_what_can_not_be_read_has_a_reason(kind: str) -> None:
     text, reason = UNREADABLE[kind]
     began = time.process_time()
     with pytest.raises(FrontMatterError, match=reason) as caught:
@@ -80,9 +84,8 @@ BOMB = "a: &a [x, x]\n" + "".join(
 )
 
 
-@READERS
-def test_aliases_are_not_followed_so_no_bomb_goes_off(reader: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front_matter, "_READER", reader)
+@pytest.mark.usefixtures("reader")
+def test_aliases_are_not_followed_so_no_bomb_goes_off() -> None:
     began = time.process_time()
     assert front_matter.read(f"---\n{BOMB}description: there\n---\n").fields == {"description": "there"}
     assert time.process_time() - began < LONGEST

@@ -8,7 +8,7 @@ import pytest
 
 from gptoss_acp.conversation.own_prompts import MOST_TOLD, OwnPrompts
 from tests.support.desk import Desk
-from tests.support.project import write
+from tests.support.project import git, write
 
 SKILL = "---\ndescription: For it.\n---\nDo it.\n"
 
@@ -51,6 +51,21 @@ async def test_the_folder_of_a_skill_may_be_read_once_the_model_was_sent_there(d
     assert await own.look_up("/called now") == f"The skill called, whose files are in {folder}/called:\n\nDo it.\n\nnow"
     assert "Do it." in await desk.call("open_file", path=f"{folder}/called/SKILL.md")
     assert "did not allow" in await desk.call("open_file", path=f"{folder}/quiet/SKILL.md")
+
+
+async def test_a_projects_skill_above_the_sessions_folder_may_be_read_and_the_project_not(tmp_path: Path) -> None:
+    git(tmp_path, "init")
+    write(tmp_path / "secret", "x")
+    file = write(tmp_path / ".agents/skills/s/SKILL.md", SKILL)
+    write(tmp_path / ".claude/skills/all/SKILL.md", SKILL).parent.joinpath("up").symlink_to("../../..")
+    (tmp_path / "work").mkdir()
+    desk = Desk(tmp_path / "work", "ask")
+    own = await OwnPrompts.of(desk.workspace)
+    assert f"- s: (of this project) For it. ({file})" in own.told
+    assert "Do it." in await desk.call("open_file", path=str(file))
+    assert desk.permissions_asked == []
+    for path in ("secret", ".claude/skills/all/up/secret", ".agents/skills/s/../../../secret"):
+        assert "did not allow" in await desk.call("open_file", path=str(tmp_path / path))
 
 
 async def test_each_problem_is_told_once_and_not_too_many_at_once(desk: Desk) -> None:
