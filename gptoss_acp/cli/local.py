@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 
     from gptoss_acp.engine.api import Engine
-    from gptoss_acp.protocol.face import Face
+    from gptoss_acp.protocol.face import Answered, Face
     from gptoss_acp.protocol.params import McpServer
+    from gptoss_acp.protocol.shapes import Elicitation
     from gptoss_acp.session import Session
     from gptoss_acp.settings import Settings
     from gptoss_acp.store import Info
@@ -51,6 +52,9 @@ class Faceless:
 
     async def drain(self) -> None:
         """Return at once."""
+
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        raise ToolError(f"nobody can be asked: {elicitation['message'][:200]}")
 
     async def read_text_file(self, path: Path) -> str:
         raise ToolError(f"{path} is not open in an editor")

@@ -28,6 +28,8 @@ class Capabilities:
     terminal_auth: bool = False
     compaction: bool = False
     notices: bool = False
+    forms: bool = False
+    urls: bool = False
     insists_on_sign_in: bool = False
     tells_options_apart: bool = False
 
@@ -36,6 +38,7 @@ class Capabilities:
         """Read them from the params of `initialize`, whatever shape these have."""
         capabilities = _object(_object(params).get("clientCapabilities"))
         files, session = _object(capabilities.get("fs")), _object(capabilities.get("session"))
+        elicitation = _object(capabilities.get("elicitation"))
         client = str(_object(_object(params).get("clientInfo")))[:1000]
         jetbrains = bool(_JETBRAINS.search(client))
         return cls(
@@ -46,6 +49,8 @@ class Capabilities:
             or _object(capabilities.get("_meta")).get("terminal-auth") is True,
             compaction=isinstance(session.get("compaction"), dict),
             notices=isinstance(session.get("notices"), dict),
+            forms=isinstance(elicitation.get("form"), dict),
+            urls=isinstance(elicitation.get("url"), dict),
             insists_on_sign_in=jetbrains,
             tells_options_apart=jetbrains or bool(_SHOWS_NAMES.search(client)),
         )

@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
-from gptoss_acp.protocol.face import TurnCancelledError
+from gptoss_acp.protocol.face import Answered, TurnCancelledError
 from gptoss_acp.rpc import Connection, RpcError
 from gptoss_acp.shielding import unharmed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gptoss_acp.protocol.capabilities import Capabilities
-    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
+    from gptoss_acp.protocol.shapes import Elicitation, PermissionOption, ToolCallState, Update
 
 LONGEST_WRITE = 48_000
 """Bytes of a file's text, as JSON, that still fit into one line with the rest of the request."""
@@ -75,6 +75,15 @@ class Editor:
         if outcome.get("outcome") != "selected" or chosen not in [option["optionId"] for option in options]:
             raise ToolError("the editor's answer to the question is none of those that were offered")
         return str(chosen)
+
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        answer = await self._request("elicitation/create", **elicitation)
+        match answer:
+            case {"action": "accept", "content": dict(content)}:
+                return Answered("accept", content)
+            case {"action": "accept" | "decline" | "cancel" as action, **rest} if not rest.get("content"):
+                return Answered(action)
+        raise ToolError("the editor's answer to elicitation/create is none")
 
     async def read_text_file(self, path: Path) -> str:
         text = str(await self._field("content", str, "fs/read_text_file", _FILE_SECONDS, path=str(path)))

@@ -6,18 +6,27 @@ how it is carried, nor about modes, roots or tools.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gptoss_acp.protocol.capabilities import Capabilities
-    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
+    from gptoss_acp.protocol.shapes import Elicitation, PermissionOption, ToolCallState, Update
 
 
 class TurnCancelledError(Exception):
     """The user has cancelled the turn by way of the permission request (ACP, tool-calls, `cancelled` outcome)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of an elicitation (ACP, elicitation): `content` is what a form was filled in with, by its fields."""
+
+    action: Literal["accept", "decline", "cancel"]
+    content: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Face(Protocol):
@@ -47,6 +56,15 @@ class Face(Protocol):
         Raises:
             TurnCancelledError: the user cancelled the turn instead.
             ToolError: nobody can be asked, or the answer is none of the options.
+        """
+        ...
+
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        """Have the user fill in a form, or visit an address, and return what has become of that.
+
+        Raises:
+            TurnCancelledError: the user cancelled the turn instead.
+            ToolError: nobody can be asked, or the answer is none.
         """
         ...
 

@@ -189,6 +189,27 @@ class Compaction(TypedDict):
     error: NotRequired[str]
 
 
+class FormElicitation(TypedDict):
+    """A form for the user to fill in: `requestedSchema` is of a flat object (ACP, elicitation)."""
+
+    mode: Literal["form"]
+    message: str
+    requestedSchema: dict[str, Any]
+    toolCallId: NotRequired[str]
+
+
+class UrlElicitation(TypedDict):
+    """An address for the user to visit."""
+
+    mode: Literal["url"]
+    message: str
+    url: str
+    elicitationId: str
+    toolCallId: NotRequired[str]
+
+
+Elicitation = FormElicitation | UrlElicitation
+
 Update = (
     UserMessageChunk
     | AgentMessageChunk

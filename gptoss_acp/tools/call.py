@@ -26,6 +26,7 @@ from gptoss_acp.shielding import unharmed
 from gptoss_acp.text import clip_line, code_span, fenced, fit, json_size, visible, visible_in
 from gptoss_acp.tools import question
 from gptoss_acp.tools.command_output import CommandOutput
+from gptoss_acp.tools.forms import filled_in
 from gptoss_acp.tools.permissions import Action, Ask, Edit, Permissions, Read, Refused, Run, RunFreely, Use
 from gptoss_acp.tools.question import Question
 from gptoss_acp.workspace import diffs, files, kept
@@ -36,6 +37,8 @@ from gptoss_acp.workspace.view import Limits
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from gptoss_acp.protocol.face import Answered
+    from gptoss_acp.protocol.shapes import Elicitation
     from gptoss_acp.protocol.updates import Updates
     from gptoss_acp.workspace.background import Program
     from gptoss_acp.workspace.edits import Change
@@ -243,6 +246,24 @@ class Call:
                 self.notes += await unharmed(self.workspace.tidy())
         return Finished(code, output)
 
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        """Ask the user for what nobody else knows; whatever is answered, it allows nothing.
+
+        Raises:
+            ToolError: it is too much to be shown whole, or the answer is not what was asked for.
+        """
+        if json_size(elicitation) > question.LONGEST:
+            raise ToolError("it is too long to be shown to the user whole; ask less at once")
+        if elicitation["mode"] == "url" and not self.workspace.face.capabilities.urls:
+            raise ToolError("the user's editor shows no addresses")
+        self._note_running()
+        asked = elicitation.copy()
+        asked["toolCallId"] = self.identifier
+        answered = await self.workspace.face.elicit(asked)
+        if elicitation["mode"] == "form" and answered.action == "accept":
+            return replace(answered, content=filled_in(answered.content, elicitation["requestedSchema"]))
+        return answered
+
     async def use(self, tool: str, arguments: Any, *, reads_only: bool) -> None:
         """Return once the tool of an MCP server may be called with these arguments."""
         self._question = question.of_use(arguments)
@@ -337,10 +358,13 @@ class Call:
         if isinstance(verdict, Refused):
             raise ToolError(verdict.reason)
         chosen = await self._ask(verdict) if isinstance(verdict, Ask) else question.ONCE
+        self._note_running()
+        return chosen
+
+    def _note_running(self) -> None:
         if not self._running:
             self._running = True
             self.show(status="in_progress")
-        return chosen
 
     async def _ask(self, ask: Ask) -> str:
         fields: ToolCallState = {"toolCallId": self.identifier, "title": self.title, "kind": self.kind}

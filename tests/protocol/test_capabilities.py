@@ -16,6 +16,8 @@ from gptoss_acp.protocol.capabilities import Capabilities
         {"clientCapabilities": 3},
         {"clientCapabilities": {"fs": [], "terminal": "yes"}},
         {"clientCapabilities": {"fs": {"readTextFile": 1}}},
+        {"clientCapabilities": {"elicitation": {"form": True, "url": None}}},
+        {"clientCapabilities": {"elicitation": "form"}},
         {"clientCapabilities": {"auth": {"terminal": "true"}, "session": {"compaction": True, "notices": None}}},
     ],
 )
@@ -32,6 +34,8 @@ def test_what_is_not_declared_is_not_used(params: object) -> None:
         ({"auth": {"terminal": True}}, Capabilities(terminal_auth=True)),
         ({"session": {"compaction": {}}}, Capabilities(compaction=True)),
         ({"session": {"notices": {}}}, Capabilities(notices=True)),
+        ({"elicitation": {"form": {}}}, Capabilities(forms=True)),
+        ({"elicitation": {"form": {}, "url": {}}}, Capabilities(forms=True, urls=True)),
     ],
 )
 def test_what_is_declared_is_used_and_nothing_else(capabilities: object, declared: Capabilities) -> None:

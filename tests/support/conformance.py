@@ -43,6 +43,12 @@ REQUESTS: dict[str, tuple[type[BaseModel], str]] = {
 }
 """The agent's requests, each with the capability that the client must have declared."""
 
+ELICITATIONS: dict[str, type[BaseModel]] = {
+    "form": schema.CreateFormSessionElicitationRequest,
+    "url": schema.CreateUrlSessionElicitationRequest,
+}
+"""The params of `elicitation/create` by their mode, which is the capability that the client must have declared."""
+
 OPENING = ("session/new", "session/load", "session/resume", "session/fork")
 CLOSING = ("session/close", "session/delete")
 CHUNKS = {"user_message_chunk", "agent_message_chunk", "agent_thought_chunk"}
@@ -161,7 +167,11 @@ class Conversation:
 
     def _request(self, message: Message) -> None:
         assert message.keys() == {"jsonrpc", "id", "method", "params"}
-        model, capability = REQUESTS[message["method"]]
+        if message["method"] == "elicitation/create":
+            capability = message["params"]["mode"]
+            model = ELICITATIONS[capability]
+        else:
+            model, capability = REQUESTS[message["method"]]
         check(model, message["params"])
         assert not capability or capability in self._capabilities, f"the client did not declare {capability}"
         identifier = json.dumps(message["id"])
@@ -291,4 +301,6 @@ def _declared(params: Message) -> set[str]:
     names = {name for name in ("readTextFile", "writeTextFile") if files.get(name)}
     names |= {"terminal"} if capabilities.get("terminal") else set()
     session = capabilities.get("session") or {}
+    elicitation = capabilities.get("elicitation") or {}
+    names |= {name for name in ELICITATIONS if elicitation.get(name) is not None}
     return names | {name for name in ("compaction", "notices") if session.get(name) is not None}

@@ -15,7 +15,8 @@ from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.messages import Cancel, Resume, Submit
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.shapes import PermissionOption, ToolCallState, Update
+from gptoss_acp.protocol.face import Answered
+from gptoss_acp.protocol.shapes import Elicitation, PermissionOption, ToolCallState, Update
 from gptoss_acp.protocol.updates import Updates
 from tests.support.tokens import text_of
 from tests.support.waiting import settled
@@ -99,6 +100,9 @@ class RecordingFace:
         self.shown.append(update)
 
     async def drain(self) -> None: ...
+
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        raise AssertionError(f"asked: {elicitation['message']}")
 
     async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
         raise ToolError("nobody is there to be asked")
