@@ -31,7 +31,7 @@ from gptoss_acp.settings import Effort, Mode, Settings, as_effort, as_mode
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.mcp import servers
 from gptoss_acp.tools.permissions import Permissions
-from gptoss_acp.tools.registry import CODING_TOOLS, Tool
+from gptoss_acp.tools.registry import ASK_USER_TOOL, CODING_TOOLS, Tool
 from gptoss_acp.tools.runner import Runner
 from gptoss_acp.turn import Outcome, Turn
 from gptoss_acp.workspace.mechanisms import NOT_SANDBOXED
@@ -75,7 +75,9 @@ class Session:
         self._ledger = journal.ledger
         cwd = workspace.roots.cwd
         self.workspace = workspace
-        self._instructions = developer_message.compose(cwd, has_tools=True)
+        can_ask = workspace.face.capabilities.forms
+        self._instructions = developer_message.compose(cwd, has_tools=True, asks_by_tool=can_ask)
+        self._own_tools = [*CODING_TOOLS, ASK_USER_TOOL] if can_ask else list(CODING_TOOLS)
         self._problems: list[str] = []
         self._notes = agents_md.notes(cwd, self._problems.append)
         for problem in self._problems:
@@ -86,8 +88,8 @@ class Session:
         self._over = False
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
         confined = functools.partial(workspace.sandbox.server_words, cwd)
-        self._servers = servers.Servers(mcp_servers, cwd, tellable, confined)
-        self._tools: list[Tool] = list(CODING_TOOLS)
+        self._servers = servers.Servers(mcp_servers, cwd, tellable, confined, can_ask=can_ask)
+        self._tools: list[Tool] = list(self._own_tools)
         self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._write_prefix()
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed, settings.max_tokens)
@@ -292,7 +294,7 @@ class Session:
 
     def _take_tools(self) -> bool:
         """Tell the model of the MCP servers' tools from now on, if others are ready than before."""
-        available = [*CODING_TOOLS, *self._servers.tools()]
+        available = [*self._own_tools, *self._servers.tools()]
         if available == self._tools:
             return False
         self._tools = available

@@ -20,6 +20,7 @@ PRINT_TREE = "repo_browser.print_tree"
 SEARCH = "repo_browser.search"
 OPEN_FILE = "repo_browser.open_file"
 APPLY_PATCH = "repo_browser.apply_patch"
+ASK_USER = f"{FUNCTIONS}.ask_user"
 PYTHON = "python"
 """Not told, but gpt-oss was trained on it; its code is a command like others."""
 

@@ -13,10 +13,15 @@ from typing import Literal
 
 from gptoss_acp.briefing import git
 
+ASK_IN_ANSWER = "ask in your answer."
+ASK_BY_TOOL = "ask with functions.ask_user."
 
-def compose(cwd: Path, *, has_tools: bool) -> str:
+
+def compose(cwd: Path, *, has_tools: bool, asks_by_tool: bool = False) -> str:
     """Return the developer message's instructions for a session in `cwd`; no line break ends them."""
     told = _text("base") + _text("tools") if has_tools else _text("base")
+    if asks_by_tool:
+        told = told.replace(ASK_IN_ANSWER, ASK_BY_TOOL)
     return f"{told}\n{environment(cwd)}"
 
 

@@ -38,6 +38,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "query": ("pattern", "regex", "search", "search_term", "text", "string", "q"),
     "max_results": ("limit", "max", "max_count", "head_limit", "n"),
     "glob": ("include", "file_pattern", "file_glob", "filter"),
+    "question": ("prompt", "message", "text", "ask", "query"),
+    "options": ("choices", "answers", "suggestions", "alternatives"),
     "plan": ("steps", "todos", "tasks", "items"),
     "step": ("content", "description", "title", "task", "text", "name"),
     "status": ("state",),

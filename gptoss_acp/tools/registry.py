@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.tool_description import ToolDescription
-from gptoss_acp.tool_names import APPLY_PATCH, EXEC, OPEN_FILE, PRINT_TREE, PYTHON, SEARCH
-from gptoss_acp.tools import apply_patch, commands, open_file, print_tree, search, update_plan
+from gptoss_acp.tool_names import APPLY_PATCH, ASK_USER, EXEC, OPEN_FILE, PRINT_TREE, PYTHON, SEARCH
+from gptoss_acp.tools import apply_patch, ask_user, commands, open_file, print_tree, search, update_plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -67,6 +67,9 @@ CODING_TOOLS = (
 )
 """In the order in which the model is told of them."""
 
+ASK_USER_TOOL = _tool(ASK_USER, ask_user.ask_user, ask_user.AskUser, "other", "Ask the user")
+"""For where the user can be shown a form; elsewhere the model asks in its answer."""
+
 PYTHON_TOOL = _tool(PYTHON, commands.python, "code", "execute", "Run Python code")
 """The model is not told of it, but calls it."""
 
@@ -77,6 +80,7 @@ _INSTEAD = (
     (re.compile(r"read|open|view|file"), "read files", OPEN_FILE),
     (re.compile(r"run|exec|command|terminal|shell"), "run programs", EXEC),
 )
+_ASKING = re.compile(r"(?<![a-z])ask|question|user_input|elicit|clarif")
 _WEB = re.compile(r"web|http|url|fetch|(?<!repo_)browser")
 
 
@@ -86,6 +90,8 @@ def instead_of(written: str, recipients: Collection[str]) -> str:
         return "No tools are available."
     name = written.lower()
     told = f"The tools are: {', '.join(recipients)}."
+    if _ASKING.search(name) and ASK_USER not in recipients:
+        return "What you need to know from the user, ask in your answer."
     if _WEB.search(name):
         return f"Nothing here reaches the web. {told}"
     for pattern, purpose, recipient in _INSTEAD:

@@ -16,19 +16,10 @@ from gptoss_acp.briefing import developer_message
 from gptoss_acp.harmony import render
 from gptoss_acp.harmony.render import Effort
 from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tools.registry import ASK_USER_TOOL
 from tiny import requests, words
 
-_ASK_USER = ToolDescription(
-    "ask_user",
-    "Ask the user a question and wait for the answer.",
-    {
-        "type": "object",
-        "properties": {"question": {"type": "string"}, "options": {"type": "array", "items": {"type": "string"}}},
-        "required": ["question"],
-    },
-)
-_ASK_IN_ANSWER = "- What you need to know from the user, ask in your answer.\n"
-_ASK_BY_TOOL = "- What you need to know from the user, ask with functions.ask_user.\n"
+_ASK_USER = ASK_USER_TOOL.description
 _SANDBOX = (
     "Commands: run in a sandbox; they write only in the working directory and have no network.",
     "Commands: run in a sandbox; they write only in the working directory.",
@@ -48,7 +39,7 @@ def full_prefix(today: date, effort: Effort) -> list[int]:
     """Return messages as long as the agent's become: a sandbox, skills, a way to ask the user, tools of MCP servers."""
     random = Random(1)
     cwd = Path("/home/dev/workspace")
-    text = developer_message.compose(cwd, has_tools=True).replace(_ASK_IN_ANSWER, _ASK_BY_TOOL)
+    text = developer_message.compose(cwd, has_tools=True, asks_by_tool=True)
     text += f"\n{_SANDBOX[0]}{_skills(random)}{_project_notes(random)}"
     return _rendered(effort, today, text, [*tools.descriptions(), _ASK_USER, *_foreign_tools(random, 4)])
 
@@ -66,7 +57,7 @@ def prefix(random: Random) -> list[int]:
     described = tools.descriptions() if has_tools else []
     text = _instructions(has_tools=has_tools)
     if has_tools and random.random() < 0.3:
-        text = text.replace(_ASK_IN_ANSWER, _ASK_BY_TOOL)
+        text = text.replace(developer_message.ASK_IN_ANSWER, developer_message.ASK_BY_TOOL)
         described = [*described, _ASK_USER]
     if kind == "varied":
         text = _reworded(random, text)

@@ -189,7 +189,7 @@ class AgentProcess:
         return [
             received
             for received in self.received
-            if "method" in received.message
+            if received.message.get("method") == "session/update"
             and received.message["params"]["sessionId"] == session
             and received.message["params"]["update"]["sessionUpdate"] == kind
         ]
