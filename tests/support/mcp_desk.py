@@ -18,6 +18,7 @@ import psutil
 from acp.schema import EnvVariable, HttpHeader, HttpMcpServer, McpServerStdio, SseMcpServer
 
 from gptoss_acp.harmony import render
+from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.updates import Updates
 from gptoss_acp.settings import Mode
 from gptoss_acp.tools.mcp.servers import Servers
@@ -62,8 +63,15 @@ def listening(folder: Path, kind: str) -> Iterator[tuple[HttpMcpServer | SseMcpS
 class McpDesk(Desk):
     """A desk whose runner has the tools of `servers` too."""
 
-    def __init__(self, cwd: Path, servers: Servers, mode: Mode = "full-access", answer: str = "reject_once") -> None:
-        super().__init__(cwd, mode, answer=answer)
+    def __init__(
+        self,
+        cwd: Path,
+        servers: Servers,
+        mode: Mode = "full-access",
+        answer: str = "reject_once",
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        super().__init__(cwd, mode, answer=answer, capabilities=capabilities)
         self.servers = servers
         updates = Updates(self.face, lambda _: None)
         self.runner = Runner(self.workspace, self.permissions, updates, [*CODING_TOOLS, *servers.tools()])
@@ -71,14 +79,21 @@ class McpDesk(Desk):
 
 @contextlib.asynccontextmanager
 async def ready(
-    cwd: Path, *configurations: Any, mode: Mode = "full-access", answer: str = "x", sandbox: Sandbox | None = None
+    cwd: Path,
+    *configurations: Any,
+    mode: Mode = "full-access",
+    answer: str = "x",
+    sandbox: Sandbox | None = None,
+    capabilities: Capabilities | None = None,
 ) -> AsyncIterator[McpDesk]:
     """Connect to the servers, and let go of them at the end."""
     sandbox = sandbox or Sandbox("off", [cwd])
-    servers = Servers(configurations, cwd, render.tellable, functools.partial(sandbox.server_words, cwd))
+    can_ask = capabilities is not None and capabilities.forms
+    words = functools.partial(sandbox.server_words, cwd)
+    servers = Servers(configurations, cwd, render.tellable, words, can_ask=can_ask)
     try:
         await servers.settled(PATIENT)
-        desk = McpDesk(cwd, servers, mode, answer)
+        desk = McpDesk(cwd, servers, mode, answer, capabilities)
         desk.workspace.sandbox = sandbox
         yield desk
     finally:

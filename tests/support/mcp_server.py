@@ -1,12 +1,13 @@
 """A real MCP server, by the SDK: `python -m tests.support.mcp_server stdio FOLDER`, or `http FOLDER`, or `sse FOLDER`.
 
 It notes in FOLDER what happens to it; over a network it says its port on stdout. `stubborn` is stdio that ends
-neither at the end of its input nor when asked to.
+neither at the end of its input nor when asked to, `older` is stdio that speaks MCP as it was before 2026.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,12 +15,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
-from mcp import types
+from mcp import MCPError, types
+from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel, Field
 
 TRANSPORT, FOLDER = sys.argv[1], Path(sys.argv[2])
 PNG = "iVBORw0KGgo="
@@ -83,6 +87,30 @@ async def wait() -> str:
     return "waited"
 
 
+class Table(BaseModel):
+    people: int = Field(description="How many")
+    outside: bool = False
+
+
+async def table() -> Elicit[Table]:
+    return Elicit("For how many\u202e?", Table)
+
+
+@server.tool()
+async def book(answer: Annotated[ElicitationResult[Table], Resolve(table)]) -> str:
+    """Book a table, asking for how many."""
+    return f"{answer.action} {answer.data.model_dump() if answer.action == 'accept' else ''}".strip()
+
+
+@server.tool()
+async def sign_in(url: str, context: Context) -> str:
+    """Have the user visit an address."""
+    try:
+        return (await context.elicit_url("Sign in there", url, "1")).action
+    except MCPError as error:
+        return f"not asked: {error.message}"
+
+
 @server.tool()
 def die() -> str:
     """End the server."""
@@ -105,6 +133,18 @@ def write(path: str) -> str:
     return "written"
 
 
+def refuse_to_be_discovered() -> None:
+    """Answer the first line as a server of MCP before 2026 does, in whose place the SDK would be a newer one from then on."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1)
+    asked = json.loads(line)
+    assert asked["method"] == "server/discover"
+    error = {"code": types.METHOD_NOT_FOUND, "message": "Method not found"}
+    answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error})
+    os.write(1, f"{answer}\n".encode())
+
+
 def note(name: str) -> None:
     (FOLDER / name).touch()
 
@@ -115,7 +155,9 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         (FOLDER / "child").write_text(str(child.pid))
-    if TRANSPORT in {"stdio", "stubborn"}:
+    if TRANSPORT == "older":
+        refuse_to_be_discovered()
+    if TRANSPORT in {"stdio", "older", "stubborn"}:
         server.run("stdio")
         while TRANSPORT == "stubborn":
             time.sleep(1)

@@ -25,12 +25,15 @@ from gptoss_acp import __version__
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line
 from gptoss_acp.tools.call import Result
+from gptoss_acp.tools.mcp import elicitation
 from gptoss_acp.tools.mcp.mending import Mending
 from gptoss_acp.workspace import environment, process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from gptoss_acp.tools.mcp.elicitation import Asking
 
 CALL_SECONDS = 600.0
 """After which a call is given up; the user can cancel it sooner."""
@@ -108,11 +111,16 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected(
-    server: McpServerStdio | HttpMcpServer | SseMcpServer, cwd: Path, seconds: float, within: Sequence[str] = ()
+    server: McpServerStdio | HttpMcpServer | SseMcpServer,
+    cwd: Path,
+    seconds: float,
+    within: Sequence[str] = (),
+    ask: Asking | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to a server within so many seconds; to be left by the task that entered it.
 
-    Programs are run in `cwd`, behind the words `within`, which start them in a sandbox.
+    Programs are run in `cwd`, behind the words `within`, which start them in a sandbox. What the server asks the user
+    is put by `ask`; without it, the server is told that nobody can be asked.
 
     Raises:
         ToolError: it could not be started or reached, or has been lost.
@@ -125,7 +133,8 @@ async def connected(
                     transport, complaints = await _program(server, cwd, within, stack)
                 else:
                     transport = await _address(server, stack)
-                async with Client(mending.around(transport), client_info=_US) as client:
+                asked = _asked(ask) if ask else None
+                async with Client(mending.around(transport), client_info=_US, elicitation_callback=asked) as client:
                     connection = Connection(client, mending, await _tools(client))
                     limit.deadline = math.inf
                     yield connection
@@ -137,6 +146,13 @@ async def connected(
             said = complaints.last_line()
             reason = _innermost(error) + (f"; the last it said: {said}" if said else "")
             raise ToolError(clip_line(reason, _LONGEST_REASON)) from error
+
+
+def _asked(ask: Asking) -> Any:
+    async def answer(_context: Any, asked: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
+        return await elicitation.answer(asked, ask)
+
+    return answer
 
 
 async def _program(

@@ -17,6 +17,7 @@ import mcp_types
 import referencing
 import referencing.exceptions
 from mcp.shared.message import SessionMessage
+from mcp_types.methods import is_input_required
 from pydantic import TypeAdapter, ValidationError
 
 from gptoss_acp.rpc import without_half_pairs
@@ -76,7 +77,7 @@ class Mending:
             method, tool = self._asked.pop(str(message.id), ("", ""))
             if method == "tools/list":
                 message.result = self._mend_tools(message.result)
-            elif method == "tools/call":
+            elif method == "tools/call" and not is_input_required(message.result):
                 message.result = self._mend_answer(message.result, self._outputs.get(tool))
         return item
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip, clip_line, json_size, visible
 from gptoss_acp.tool_description import ToolDescription
+from gptoss_acp.tools.mcp.questions import Questions
 from gptoss_acp.tools.mcp.schemas import plain
 from gptoss_acp.tools.registry import Tool
 
@@ -67,14 +68,23 @@ class Servers:
     """The MCP servers of one session; each is connected from now on until it is stopped.
 
     `tellable` returns a tool's description as the model can be told it, `confined` the words before those of a server's
-    program that start it in a sandbox.
+    program that start it in a sandbox. Where the client `can_ask` the user, a server can, while it is called.
     """
 
     def __init__(
-        self, configurations: Sequence[McpServer], cwd: Path, tellable: Tellable, confined: Confined = _freely
+        self,
+        configurations: Sequence[McpServer],
+        cwd: Path,
+        tellable: Tellable,
+        confined: Confined = _freely,
+        *,
+        can_ask: bool = False,
     ) -> None:
         prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
-        self._servers = [_Server(*each, cwd, tellable, confined) for each in zip(configurations, prefixes, strict=True)]
+        self._servers = [
+            _Server(configuration, prefix, cwd, tellable, confined, can_ask=can_ask)
+            for configuration, prefix in zip(configurations, prefixes, strict=True)
+        ]
         self._began = time.monotonic()
 
     def tools(self) -> list[Tool]:
@@ -116,7 +126,14 @@ class _Server:
     """One server, from its start to its end in one task, as the SDK demands."""
 
     def __init__(
-        self, configuration: McpServer, prefix: str, cwd: Path, tellable: Tellable, confined: Confined
+        self,
+        configuration: McpServer,
+        prefix: str,
+        cwd: Path,
+        tellable: Tellable,
+        confined: Confined,
+        *,
+        can_ask: bool,
     ) -> None:
         self.tools: list[Tool] = []
         self.problems: list[str] = []
@@ -127,6 +144,7 @@ class _Server:
         self._tellable = tellable
         self._cwd = cwd
         self._confined = confined
+        self._questions = Questions(self._name) if can_ask else None
         self._connection: Connection | None = None
         self._is_confined = False
         self._was_ready = self._stopped = False
@@ -156,7 +174,9 @@ class _Server:
             sdk = await asyncio.to_thread(importlib.import_module, "gptoss_acp.tools.mcp.connection")
             within = await self._confined()
             self._is_confined = bool(within)
-            async with sdk.connected(self._configuration, self._cwd, LONGEST_START_SECONDS, within) as self._connection:
+            ask = self._questions and self._questions.ask
+            connecting = sdk.connected(self._configuration, self._cwd, LONGEST_START_SECONDS, within, ask)
+            async with connecting as self._connection:
                 assert self._connection is not None
                 self._take(self._connection)
                 late.cancel()
@@ -228,8 +248,9 @@ class _Server:
 
         async def call_server(arguments: dict[str, Any], call: Call) -> Result:
             await call.use(told.name, arguments, reads_only=reads_only)
-            calling = self._call(tool.name, arguments)
-            return await (call.tidied(calling) if self._is_confined else calling)
+            with self._questions.of(call) if self._questions else contextlib.nullcontext():
+                calling = self._call(tool.name, arguments)
+                return await (call.tidied(calling) if self._is_confined else calling)
 
         shown = clip_line(visible(f"{self._name}: {title}{claim}"), 200)
         return Tool(told, call_server, None, "other", shown)

@@ -28,6 +28,8 @@ async def test_a_server_on_pipes_has_its_tools_called(tmp_path: Path, monkeypatc
                 "mixed",
                 "long",
                 "wait",
+                "book",
+                "sign_in",
                 "die",
                 "show_environment",
                 "write",

@@ -1,0 +1,65 @@
+"""What a server asks the user, put as a part of the call that it is asked in, and withdrawn with that.
+
+Knows calls and tasks. Knows nothing about MCP, nor what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.face import Answered, TurnCancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gptoss_acp.protocol.shapes import Elicitation
+    from gptoss_acp.tools.call import Call
+
+
+class Questions:
+    """The questions of the server `name`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._call: tuple[Call, asyncio.Task[object]] | None = None
+        self._open: set[asyncio.Task[Answered]] = set()
+
+    @contextlib.contextmanager
+    def of(self, call: Call) -> Iterator[None]:
+        """Put what the server asks from now on as a part of `call`, until its end."""
+        turn = asyncio.current_task()
+        assert turn is not None
+        self._call = call, turn
+        try:
+            yield
+        finally:
+            self._call = None
+            for asking in self._open:
+                asking.cancel()
+
+    async def ask(self, elicitation: Elicitation) -> Answered:
+        """Return what the user answers; a question that is withdrawn is `cancel`led.
+
+        Raises:
+            ToolError: the server has not been called, or the question can't be put.
+        """
+        if self._call is None:
+            raise ToolError("the user is asked only while a tool of this server is called")
+        call, turn = self._call
+        asked = elicitation.copy()
+        # Who asks is said first, so that it is not taken for the agent.
+        asked["message"] = f"The MCP server {self._name} asks:\n\n{elicitation['message']}"
+        asking = asyncio.create_task(call.elicit(asked))
+        self._open.add(asking)
+        asking.add_done_callback(self._open.discard)
+        try:
+            await asyncio.wait([asking])
+            return Answered("cancel") if asking.cancelled() else asking.result()
+        except TurnCancelledError:
+            turn.cancel()
+            return Answered("cancel")
+        finally:
+            asking.cancel()

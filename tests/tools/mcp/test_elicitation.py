@@ -1,0 +1,149 @@
+"""What MCP servers ask the user: put as theirs, answered as they expect, withdrawn with the turn; hostile forms refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acp import schema
+from mcp import types
+
+from gptoss_acp.protocol.capabilities import Capabilities
+from gptoss_acp.protocol.face import Answered
+from gptoss_acp.tools.mcp import elicitation
+from gptoss_acp.tools.mcp.elicitation import MOST_FIELDS
+from tests.support.conformance import check
+from tests.support.mcp_desk import PATIENT, McpDesk, program, ready
+from tests.support.waiting import settled
+
+pytestmark = pytest.mark.timeout(180)  # a server is started, on a machine that may have more to do
+
+ASKS = Capabilities(forms=True, urls=True)
+
+
+async def asked(form: Any, answered: Answered | None = None) -> tuple[types.ElicitResult | types.ErrorData, list[Any]]:
+    """Return what a server is answered that asks so, and what the user was asked."""
+    shown: list[Any] = []
+
+    async def ask(elicited: Any) -> Answered:
+        shown.append(elicited)
+        return answered or Answered("accept", {})
+
+    return await elicitation.answer(types.ElicitRequestFormParams(message="m", requested_schema=form), ask), shown
+
+
+async def test_every_kind_of_field_is_shown(tmp_path: Path) -> None:
+    fields = {
+        "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 9, "format": "email", "default": "x"},
+        "age": {"type": "integer", "minimum": 0, "maximum": 130, "description": "In years"},
+        "size": {"type": "number", "default": 1.5},
+        "sure": {"type": "boolean", "default": True},
+        "one": {"type": "string", "enum": ["a", "b"]},
+        "named": {"type": "string", "oneOf": [{"const": "a", "title": "A"}]},
+        "older": {"type": "string", "enum": ["a", "b"], "enumNames": ["A", "B"]},
+        "many": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}, "maxItems": 2},
+        "titled": {"type": "array", "items": {"anyOf": [{"const": "a", "title": "A"}]}},
+    }
+    answer, (shown,) = await asked({"type": "object", "properties": fields, "required": ["age", "unknown"]})
+    assert isinstance(answer, types.ElicitResult)
+    check(schema.CreateFormSessionElicitationRequest, {**shown, "sessionId": "s"})
+    form = shown["requestedSchema"]
+    older = form["properties"].pop("older")
+    assert older["oneOf"] == [{"const": "a", "title": "A"}, {"const": "b", "title": "B"}]
+    assert form == {
+        "type": "object",
+        "properties": {n: f for n, f in fields.items() if n != "older"},
+        "required": ["age"],
+    }
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": {}},
+        {"type": "object", "properties": {str(number): {"type": "string"} for number in range(MOST_FIELDS + 1)}},
+        {"type": "object", "properties": {"a": "string"}},
+        {"type": "object", "properties": {"a": {"type": "object", "properties": {}}}},
+        {"type": "object", "properties": {"a": {"type": ["string", "null"]}}},
+        {"type": "object", "properties": {"a": {"type": "string", "enum": [1]}}},
+        {"type": "object", "properties": {"a": {"type": "array"}}},
+        {"type": "object", "properties": {"a\u202e": {"type": "string"}}},
+        {"type": "object", "properties": {"a": {"type": "string", "enum": ["b\u200b"]}}},
+        {"type": "object", "properties": {"a": {"type": "string", "minLength": "many"}}},
+    ],
+)
+async def test_what_is_no_form_is_refused_with_a_reason(form: Any) -> None:
+    answer, shown = await asked(form)
+    assert isinstance(answer, types.ErrorData)
+    assert answer.message
+    assert not shown
+
+
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+async def test_no_answer_is_handed_on(action: Any) -> None:
+    form = {"type": "object", "properties": {"a": {"type": "string"}}}
+    answer, _ = await asked(form, Answered(action))
+    assert answer == types.ElicitResult(action=action)
+
+
+def forms(desk: McpDesk) -> list[Any]:
+    return [params for method, params in desk.peer.asked if method == "elicitation/create"]
+
+
+@pytest.mark.parametrize("kind", ["stdio", "older"])
+async def test_a_real_server_asks_and_is_answered(kind: str, tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, kind), capabilities=ASKS) as desk:
+        user: list[Any] = []
+        desk.peer.answers["elicitation/create"] = lambda _: user[-1]
+        for answer, told in [
+            ({"action": "accept", "content": {"people": 4, "outside": True}}, "accept {'people': 4, 'outside': True}"),
+            ({"action": "decline"}, "decline"),
+            ({"action": "cancel"}, "cancel"),
+            ({"action": "accept", "content": {"people": "four"}}, "Error: "),
+        ]:
+            user.append(answer)
+            assert (await desk.call("test__book")).startswith(told)
+        form, *_ = forms(desk)
+        assert form["message"] == "The MCP server test asks:\n\nFor how many\\u{202E}?"
+        assert form["requestedSchema"]["required"] == ["people"]
+
+
+async def test_a_server_sends_the_user_to_an_address(tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, "older"), capabilities=ASKS) as desk:
+        desk.peer.answers["elicitation/create"] = lambda _: {"action": "accept"}
+        assert await desk.call("test__sign_in", url="https://example.org/in") == "accept"
+        (shown,) = forms(desk)
+        check(schema.CreateUrlSessionElicitationRequest, shown)
+        assert "only an address that begins with https" in await desk.call("test__sign_in", url="file:///etc/passwd")
+
+
+async def test_a_question_is_withdrawn_with_the_turn_and_the_server_goes_on(tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path), capabilities=ASKS) as desk:
+        withdrawn = asyncio.Event()
+
+        async def never(_: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                withdrawn.set()
+
+        desk.peer.answers["elicitation/create"] = never
+        turn = asyncio.create_task(desk.call("test__book"))
+        await settled(lambda: forms(desk), PATIENT)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        async with asyncio.timeout(PATIENT):
+            await withdrawn.wait()
+        desk.peer.answers["elicitation/create"] = lambda _: {"action": "decline"}
+        assert await desk.call("test__book") == "decline"
+
+
+async def test_a_server_of_a_client_without_forms_is_told_so(tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path)) as desk:
+        assert (await desk.call("test__book")).startswith(("not asked: ", "Error: "))
+        assert forms(desk) == []
