@@ -5,6 +5,7 @@ Knows ACP's updates. Knows nothing about what is typed but for the answers to qu
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
@@ -14,11 +15,12 @@ from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
-from gptoss_acp.cli import printing
+from gptoss_acp.cli import forms, printing
 from gptoss_acp.cli.local import Faceless
 from gptoss_acp.cli.markdown import Markdown
 from gptoss_acp.cli.sessions import planned
 from gptoss_acp.errors import ToolError
+from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import TurnCancelledError
 from gptoss_acp.text import split_lines, unified_diff, visible_in
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from gptoss_acp.protocol.shapes import PermissionOption, ToolCallContent, ToolCallState, Update
+    from gptoss_acp.protocol.face import Answered
+    from gptoss_acp.protocol.shapes import Elicitation, PermissionOption, ToolCallContent, ToolCallState, Update
 
 MOST_LINES = 20
 """Lines of a command's output that are shown; all of it is the model's."""
@@ -35,6 +38,8 @@ MOST_LINES = 20
 
 class TerminalFace(Faceless):
     """The terminal of one session. While `live`, what is not complete yet is shown below what is."""
+
+    capabilities = Capabilities(tells_options_apart=True, forms=True, urls=True)
 
     def __init__(self, console: Console) -> None:
         self.commands: list[tuple[str, str]] = []
@@ -85,16 +90,26 @@ class TerminalFace(Faceless):
 
     async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
         tool_call, options = visible_in(tool_call), visible_in(list(options))
+        with self._standing_still():
+            self._console.print()
+            self._console.print(Text(tool_call["title"], style="bold yellow"))
+            for content in tool_call.get("content") or ():
+                self._console.print(_shown(content, most=None))
+            for number, option in enumerate(options, 1):
+                self._console.print(Text(f"  {number}  {option['name']}"))
+            return await _chosen(options)
+
+    async def elicit(self, elicitation: Elicitation) -> Answered:
+        with self._standing_still():
+            return await forms.filled_in(self._console, visible_in(elicitation))
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        """Let the user be asked something, with nothing below it that moves."""
         was_live = self._live is not None
         self.end()
-        self._console.print()
-        self._console.print(Text(tool_call["title"], style="bold yellow"))
-        for content in tool_call.get("content") or ():
-            self._console.print(_shown(content, most=None))
-        for number, option in enumerate(options, 1):
-            self._console.print(Text(f"  {number}  {option['name']}"))
         try:
-            return await _chosen(options)
+            yield
         except (KeyboardInterrupt, EOFError):
             raise TurnCancelledError from None
         finally:

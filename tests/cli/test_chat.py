@@ -259,6 +259,24 @@ def test_a_session_goes_on_and_is_shown_again(talk: Chat, work: Path) -> None:
     assert history.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_question_of_the_models_is_answered_declined_and_cancelled(talk: Chat) -> None:
+    asks = tool_call("functions.ask_user", '{"question": "Which colour?", "options": ["red", "blue"]}')
+    terminal = talk([asks, final("As you say."), asks, final("So be it."), asks, final("Here again.")])
+    terminal.wait_for("Ctrl-D ends.")
+    for typed, answer in [(("7", "2", "a dark one"), "As you say."), (("", ""), "So be it.")]:
+        terminal.say("Paint it")
+        terminal.wait_for("Which colour?")
+        terminal.wait_for("1  red")
+        for line in typed:
+            terminal.wait_for(": ")
+            terminal.say(line)
+        terminal.wait_for(answer)
+    terminal.say("Paint it")
+    terminal.wait_for("Choose one (1-2):")
+    cancel_and_go_on(terminal)
+    assert any("The user answers: blue; a dark one" in line for line in terminal.lines())
+
+
 def test_what_a_terminal_would_obey_is_shown_in_its_place(talk: Chat, work: Path) -> None:
     trick = "\x1b]0;OWNED\x07"
     (work / "a.txt").write_text(f"{trick}\n")
