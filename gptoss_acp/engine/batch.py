@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 class Chunk:
     """What is read of prompts at once: `tokens` in all, and the sequences that are then at the end of a segment.
 
-    `seconds` is what computing it has taken so far.
+    `seconds` is what computing it has taken so far, `longest` what a layer of it has taken at most: of layers that were
+    computed at once their mean.
     """
 
     tokens: int
     segment_ends: list[int]
     seconds: float = 0.0
+    longest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,14 @@ class Batch:
     def read_on(self, layers: int) -> Chunk | None:
         """Compute the next `layers` of the chunk that has been begun; return it when these were the last."""
         prompts = self._generator._prompt_batch
-        if not prompts.unread:
+        if not (unread := prompts.unread):
             return None
         started = time.perf_counter()
         with mx.stream(self._generator.stream):
             prompts.go_on(layers)
-        self._chunk.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        self._chunk.seconds += seconds
+        self._chunk.longest = max(self._chunk.longest, seconds / min(layers, unread))
         return None if prompts.unread else self._chunk
 
     def snapshot(self, uid: int) -> tuple[list[int], Cache]:

@@ -2,8 +2,9 @@
 
 A chunk of n tokens takes a + b n seconds: a for the weights, since each chunk reads nearly all experts, and b for each
 token. So a chunk is long enough for a to matter little. And it is computed layer by layer, as many at once as a moment
-holds: others, and a cancel, wait for that moment only. Knows tokens, layers and seconds. Knows nothing about prompts or
-models.
+holds: others, and a cancel, wait for that moment only. Layers are not alike, though: on a long context those with full
+attention take most of a chunk's time. So it counts what the longest of the chunk before has taken. Knows tokens, layers
+and seconds. Knows nothing about prompts or models.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ class PrefillCost:
     def __init__(self, layers: int) -> None:
         self._layers = layers
         self._means: dict[int, _Mean] = {}  # by the chunks' size, to the next power of two
+        self._last = (0, 0.0)  # tokens of the chunk before, and the seconds that its longest layer has taken
 
     def chunk(self) -> int:
         """Return how many tokens to read in one chunk; those of several prompts share it."""
         if not self._means:
             return SMALLEST_CHUNK
         # One layer is computed without a pause.
-        most = self._tokens_in(MOMENT_SECONDS * self._layers)
+        most = min(self._tokens_in(MOMENT_SECONDS * self._layers), self._tokens_in_a_moment)
         if self._knows_one_size:
             return min(most, LONGER * SMALLEST_CHUNK)
         return min(most, self._tokens_in(max(MOMENT_SECONDS, self._fit()[0] / FIXED_SHARE)))
@@ -67,17 +69,34 @@ class PrefillCost:
         """Return how many layers of a chunk of `tokens` to compute at once."""
         if not self._means:
             return 1
-        # Of one size it is not known which part is fixed, so a shorter chunk is taken to last as long.
-        known = next(iter(self._means.values())).tokens if self._knows_one_size else 0
-        fixed, per_token = self._fit()
-        seconds = fixed + per_token * max(tokens, known)
-        return max(1, min(int(MOMENT_SECONDS * self._layers / max(seconds, 1e-9)), self._layers))
+        seconds = self._seconds(tokens)
+        before, longest = self._last
+        layer = seconds / self._layers
+        if longest:
+            layer = max(layer, longest * seconds / max(self._seconds(before), 1e-9))
+        return max(1, min(int(MOMENT_SECONDS / max(layer, 1e-9)), self._layers))
 
-    def note(self, tokens: int, seconds: float) -> None:
-        """Learn that a chunk of `tokens` has taken `seconds`."""
+    def note(self, tokens: int, seconds: float, longest: float = 0.0) -> None:
+        """Learn that a chunk of `tokens` has taken `seconds`, and its `longest` layer so many of them, 0 if unknown."""
         if tokens >= LEAST_TOLD:
             size = tokens.bit_length()
             self._means.setdefault(size, _Mean(tokens, seconds)).note(tokens, seconds)
+            if longest:
+                self._last = tokens, longest
+
+    @property
+    def _tokens_in_a_moment(self) -> int:
+        """How long a chunk may be for its longest layer to last a moment."""
+        tokens, longest = self._last
+        if longest * LARGEST_CHUNK <= tokens * MOMENT_SECONDS:
+            return LARGEST_CHUNK
+        return max(SMALLEST_CHUNK, int(tokens * MOMENT_SECONDS / longest))
+
+    def _seconds(self, tokens: int) -> float:
+        # Of one size it is not known which part is fixed, so a shorter chunk is taken to last as long.
+        known = next(iter(self._means.values())).tokens if self._knows_one_size else 0
+        fixed, per_token = self._fit()
+        return fixed + per_token * max(tokens, known)
 
     def _tokens_in(self, seconds: float) -> int:
         fixed, per_token = self._fit()

@@ -216,7 +216,7 @@ class Scheduler:
     def _read_on(self) -> None:
         """Compute as much of the chunk that has been begun as a moment holds."""
         if chunk := self._batch.read_on(self._cost.layers(self._batch.chunk_tokens)):
-            self._cost.note(chunk.tokens, chunk.seconds)
+            self._cost.note(chunk.tokens, chunk.seconds, chunk.longest)
             for uid in chunk.segment_ends:
                 self._keep_segment(uid)
 

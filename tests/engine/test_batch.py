@@ -61,7 +61,7 @@ def test_a_sequence_samples_what_mlx_lm_does_alone(running: Batch, alone: list[i
 
 def test_a_prompt_is_read_in_chunks_of_the_size_of_the_moment(running: Batch, alone: list[int]) -> None:
     uid = insert(running, [PROMPT], TOKENS)
-    assert [step(running, chunk)[1] for chunk in (100, 150)] == [Chunk(100, [], ANY), Chunk(150, [], ANY)]
+    assert [step(running, chunk)[1] for chunk in (100, 150)] == [Chunk(100, [], ANY, ANY), Chunk(150, [], ANY, ANY)]
     assert sampled(running, uid) == alone
 
 

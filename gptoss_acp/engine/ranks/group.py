@@ -65,7 +65,7 @@ ALONE = Ranks()
 class SeveralRanks(Ranks):
     """One rank of `group`. `tell_cost` is called with what rank 0 has learnt, for the others to `learn`."""
 
-    def __init__(self, group: Any, tell_cost: Callable[[int, int, float], None]) -> None:
+    def __init__(self, group: Any, tell_cost: Callable[[int, int, float, float], None]) -> None:
         self.group = group
         self.size = group.size()
         self.rank = group.rank()
@@ -109,9 +109,9 @@ class SeveralRanks(Ranks):
         self._costs.append(cost)
         return cost
 
-    def learn(self, number: int, tokens: int, seconds: float) -> None:
+    def learn(self, number: int, tokens: int, seconds: float, longest: float) -> None:
         """Note what rank 0 has told of the model that was loaded as the `number`th."""
-        self._costs[number].learn(tokens, seconds)
+        self._costs[number].learn(tokens, seconds, longest)
 
     def _told(self, text: str) -> list[str]:
         """Return what each rank has to tell, cut to what one may."""
@@ -130,15 +130,15 @@ class SeveralRanks(Ranks):
 class _SharedCost(PrefillCost):
     """Learns on rank 0 from its own chunks, which are told; elsewhere (`tell` is None) from what is told only."""
 
-    def __init__(self, layers: int, number: int, tell: Callable[[int, int, float], None] | None) -> None:
+    def __init__(self, layers: int, number: int, tell: Callable[[int, int, float, float], None] | None) -> None:
         super().__init__(layers)
         self._number = number
         self._tell = tell
 
-    def note(self, tokens: int, seconds: float) -> None:
+    def note(self, tokens: int, seconds: float, longest: float = 0.0) -> None:
         if self._tell is not None:
-            self._tell(self._number, tokens, seconds)
-            self.learn(tokens, seconds)
+            self._tell(self._number, tokens, seconds, longest)
+            self.learn(tokens, seconds, longest)
 
-    def learn(self, tokens: int, seconds: float) -> None:
-        super().note(tokens, seconds)
+    def learn(self, tokens: int, seconds: float, longest: float) -> None:
+        super().note(tokens, seconds, longest)

@@ -130,7 +130,7 @@ class Rank:
         except EngineError as error:
             generation.end(error)
 
-    def _tell_cost(self, number: int, tokens: int, seconds: float) -> None:
+    def _tell_cost(self, number: int, tokens: int, seconds: float, longest: float) -> None:
         """Let the others know what a chunk has taken."""
 
     def _meanwhile(self) -> None:
@@ -187,8 +187,8 @@ class Leader(Rank):
             while True:
                 yield self._inbox.get_nowait()
 
-    def _tell_cost(self, number: int, tokens: int, seconds: float) -> None:
-        self._tell(Learn(number, tokens, seconds))
+    def _tell_cost(self, number: int, tokens: int, seconds: float, longest: float) -> None:
+        self._tell(Learn(number, tokens, seconds, longest))
 
     def _meanwhile(self) -> None:
         for message in self._come():
@@ -220,8 +220,8 @@ class Follower(Rank):
         match what:
             case Step():
                 self.models.step()
-            case Learn(number=number, tokens=tokens, seconds=seconds):
-                self.ranks.learn(number, tokens, seconds)
+            case Learn(number=number, tokens=tokens, seconds=seconds, longest=longest):
+                self.ranks.learn(number, tokens, seconds, longest)
             case _:
                 self.obey(what)
 

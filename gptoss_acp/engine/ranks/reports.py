@@ -50,11 +50,12 @@ class Meanwhile:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """Note what a chunk of the model that was loaded as the `number`th has taken."""
+    """Note what a chunk of the model that was loaded as the `number`th has taken, and its longest layer."""
 
     number: int
     tokens: int
     seconds: float
+    longest: float
 
 
 # From rank 0 to the launched process
