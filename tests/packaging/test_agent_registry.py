@@ -41,6 +41,7 @@ ENTRY = {
         "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
         "description": TEXT,
         "repository": {"type": "string", "pattern": "^https://"},
+        "website": {"type": "string", "pattern": "^https://"},
         "authors": {"type": "array", "items": TEXT},
         "license": TEXT,
         "icon": {"const": "./icon.svg"},
@@ -70,6 +71,8 @@ def test_the_entry_names_this_version_of_this_package(entry: dict[str, Any]) -> 
     assert entry["version"] == __version__
     assert entry["distribution"]["uvx"]["package"] == f"{project['name']}=={__version__}"
     assert entry["license"] == project["license"]
+    assert entry["repository"] == project["urls"]["Repository"]
+    assert all(extra in entry["description"] for extra in ("cuda13", "cuda12", "cpu"))
     # uvx runs the program that has the package's name, and that without arguments is the agent.
     assert project["scripts"][project["name"]] == "gptoss_acp.cli.main:main"
 
