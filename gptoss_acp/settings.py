@@ -109,12 +109,16 @@ class Settings:
     )
     temperature: float | None = field(
         default=None,
-        metadata=_flag(float, "sampling temperature, 0 is greedy; default: the model's own", between=(0, 10)),
+        metadata=_flag(
+            float, "sampling temperature, 0 is greedy; default: the model's own, 1.0 for gpt-oss", between=(0, 10)
+        ),
     )
     top_p: float | None = field(
         default=None,
         metadata=_flag(
-            float, "sample from the likeliest tokens of this mass; default: the model's own", between=(0, 1)
+            float,
+            "sample from the likeliest tokens of this mass; default: the model's own, 1.0 for gpt-oss",
+            between=(0, 1),
         ),
     )
     seed: int | None = field(default=None, metadata=_flag(int, "makes sampling repeatable", between=(0, 2**63 - 1)))
@@ -125,20 +129,25 @@ class Settings:
     context_length: int | None = field(
         default=None,
         metadata=_flag(
-            int, "most tokens of a conversation; default: the model's own", between=(LEAST_CONTEXT, math.inf)
+            int,
+            "most tokens of a conversation; default: the model's own, or what the memory for contexts holds",
+            between=(LEAST_CONTEXT, math.inf),
         ),
     )
     memory_gb: float | None = field(
         default=None,
         metadata=_flag(
-            float, "GB of memory for contexts, beside the model; default: most of the machine's", between=(0.01, 10_000)
+            float,
+            "GB of memory for contexts; default: what a program may use, less the model and its work",
+            between=(0.01, 10_000),
         ),
     )
     wired_gb: float | None = field(
         default=None,
         metadata=_flag(
             float,
-            "GB that a Mac may not page out while the model is loaded, 0 for none; default: about the model",
+            "GB that a Mac may not page out while the model is loaded, 0 for none; default: the model's size and 1 GB, "
+            "at most three quarters of what macOS recommends",
             between=(0, 10_000),
         ),
     )
@@ -174,11 +183,19 @@ class Settings:
     )
     titles: Switch = field(
         default="on",
-        metadata=_flag(str, "let the model name a session after its first answer", ("on", "off")),
+        metadata=_flag(
+            str,
+            "let the model name a session after its first answer; until then its title is the prompt",
+            ("on", "off"),
+        ),
     )
     log_level: str | None = field(
         default=None,
-        metadata=_flag(str, "also log to stderr, from this level on", ("debug", "info", "warning", "error")),
+        metadata=_flag(
+            str,
+            "also log to stderr, from this level on; the log file is always written",
+            ("debug", "info", "warning", "error"),
+        ),
     )
     trace: Path | None = field(
         default=None, metadata=_flag(Path, "write every line of the wire and every token, reasoning too, to this file")
