@@ -1,7 +1,8 @@
-"""Which checkpoint setup recommends on which machine, and for how long a context; README's table says the same."""
+"""Which checkpoint setup recommends on which machine, and for how long a context; the pages' tables say the same."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -96,31 +97,34 @@ def test_the_larger_model_has_room_for_a_context(machine: Machine, least: int, m
     assert (context == 0) == (least == 0)
 
 
-def table(patch: pytest.MonkeyPatch) -> str:
-    """Return what README says of the machines."""
-    lines = [
-        "| machine | a program may use | recommended | its context | of gpt-oss-120b |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for machine in (*MACS, *GPUS):
-        name, context = recommended(machine, patch)
-        large = of_the_large_one(machine, patch)
-        short = name.rsplit("/", 1)[1]
-        cells = (
-            machine.name,
-            memory.gb(machine.usable),
-            f"`{short}`" if context else "none fits",
-            tokens(context),
-            tokens(large),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def row(machine: Machine, patch: pytest.MonkeyPatch) -> list[str]:
+    """Return the cells that a page has for a machine."""
+    name, context = recommended(machine, patch)
+    short = f"`{name.rsplit('/', 1)[1]}`" if context else "none fits"
+    large = of_the_large_one(machine, patch)
+    return [machine.name, memory.gb(machine.usable), short, tokens(context), tokens(large)]
 
 
 def tokens(context: int) -> str:
     return f"{context:,} tokens" if context else "does not fit"
 
 
-def test_readme_says_what_is_computed_for_each_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = table(monkeypatch)
+def table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+HEADINGS = ["machine", "a program may use", "recommended", "its context", "of gpt-oss-120b"]
+RULE = ["---"] * len(HEADINGS)
+
+
+def test_a_page_says_what_is_computed_for_each_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = table([HEADINGS, RULE, *(row(machine, monkeypatch) for machine in (*MACS, *GPUS))])
+    page = (REPOSITORY / "docs/models_and_memory.md").read_text("utf-8")
+    assert expected in page, f"docs/models_and_memory.md should have\n{expected}"
+
+
+def test_readme_says_it_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [mac(16), RAISED, *map(mac, (24, 32, 64, 96)), *GPUS]
+    rows = [HEADINGS, RULE, *(row(machine, monkeypatch) for machine in machines)]
+    expected = table([[name, *rest] for name, _, *rest in rows])
     assert expected in (REPOSITORY / "README.md").read_text("utf-8"), f"README should have\n{expected}"
