@@ -18,7 +18,7 @@ from scripts.documentation.places import REPOSITORY
 CONFIGURATION = REPOSITORY / "mkdocs.yml"
 
 _FETCHED = re.compile(
-    r"<(?:script|img|iframe|source|link)\b(?![^>]*\bcanonical\b)[^>]*\b(?:src|href)=\"?(?:https?:)?//"
+    r"<(?:script|img|iframe|source|link)\b(?![^>]*\bcanonical\b)[^>]*\b(?:src|href)=[\"']?(?:https?:)?//"
 )
 
 
@@ -34,8 +34,10 @@ def build(pages: Path, site: Path) -> None:
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        builder.build(load_config(str(CONFIGURATION), docs_dir=str(pages), site_dir=str(site)))
-    except (MkDocsException, SystemExit) as error:
+        configuration = load_config(str(CONFIGURATION), docs_dir=str(pages), site_dir=str(site))
+        configuration.plugins.on_startup(command="build", dirty=False)
+        builder.build(configuration)
+    except MkDocsException as error:
         raise BuildError(str(error)) from error
     if fetching := [page.name for page in site.glob("**/*.html") if _FETCHED.search(page.read_text("utf-8"))]:
         raise BuildError(f"a reader's browser would fetch something for {', '.join(fetching)}")
