@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from scripts.documentation import gathering, site
-from tests.support.places import REPOSITORY
+from scripts.documentation.places import DOCS
 
 
 def test_every_page_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     pages, built = tmp_path / "pages", tmp_path / "site"
     gathering.gather(pages)
     site.build(pages, built)
-    made = {page.with_suffix(".html").name for page in pages.glob("*.md")}
-    assert {page.stem for page in (REPOSITORY / "docs").glob("*.md")} < {Path(name).stem for name in made}
-    assert made <= {page.name for page in built.glob("*.html")}
-    assert "gptoss-acp editor" in (built / "index.html").read_text("utf-8")
+    made = {page.stem for page in built.glob("*.html")}
+    assert {"SECURITY", *(page.stem for page in DOCS.glob("*.md"))} <= made
+    assert 'href="SECURITY.html"' in (built / "index.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
