@@ -8,16 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from scripts.documentation import gathering, settings_page
-from scripts.documentation.places import GATHERED, REPOSITORY, SITE
-from scripts.extras import how_to_install
+from documentation import gathering, settings_page
+from documentation.places import GATHERED, REPOSITORY, SITE
+from extras import how_to_install
 
 
 def main() -> None:
     argparse.ArgumentParser(prog="scripts/docs", description=__doc__).parse_args()
     if install := how_to_install("docs", "mkdocs", "material"):
         sys.exit(f"The extra docs is missing: {install}")
-    from scripts.documentation import site
+    from documentation import site
 
     settings_page.write()
     gathering.gather(GATHERED)

@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from scripts.documentation.places import DOCS, REPOSITORY, TOP_PAGES
+from .places import DOCS, REPOSITORY, TOP_PAGES
 
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#\s]+)(#[^)\s]+)?\)")
 

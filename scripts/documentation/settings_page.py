@@ -10,7 +10,8 @@ from dataclasses import Field, fields
 from typing import Any
 
 from gptoss_acp.settings import Settings
-from scripts.documentation.places import DOCS
+
+from .places import DOCS
 
 PAGE = DOCS / "settings.md"
 

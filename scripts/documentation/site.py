@@ -13,7 +13,7 @@ from mkdocs.commands import build as builder
 from mkdocs.config import load_config
 from mkdocs.exceptions import MkDocsException
 
-from scripts.documentation.places import REPOSITORY
+from .places import REPOSITORY
 
 CONFIGURATION = REPOSITORY / "mkdocs.yml"
 

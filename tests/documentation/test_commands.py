@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,8 @@ OPTIONS = [code for code in inline() if code.text.startswith("--")]
 def test_the_command_line_takes_a_command_that_is_told(code: Code, words: list[str]) -> None:
     given = taken(words)
     assert given is not None, code
-    name, value = getattr(given, "name", None), getattr(given, "value", None)
+    name: Any = getattr(given, "name", None)
+    value: Any = getattr(given, "value", None)
     if given.command == "config" and given.action in {"set", "unset"} and not _PLACEHOLDER.fullmatch(name):
         settings.check_name(name)
         if value and not _PLACEHOLDER.fullmatch(value):
