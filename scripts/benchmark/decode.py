@@ -50,6 +50,7 @@ def _compare(plan: Plan, name: str, target: float, grammar: str) -> Figure:
                 gaps[source] += [(later - earlier) * 1000 for earlier, later in itertools.pairwise(times)]
     ratios = [one / other for one, other in zip(ours, raw, strict=True)]
     sampled = f"{turn.usage('outputTokens')} / {len(generation.tokens)} tokens"
+    title = f"Time between tokens, header grammar {grammar}"
     return Figure(
         name,
         median(ratios),
@@ -57,7 +58,7 @@ def _compare(plan: Plan, name: str, target: float, grammar: str) -> Figure:
         at_least=True,
         detail=f"{median(ours):.1f} / {median(raw):.1f} tokens/s, {sampled}",
         samples={"ours": ours, "raw": raw},
-        plots=(Histogram("Time between tokens", "milliseconds from one token to the next", "% of tokens", gaps),),
+        plots=(Histogram(title, "milliseconds from one token to the next", "% of tokens", gaps),),
     )
 
 
