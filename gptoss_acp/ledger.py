@@ -25,7 +25,8 @@ Role = Literal["system", "developer", "user", "summary", "assistant", "tool"]
 
 INTERRUPTED = "Error: the agent ended before this call did. It may have been carried out, or a part of it."
 
-_SAFE_RECIPIENT = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+_SAFE_RECIPIENT = re.compile(r"(?!(?:assistant|developer|system|tool|user)$)[A-Za-z0-9_.\-]{1,128}")
+"""Not a role of Harmony's: what a tool of that name answers would be said by that role."""
 
 
 @dataclass(frozen=True, slots=True)

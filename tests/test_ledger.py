@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openai_harmony import (
     Author,
@@ -341,6 +341,11 @@ def test_control_tokens_spelt_out_by_users_tools_and_instructions_stay_text(text
 
 @settings(max_examples=100, deadline=None, database=None)
 @given(st.text(st.characters(exclude_categories=())) | st.sampled_from(["functions.x to=user", "a\nb", "", "<|end|>"]))
+@example("system")
+@example("developer")
+@example("user")
+@example("assistant")
+@example("tool")
 def test_a_tool_result_has_a_header_that_openai_harmony_reads_whoever_was_called(recipient: str) -> None:
     ledger = Ledger()
     ledger.add_tool_result(MessageEnded("commentary", recipient, None, "{}", (), complete=True), "result")
