@@ -43,6 +43,9 @@ MODULE = "gptoss_acp.engine.ranks"
 GREETING = f"{versions.GREETING}\n".encode()
 """What a rank hears first, as text: what other versions pickle may mean nothing there."""
 
+CLOSING_SECONDS = 10.0
+"""For a chunk or a load to come to its end."""
+
 TOGETHER_SECONDS = 0.1
 """How long after the first rank's end others' are looked at, to say which one it was that failed."""
 
@@ -105,9 +108,12 @@ class RankProcesses:
         self._kill()
 
     def close(self) -> None:
-        """End all, after what has been sent."""
+        """End all, after what has been sent; one that is frozen would keep the others waiting, and is killed."""
         self._closing = True
         self._outbox.put(None)
+        timer = threading.Timer(CLOSING_SECONDS, self._kill)
+        timer.daemon = True
+        timer.start()
 
     def wait(self, seconds: float) -> bool:
         """Return whether all have ended, within that time."""

@@ -89,6 +89,17 @@ async def test_a_rank_that_is_lost_is_an_error_at_once_and_the_next_prompt_start
         await asyncio.wait_for(frozen.aclose(), 5)
 
 
+async def test_a_frozen_rank_does_not_outlive_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "CLOSING_SECONDS", 0.5)
+    with supervised(write_hosts(tmp_path)) as ranks:
+        engine = await loaded(ranks)
+        running = engine.generate(PROMPT, LONG)
+        await anext(running)
+        every = pids(ranks)
+        os.kill(every[1], signal.SIGSTOP)
+    assert all(map(is_gone, every))
+
+
 def test_when_the_agent_is_killed_no_rank_is_left(tmp_path: Path) -> None:
     hosts = write_hosts(tmp_path)
     with subprocess.Popen([sys.executable, "-c", AGENT, str(hosts)], stdout=subprocess.PIPE, text=True) as agent:
