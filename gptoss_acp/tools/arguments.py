@@ -6,6 +6,7 @@ Knows pydantic, and by which other names gpt-oss gives arguments. Knows nothing 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -175,6 +176,16 @@ def given_to_other(text: str, known: Collection[str], notes: list[str]) -> dict[
     given = read_object(text, notes)
     inside = None if any(name in known for name in given) else _wrapped(given)
     return inside if isinstance(inside, dict) and any(name in known for name in inside) else given
+
+
+def as_list(value: Any) -> Any:
+    """Return the list that a text spells, as JSON or an item a line; what is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, strict=False)
+    except (ValueError, RecursionError):
+        return [line.strip() for line in value.splitlines() if line.strip()]
 
 
 def as_number(value: Any) -> float | None:

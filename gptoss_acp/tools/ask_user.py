@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import visible
-from gptoss_acp.tools.arguments import Arguments
+from gptoss_acp.tools.arguments import Arguments, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +29,7 @@ class AskUser(Arguments):
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take a list in a string, and options that are objects, for texts."""
-        options = given.get("options")
-        if isinstance(options, str):
-            try:
-                options = json.loads(options, strict=False)
-            except (ValueError, RecursionError):
-                options = options.splitlines()
+        options = as_list(given.get("options"))
         return given | {"options": [_label(option) for option in options]} if isinstance(options, list) else given
 
 

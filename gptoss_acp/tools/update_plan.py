@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from gptoss_acp.tools.arguments import Arguments, own_name
+from gptoss_acp.tools.arguments import Arguments, as_list, own_name
 
 if TYPE_CHECKING:
     from gptoss_acp.tools.call import Call
@@ -34,12 +33,7 @@ class UpdatePlan(Arguments):
     @classmethod
     def as_meant(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Take a list in a string, and steps that are texts or go by other names, for steps."""
-        plan = given.get("plan")
-        if isinstance(plan, str):
-            try:
-                plan = json.loads(plan, strict=False)
-            except (ValueError, RecursionError):
-                plan = [line.strip() for line in plan.splitlines() if line.strip()]
+        plan = as_list(given.get("plan"))
         return given | {"plan": [_step(item) for item in plan]} if isinstance(plan, list) else given
 
 
