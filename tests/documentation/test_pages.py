@@ -90,6 +90,18 @@ def test_a_message_that_is_quoted_is_one_that_the_program_says(piece: str) -> No
     assert piece in SAID
 
 
+def answers() -> list[str]:
+    """Return the answers to questions that README's picture in words shows."""
+    lines = (REPOSITORY / "README.md").read_text("utf-8").splitlines()
+    offers = [line.strip().removesuffix("?") for line in lines if line.startswith("  Allow once / ")]
+    return sorted({answer for offer in offers for answer in offer.split(" / ")})
+
+
+@pytest.mark.parametrize("answer", answers())
+def test_an_answer_that_is_shown_is_one_that_is_offered(answer: str) -> None:
+    assert answer in SAID.splitlines()
+
+
 @pytest.mark.parametrize("code", fences("json"), ids=str)
 def test_json_is_json(code: Code) -> None:
     json.loads(code.text)
