@@ -23,6 +23,7 @@ def filled_in(content: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str
         ToolError: a field is missing, or holds what it can't.
     """
     import jsonschema  # noqa: PLC0415 (slow)
+    import referencing.exceptions  # noqa: PLC0415 (slow)
 
     fields = {
         name: {key: value for key, value in field.items() if key not in _UNCHECKED}
@@ -30,7 +31,12 @@ def filled_in(content: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str
     }
     held = {name: value for name, value in content.items() if name in fields and value is not None}
     checked = {"type": "object", "properties": fields, "required": schema.get("required") or []}
-    problem = next(jsonschema.Draft202012Validator(checked).iter_errors(held), None)
+    # With a registry of its own it asks nobody for what a schema refers to.
+    validator = jsonschema.Draft202012Validator(checked, registry=referencing.Registry())
+    try:
+        problem = next(validator.iter_errors(held), None)
+    except referencing.exceptions.Unresolvable as error:
+        raise ToolError(f"the form refers to what it does not hold: {str(error)[:200]}") from None
     if problem is not None:
         raise ToolError(f"the form was not filled in as it asks: {problem.message[:200]}")
     return held

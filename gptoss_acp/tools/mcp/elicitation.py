@@ -29,13 +29,15 @@ MOST_FIELDS = 30
 
 _TEXTS = ("title", "description")
 _OF_FIELDS = {
-    "string": ("minLength", "maxLength", "pattern", "format", "default", "enum", "oneOf"),
+    "string": ("minLength", "maxLength", "pattern", "format", "default"),
     "number": ("minimum", "maximum", "default"),
     "integer": ("minimum", "maximum", "default"),
     "boolean": ("default",),
-    "array": ("minItems", "maxItems", "default", "items"),
+    "array": ("minItems", "maxItems", "default"),
 }
-"""What a field of each type may say (MCP 2025-11-25, client/elicitation; ACP, elicitation)."""
+"""What a field of each type may say (MCP 2025-11-25, client/elicitation; ACP, elicitation), but for its choices."""
+
+_OF_OPTIONS = ("const", "title", "description")
 
 
 async def answer(asked: types.ElicitRequestParams, ask: Asking) -> types.ElicitResult | types.ErrorData:
@@ -72,7 +74,8 @@ def _form(schema: Mapping[str, Any]) -> dict[str, Any]:
         "required": [name for name in properties if isinstance(required, list) and name in required],
     }
     try:
-        ElicitationSchema.model_validate(form)
+        # Of what is not as agreed but can be done without, as a default, it leaves nothing.
+        form = ElicitationSchema.model_validate(form).model_dump(mode="json", by_alias=True, exclude_none=True)
     except ValidationError as error:
         raise ToolError(f"this form can't be shown: {error.errors()[0]['msg'][:200]}") from None
     if visible_in(form) != form:
@@ -81,16 +84,38 @@ def _form(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field(field: Any) -> dict[str, Any]:
+    """Return of a field what is known, at every depth: what a stranger's schema refers to is asked of nobody."""
     kind = field.get("type") if isinstance(field, dict) else None
     if not isinstance(kind, str) or kind not in _OF_FIELDS:
         raise ToolError(f"a field's type is one of {', '.join(_OF_FIELDS)}")
+    if field.get("format") == "password" or field.get("writeOnly") is True:
+        # MCP 2025-11-25, client/elicitation, security considerations.
+        raise ToolError("a form must not ask for passwords, keys or other secrets; send the user to an address")
     taken = {name: field[name] for name in ("type", *_TEXTS, *_OF_FIELDS[kind]) if field.get(name) is not None}
     for name in _TEXTS:
-        if name in taken:
-            taken[name] = visible(str(taken[name]))
-    names, values = field.get("enumNames"), taken.get("enum")
-    if isinstance(names, list) and isinstance(values, list) and len(names) == len(values):
-        # MCP's older way to name values.
-        del taken["enum"]
-        taken["oneOf"] = [{"const": value, "title": name} for value, name in zip(values, names, strict=True)]
+        if isinstance(taken.get(name), str):
+            taken[name] = visible(taken[name])
+    if kind == "string":
+        return taken | _choices(field, "oneOf")
+    if kind == "array":
+        items = field.get("items")
+        choices = _choices(items, "anyOf") if isinstance(items, dict) else {}
+        if not choices:
+            raise ToolError("a list's items are an enum, or anyOf of options with a const and a title")
+        return taken | {"items": choices if "anyOf" in choices else {"type": "string", **choices}}
     return taken
+
+
+def _choices(of: Mapping[str, Any], titled_by: str) -> dict[str, Any]:
+    """Return what may be chosen, as ACP has it; nothing where that is free."""
+    titled, values, names = of.get(titled_by), of.get("enum"), of.get("enumNames")
+    if isinstance(values, list) and isinstance(names, list) and len(names) == len(values) and titled is None:
+        # MCP's older way to name values.
+        titled = [{"const": value, "title": name} for value, name in zip(values, names, strict=True)]
+    if titled is None:
+        if values == []:
+            raise ToolError("there is nothing to choose from")
+        return {} if values is None else {"enum": values}
+    if not isinstance(titled, list) or not titled or not all(isinstance(option, dict) for option in titled):
+        raise ToolError(f"{titled_by} is a list of options with a const and a title")
+    return {titled_by: [{name: option[name] for name in _OF_OPTIONS if name in option} for option in titled]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from tests.support.waiting import settled
 pytestmark = pytest.mark.timeout(180)  # a server is started, on a machine that may have more to do
 
 ASKS = Capabilities(forms=True, urls=True)
+DEEP = json.loads("[" * 900 + "]" * 900)
+STRANGE = {"$ref": "http://127.0.0.1:9/", "pattern": "^(a+)+$", "allOf": [{"type": "null"}], "description": "D"}
+"""What a schema may say besides, of which only the description is known."""
 
 
 async def asked(form: Any, answered: Answered | None = None) -> tuple[types.ElicitResult | types.ErrorData, list[Any]]:
@@ -60,6 +64,28 @@ async def test_every_kind_of_field_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        (
+            {"type": "string", "oneOf": [{"const": "a", "title": "A", **STRANGE}], "items": STRANGE},
+            {"type": "string", "oneOf": [{"const": "a", "title": "A", "description": "D"}]},
+        ),
+        (
+            {"type": "array", "items": {"type": "string", "enum": ["a"], **STRANGE}},
+            {"type": "array", "items": {"type": "string", "enum": ["a"]}},
+        ),
+        ({"type": "boolean", "$ref": "http://127.0.0.1:9/"}, {"type": "boolean"}),
+        ({"type": "integer", "default": "many"}, {"type": "integer"}),
+        ({"type": "string", "default": DEEP}, {"type": "string"}),
+        ({"type": "string", "title": DEEP}, {"type": "string"}),
+    ],
+)
+async def test_of_a_field_is_shown_and_checked_only_what_is_known(field: Any, shown: Any) -> None:
+    _, (elicited,) = await asked({"type": "object", "properties": {"a": field}})
+    assert elicited["requestedSchema"]["properties"]["a"] == shown
+
+
+@pytest.mark.parametrize(
     "form",
     [
         {},
@@ -74,6 +100,11 @@ async def test_every_kind_of_field_is_shown(tmp_path: Path) -> None:
         {"type": "object", "properties": {"a\u202e": {"type": "string"}}},
         {"type": "object", "properties": {"a": {"type": "string", "enum": ["b\u200b"]}}},
         {"type": "object", "properties": {"a": {"type": "string", "minLength": "many"}}},
+        {"type": "object", "properties": {"a": {"type": "string", "enum": []}}},
+        {"type": "object", "properties": {"a": {"type": "string", "oneOf": ["a"]}}},
+        {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "array", "items": DEEP}}}},
+        {"type": "object", "properties": {"a": {"type": "string", "format": "password"}}},
+        {"type": "object", "properties": {"a": {"type": "string", "writeOnly": True}}},
     ],
 )
 async def test_what_is_no_form_is_refused_with_a_reason(form: Any) -> None:
