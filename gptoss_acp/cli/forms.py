@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
-from rich.markdown import Markdown
 from rich.text import Text
 
 from gptoss_acp.protocol.face import Answered
@@ -33,7 +32,7 @@ async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
         KeyboardInterrupt, EOFError: the user has had enough.
     """
     console.print()
-    console.print(Markdown(elicitation["message"]))
+    console.print(Text(elicitation["message"]))  # of Markdown a part is not seen: what is a comment, where a link leads
     if elicitation["mode"] == "url":
         console.print(Text(elicitation["url"], style="bold"))
         return Answered("accept" if await _line("Have you been there? (y/n): ") in _YES else "decline")
