@@ -75,7 +75,8 @@ class Session:
         self._ledger = journal.ledger
         cwd = workspace.roots.cwd
         self.workspace = workspace
-        can_ask = workspace.face.capabilities.forms
+        modes = workspace.face.capabilities.elicitation_modes
+        can_ask = "form" in modes
         self._instructions = developer_message.compose(cwd, has_tools=True, asks_by_tool=can_ask)
         self._own_tools = [*CODING_TOOLS, ASK_USER_TOOL] if can_ask else list(CODING_TOOLS)
         self._problems: list[str] = []
@@ -88,7 +89,7 @@ class Session:
         self._over = False
         self._effort = as_effort(journal.config.get("effort", "")) or settings.effort
         confined = functools.partial(workspace.sandbox.server_words, cwd)
-        self._servers = servers.Servers(mcp_servers, cwd, tellable, confined, can_ask=can_ask)
+        self._servers = servers.Servers(mcp_servers, cwd, tellable, confined, modes=modes)
         self._tools: list[Tool] = list(self._own_tools)
         self._permissions = Permissions(as_mode(journal.config.get("mode", "")) or settings.mode)
         self._write_prefix()

@@ -33,6 +33,11 @@ class Capabilities:
     insists_on_sign_in: bool = False
     tells_options_apart: bool = False
 
+    @property
+    def elicitation_modes(self) -> list[str]:
+        """The modes of elicitations that it shows, as ACP and MCP call them."""
+        return [mode for mode, is_shown in (("form", self.forms), ("url", self.urls)) if is_shown]
+
     @classmethod
     def declared(cls, params: Any) -> Capabilities:
         """Read them from the params of `initialize`, whatever shape these have."""

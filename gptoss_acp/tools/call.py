@@ -254,8 +254,8 @@ class Call:
         """
         if json_size(elicitation) > question.LONGEST:
             raise ToolError("it is too long to be shown to the user whole; ask less at once")
-        if elicitation["mode"] == "url" and not self.workspace.face.capabilities.urls:
-            raise ToolError("the user's editor shows no addresses")
+        if elicitation["mode"] not in self.workspace.face.capabilities.elicitation_modes:
+            raise ToolError(f"the user's editor shows no elicitations of the mode {elicitation['mode']}")
         self._note_running()
         asked = elicitation.copy()
         asked["toolCallId"] = self.identifier

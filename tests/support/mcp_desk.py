@@ -88,9 +88,9 @@ async def ready(
 ) -> AsyncIterator[McpDesk]:
     """Connect to the servers, and let go of them at the end."""
     sandbox = sandbox or Sandbox("off", [cwd])
-    can_ask = capabilities is not None and capabilities.forms
+    modes = capabilities.elicitation_modes if capabilities else ()
     words = functools.partial(sandbox.server_words, cwd)
-    servers = Servers(configurations, cwd, render.tellable, words, can_ask=can_ask)
+    servers = Servers(configurations, cwd, render.tellable, words, modes=modes)
     try:
         await servers.settled(PATIENT)
         desk = McpDesk(cwd, servers, mode, answer, capabilities)

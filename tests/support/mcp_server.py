@@ -133,6 +133,13 @@ def write(path: str) -> str:
     return "written"
 
 
+@server.tool()
+async def show_modes(context: Context) -> str:
+    """Say in which modes the client can be asked."""
+    client = context.session.client_capabilities
+    return str(sorted(client.elicitation.model_dump(exclude_none=True) if client and client.elicitation else {}))
+
+
 def refuse_to_be_discovered() -> None:
     """Answer the first line as a server of MCP before 2026 does, in whose place the SDK would be a newer one from then on."""
     line = b""

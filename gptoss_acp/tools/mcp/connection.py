@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from gptoss_acp.tools.mcp.elicitation import Asking
+    from gptoss_acp.tools.mcp.questions import Questions
 
 CALL_SECONDS = 600.0
 """After which a call is given up; the user can cancel it sooner."""
@@ -115,25 +115,26 @@ async def connected(
     cwd: Path,
     seconds: float,
     within: Sequence[str] = (),
-    ask: Asking | None = None,
+    questions: Questions | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to a server within so many seconds; to be left by the task that entered it.
 
     Programs are run in `cwd`, behind the words `within`, which start them in a sandbox. What the server asks the user
-    is put by `ask`; without it, the server is told that nobody can be asked.
+    is put by `questions`; without them, the server is told that nobody can be asked.
 
     Raises:
         ToolError: it could not be started or reached, or has been lost.
     """
     async with contextlib.AsyncExitStack() as stack:
-        complaints, mending = process.Complaints(), Mending()
+        complaints = process.Complaints()
+        mending = Mending(modes=questions.modes if questions else ())
         try:
             with anyio.fail_after(seconds) as limit:
                 if isinstance(server, McpServerStdio):
                     transport, complaints = await _program(server, cwd, within, stack)
                 else:
                     transport = await _address(server, stack)
-                asked = _asked(ask) if ask else None
+                asked = _asked(questions) if questions else None
                 async with Client(mending.around(transport), client_info=_US, elicitation_callback=asked) as client:
                     connection = Connection(client, mending, await _tools(client))
                     limit.deadline = math.inf
@@ -148,9 +149,9 @@ async def connected(
             raise ToolError(clip_line(reason, _LONGEST_REASON)) from error
 
 
-def _asked(ask: Asking) -> Any:
+def _asked(questions: Questions) -> Any:
     async def answer(_context: Any, asked: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
-        return await elicitation.answer(asked, ask)
+        return await elicitation.answer(asked, questions.ask)
 
     return answer
 

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from gptoss_acp.rpc import without_half_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -45,11 +45,13 @@ def _nothing() -> None:
 class Mending:
     """What goes over one connection. `unusable` are the names of tools that are described otherwise than agreed.
 
+    Of elicitations the server is told that the client has those `modes`, where it is told of any: the SDK declares all.
     `on_change` is called when the server says that its tools are others now, `on_end` when it says nothing any more.
     """
 
     on_change: Callable[[], None] = _nothing
     on_end: Callable[[], None] = _nothing
+    modes: Collection[str] = ()
     unusable: list[str] = field(default_factory=list)
     _asked: dict[str, tuple[str, str]] = field(default_factory=dict)
     _outputs: dict[str, Any] = field(default_factory=dict)
@@ -61,10 +63,15 @@ class Mending:
             yield _Read(read, self), _Write(write, self)
 
     def note(self, message: SessionMessage) -> None:
-        """Note what is asked of the server."""
+        """Note what is asked of the server, and declare to it what the client can do."""
         asked = message.message
         if isinstance(asked, mcp_types.JSONRPCRequest):
-            self._asked[str(asked.id)] = asked.method, str((asked.params or {}).get("name", ""))
+            params = asked.params or {}
+            self._asked[str(asked.id)] = asked.method, str(params.get("name", ""))
+            # Once at the beginning, or, since MCP 2026, with every request.
+            for declared in (params, params.get("_meta") or {}):
+                for name in ("capabilities", mcp_types.CLIENT_CAPABILITIES_META_KEY):
+                    self._declare_modes(declared.get(name))
 
     def mend(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Return what the client shall take a message for, or a line that is none."""
@@ -80,6 +87,10 @@ class Mending:
             elif method == "tools/call" and not is_input_required(message.result):
                 message.result = self._mend_answer(message.result, self._outputs.get(tool))
         return item
+
+    def _declare_modes(self, capabilities: Any) -> None:
+        if isinstance(capabilities, dict) and "elicitation" in capabilities:
+            capabilities["elicitation"] = {mode: {} for mode in self.modes}
 
     def _mend_line(self, error: Exception) -> SessionMessage | Exception:
         line = _line_of(error)

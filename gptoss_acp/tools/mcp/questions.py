@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import Answered, TurnCancelledError
+from gptoss_acp.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from gptoss_acp.protocol.shapes import Elicitation
     from gptoss_acp.tools.call import Call
 
 
-class Questions:
-    """The questions of the server `name`."""
+FORM_WARNING = "What you fill in goes to it. Give it no password, key or other secret here."
+"""A form must not ask for any (MCP 2025-11-25, client/elicitation); who asks for one all the same is not obeyed."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+
+class Questions:
+    """The questions of the server `name`, put in those `modes` that the client shows."""
+
+    def __init__(self, name: str, modes: Collection[str]) -> None:
+        self._name = visible(name)
+        self.modes = modes
         self._call: tuple[Call, asyncio.Task[object]] | None = None
         self._open: set[asyncio.Task[Answered]] = set()
 
@@ -51,7 +57,8 @@ class Questions:
         call, turn = self._call
         asked = elicitation.copy()
         # Who asks is said first, so that it is not taken for the agent.
-        asked["message"] = f"The MCP server {self._name} asks:\n\n{elicitation['message']}"
+        warning = f" {FORM_WARNING}" if elicitation["mode"] == "form" else ""
+        asked["message"] = f"The MCP server {self._name} asks.{warning}\n\n{elicitation['message']}"
         asking = asyncio.create_task(call.elicit(asked))
         self._open.add(asking)
         asking.add_done_callback(self._open.discard)

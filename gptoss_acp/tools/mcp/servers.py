@@ -13,7 +13,7 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gptoss_acp.errors import ToolError
@@ -68,7 +68,8 @@ class Servers:
     """The MCP servers of one session; each is connected from now on until it is stopped.
 
     `tellable` returns a tool's description as the model can be told it, `confined` the words before those of a server's
-    program that start it in a sandbox. Where the client `can_ask` the user, a server can, while it is called.
+    program that start it in a sandbox. What the client shows of elicitations, by their `modes`, a server can ask the
+    user while it is called.
     """
 
     def __init__(
@@ -78,11 +79,11 @@ class Servers:
         tellable: Tellable,
         confined: Confined = _freely,
         *,
-        can_ask: bool = False,
+        modes: Collection[str] = (),
     ) -> None:
         prefixes = _distinct(_prefix(configuration.name) for configuration in configurations)
         self._servers = [
-            _Server(configuration, prefix, cwd, tellable, confined, can_ask=can_ask)
+            _Server(configuration, prefix, cwd, tellable, confined, modes=modes)
             for configuration, prefix in zip(configurations, prefixes, strict=True)
         ]
         self._began = time.monotonic()
@@ -133,7 +134,7 @@ class _Server:
         tellable: Tellable,
         confined: Confined,
         *,
-        can_ask: bool,
+        modes: Collection[str],
     ) -> None:
         self.tools: list[Tool] = []
         self.problems: list[str] = []
@@ -144,7 +145,7 @@ class _Server:
         self._tellable = tellable
         self._cwd = cwd
         self._confined = confined
-        self._questions = Questions(self._name) if can_ask else None
+        self._questions = Questions(self._name, modes) if modes else None
         self._connection: Connection | None = None
         self._is_confined = False
         self._was_ready = self._stopped = False
@@ -174,8 +175,8 @@ class _Server:
             sdk = await asyncio.to_thread(importlib.import_module, "gptoss_acp.tools.mcp.connection")
             within = await self._confined()
             self._is_confined = bool(within)
-            ask = self._questions and self._questions.ask
-            connecting = sdk.connected(self._configuration, self._cwd, LONGEST_START_SECONDS, within, ask)
+            starting = LONGEST_START_SECONDS
+            connecting = sdk.connected(self._configuration, self._cwd, starting, within, self._questions)
             async with connecting as self._connection:
                 assert self._connection is not None
                 self._take(self._connection)

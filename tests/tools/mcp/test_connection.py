@@ -33,6 +33,7 @@ async def test_a_server_on_pipes_has_its_tools_called(tmp_path: Path, monkeypatc
                 "die",
                 "show_environment",
                 "write",
+                "show_modes",
             )
         ]
         assert desk.servers.take_problems() == []

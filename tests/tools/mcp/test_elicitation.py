@@ -15,6 +15,7 @@ from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import Answered
 from gptoss_acp.tools.mcp import elicitation
 from gptoss_acp.tools.mcp.elicitation import MOST_FIELDS
+from gptoss_acp.tools.mcp.questions import FORM_WARNING
 from tests.support.conformance import check
 from tests.support.mcp_desk import PATIENT, McpDesk, program, ready
 from tests.support.waiting import settled
@@ -139,7 +140,7 @@ async def test_a_real_server_asks_and_is_answered(kind: str, tmp_path: Path) -> 
             user.append(answer)
             assert (await desk.call("test__book")).startswith(told)
         form, *_ = forms(desk)
-        assert form["message"] == "The MCP server test asks:\n\nFor how many\\u{202E}?"
+        assert form["message"] == f"The MCP server test asks. {FORM_WARNING}\n\nFor how many\\u{{202E}}?"
         assert form["requestedSchema"]["required"] == ["people"]
 
 
@@ -149,6 +150,7 @@ async def test_a_server_sends_the_user_to_an_address(tmp_path: Path) -> None:
         assert await desk.call("test__sign_in", url="https://example.org/in") == "accept"
         (shown,) = forms(desk)
         check(schema.CreateUrlSessionElicitationRequest, shown)
+        assert shown["message"] == "The MCP server test asks.\n\nSign in there"
         assert "only an address that begins with https" in await desk.call("test__sign_in", url="file:///etc/passwd")
 
 
@@ -172,6 +174,22 @@ async def test_a_question_is_withdrawn_with_the_turn_and_the_server_goes_on(tmp_
             await withdrawn.wait()
         desk.peer.answers["elicitation/create"] = lambda _: {"action": "decline"}
         assert await desk.call("test__book") == "decline"
+
+
+@pytest.mark.parametrize("kind", ["stdio", "older"])
+async def test_a_server_is_told_the_modes_that_the_client_shows(kind: str, tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, kind), capabilities=Capabilities(forms=True)) as desk:
+        assert await desk.call("test__show_modes") == "['form']"
+        told = await desk.call("test__sign_in", url="https://example.org/in")
+        assert told.startswith(("not asked: ", "Error: "))
+        assert forms(desk) == []
+
+
+async def test_a_client_that_shows_only_addresses_is_asked_to_visit_one(tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, "older"), capabilities=Capabilities(urls=True)) as desk:
+        assert await desk.call("test__show_modes") == "['url']"
+        desk.peer.answers["elicitation/create"] = lambda _: {"action": "decline"}
+        assert await desk.call("test__sign_in", url="https://example.org/in") == "decline"
 
 
 async def test_a_server_of_a_client_without_forms_is_told_so(tmp_path: Path) -> None:
