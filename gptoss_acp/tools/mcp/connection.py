@@ -27,6 +27,7 @@ from gptoss_acp.text import clip_line
 from gptoss_acp.tools.call import Result
 from gptoss_acp.tools.mcp import elicitation
 from gptoss_acp.tools.mcp.mending import Mending
+from gptoss_acp.tools.mcp.patience import Patience
 from gptoss_acp.workspace import environment, process
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from gptoss_acp.tools.mcp.questions import Questions
 
 CALL_SECONDS = 600.0
-"""After which a call is given up; the user can cancel it sooner."""
+"""After which a call is given up, but for those in which the user is asked something; the user can cancel it sooner."""
 
 MOST_TOOLS = 1_000
 LONGEST_ANSWER = 8_000_000
@@ -60,9 +61,10 @@ class Connection:
     `tools` are those that it has listed, `unusable` the names of those described otherwise than agreed.
     """
 
-    def __init__(self, client: Client, mending: Mending, tools: Sequence[types.Tool]) -> None:
+    def __init__(self, client: Client, mending: Mending, patience: Patience, tools: Sequence[types.Tool]) -> None:
         self._client = client
         self._mending = mending
+        self._patience = patience
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
         mending.on_change, mending.on_end = self._changed.set, self._ended.set
         self.tools = tools
@@ -93,20 +95,27 @@ class Connection:
             ConnectionError: the server has ended, can't be reached any more, or has dropped this call.
             ToolError: it took too long, refused, or answered otherwise than agreed.
         """
-        calling = asyncio.create_task(self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_SECONDS))
+        try:
+            async with self._patience.of(CALL_SECONDS):
+                return await self._called(tool, arguments)
+        except TimeoutError:
+            raise ToolError(f"the MCP server did not answer within {CALL_SECONDS:g} seconds") from None
+        except MCPError as error:
+            if error.code == types.CONNECTION_CLOSED:
+                raise ConnectionError from None
+            raise ToolError(f"the MCP server refused the call: {error.message}") from None
+        except (RuntimeError, ValidationError) as error:
+            reason = clip_line(str(error), _LONGEST_REASON)
+            raise ToolError(f"the MCP server's answer is not valid: {reason}") from None
+
+    async def _called(self, tool: str, arguments: dict[str, Any]) -> Result:
+        calling = asyncio.create_task(self._client.call_tool(tool, arguments))
         try:
             return _result(await asyncio.shield(calling))
         except asyncio.CancelledError:
             calling.cancel()
             await asyncio.wait([calling], timeout=_CANCEL_SECONDS)
             raise
-        except MCPError as error:
-            if error.code == types.CONNECTION_CLOSED:
-                raise ConnectionError from None
-            raise ToolError(_failure(error)) from None
-        except (RuntimeError, ValidationError) as error:
-            reason = clip_line(str(error), _LONGEST_REASON)
-            raise ToolError(f"the MCP server's answer is not valid: {reason}") from None
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +135,7 @@ async def connected(
         ToolError: it could not be started or reached, or has been lost.
     """
     async with contextlib.AsyncExitStack() as stack:
-        complaints = process.Complaints()
+        complaints, patience = process.Complaints(), Patience()
         mending = Mending(modes=questions.modes if questions else ())
         try:
             with anyio.fail_after(seconds) as limit:
@@ -134,9 +143,9 @@ async def connected(
                     transport, complaints = await _program(server, cwd, within, stack)
                 else:
                     transport = await _address(server, stack)
-                asked = _asked(questions) if questions else None
+                asked = _asked(questions, patience) if questions else None
                 async with Client(mending.around(transport), client_info=_US, elicitation_callback=asked) as client:
-                    connection = Connection(client, mending, await _tools(client))
+                    connection = Connection(client, mending, patience, await _tools(client))
                     limit.deadline = math.inf
                     yield connection
         except TimeoutError:
@@ -149,9 +158,10 @@ async def connected(
             raise ToolError(clip_line(reason, _LONGEST_REASON)) from error
 
 
-def _asked(questions: Questions) -> Any:
+def _asked(questions: Questions, patience: Patience) -> Any:
     async def answer(_context: Any, asked: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
-        return await elicitation.answer(asked, questions.ask)
+        with patience.without_end():
+            return await elicitation.answer(asked, questions.ask)
 
     return answer
 
@@ -223,12 +233,6 @@ def _resource(resource: types.TextResourceContents | types.BlobResourceContents)
 
 def _size(base64: str) -> str:
     return f"{len(base64) * 3 // 4} bytes"
-
-
-def _failure(error: MCPError) -> str:
-    if error.code == types.REQUEST_TIMEOUT:
-        return f"the MCP server did not answer within {CALL_SECONDS:g} seconds"
-    return f"the MCP server refused the call: {error.message}"
 
 
 def _innermost(error: BaseException) -> str:
