@@ -103,8 +103,12 @@ async def book(answer: Annotated[ElicitationResult[Table], Resolve(table)]) -> s
 
 
 @server.tool()
-async def sign_in(url: str, context: Context) -> str:
-    """Have the user visit an address."""
+async def sign_in(url: str, context: Context, times: int = 1) -> str:
+    """Have the user visit an address, asked so many times at once."""
+    return "\n".join(sorted(await asyncio.gather(*[visited(url, context) for _ in range(times)])))
+
+
+async def visited(url: str, context: Context) -> str:
     try:
         return (await context.elicit_url("Sign in there", url, "1")).action
     except MCPError as error:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gptoss_acp.tools.call import Call
 
 
+MOST_QUESTIONS = 20
+"""In one call: more than a person would answer, and fewer than it takes to wear one down."""
+
 FORM_WARNING = "What you fill in goes to it. Give it no password, key or other secret here."
 """A form must not ask for any (MCP 2025-11-25, client/elicitation); who asks for one all the same is not obeyed."""
 
@@ -32,41 +35,55 @@ class Questions:
         self.modes = modes
         self._call: tuple[Call, asyncio.Task[object]] | None = None
         self._open: set[asyncio.Task[Answered]] = set()
+        self._left = 0
+        self._one_at_a_time = asyncio.Lock()
 
     @contextlib.contextmanager
     def of(self, call: Call) -> Iterator[None]:
         """Put what the server asks from now on as a part of `call`, until its end."""
         turn = asyncio.current_task()
         assert turn is not None
-        self._call = call, turn
+        self._call, self._left = (call, turn), MOST_QUESTIONS
         try:
             yield
         finally:
             self._call = None
-            for asking in self._open:
-                asking.cancel()
+            self._withdraw()
 
     async def ask(self, elicitation: Elicitation) -> Answered:
-        """Return what the user answers; a question that is withdrawn is `cancel`led.
+        """Return what the user answers, to one question after the other; one that is withdrawn is `cancel`led.
 
         Raises:
-            ToolError: the server has not been called, or the question can't be put.
+            ToolError: the server has not been called, asks too often, or the question can't be put.
         """
         if self._call is None:
             raise ToolError("the user is asked only while a tool of this server is called")
+        if not self._left:
+            raise ToolError(f"the user is asked at most {MOST_QUESTIONS} questions in one call")
+        self._left -= 1
         call, turn = self._call
         asked = elicitation.copy()
         # Who asks is said first, so that it is not taken for the agent.
         warning = f" {FORM_WARNING}" if elicitation["mode"] == "form" else ""
         asked["message"] = f"The MCP server {self._name} asks.{warning}\n\n{elicitation['message']}"
-        asking = asyncio.create_task(call.elicit(asked))
+        asking = asyncio.create_task(self._put(asked, call, turn))
         self._open.add(asking)
         asking.add_done_callback(self._open.discard)
         try:
             await asyncio.wait([asking])
             return Answered("cancel") if asking.cancelled() else asking.result()
-        except TurnCancelledError:
-            turn.cancel()
-            return Answered("cancel")
         finally:
+            asking.cancel()
+
+    async def _put(self, asked: Elicitation, call: Call, turn: asyncio.Task[object]) -> Answered:
+        async with self._one_at_a_time:
+            try:
+                return await call.elicit(asked)
+            except TurnCancelledError:
+                turn.cancel()
+                self._withdraw()  # before the next one is put
+                return Answered("cancel")
+
+    def _withdraw(self) -> None:
+        for asking in self._open:
             asking.cancel()

@@ -12,10 +12,10 @@ from acp import schema
 from mcp import types
 
 from gptoss_acp.protocol.capabilities import Capabilities
-from gptoss_acp.protocol.face import Answered
+from gptoss_acp.protocol.face import Answered, TurnCancelledError
 from gptoss_acp.tools.mcp import elicitation
 from gptoss_acp.tools.mcp.elicitation import MOST_FIELDS
-from gptoss_acp.tools.mcp.questions import FORM_WARNING
+from gptoss_acp.tools.mcp.questions import FORM_WARNING, MOST_QUESTIONS, Questions
 from tests.support.conformance import check
 from tests.support.mcp_desk import PATIENT, McpDesk, program, ready
 from tests.support.waiting import settled
@@ -126,6 +126,12 @@ def forms(desk: McpDesk) -> list[Any]:
     return [params for method, params in desk.peer.asked if method == "elicitation/create"]
 
 
+def questions_of(desk: McpDesk) -> Questions:
+    questions = desk.servers._servers[0]._questions
+    assert questions is not None
+    return questions
+
+
 @pytest.mark.parametrize("kind", ["stdio", "older"])
 async def test_a_real_server_asks_and_is_answered(kind: str, tmp_path: Path) -> None:
     async with ready(tmp_path, program(tmp_path, kind), capabilities=ASKS) as desk:
@@ -152,6 +158,43 @@ async def test_a_server_sends_the_user_to_an_address(tmp_path: Path) -> None:
         check(schema.CreateUrlSessionElicitationRequest, shown)
         assert shown["message"] == "The MCP server test asks.\n\nSign in there"
         assert "only an address that begins with https" in await desk.call("test__sign_in", url="file:///etc/passwd")
+
+
+async def test_a_server_that_asks_much_at_once_is_answered_in_turn_and_not_without_end(tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, "older"), capabilities=ASKS) as desk:
+        questions, at_once = questions_of(desk), [0]
+
+        async def user(_: Any) -> Any:
+            at_once.append(at_once[-1] + 1)
+            if len(forms(desk)) == 1:
+                await settled(lambda: len(questions._open) == MOST_QUESTIONS, PATIENT)
+            at_once.append(at_once[-1] - 1)
+            return {"action": "accept"}
+
+        desk.peer.answers["elicitation/create"] = user
+        for _ in range(2):
+            told = await desk.call("test__sign_in", url="https://example.org/in", times=MOST_QUESTIONS + 2)
+            refused = f"not asked: the user is asked at most {MOST_QUESTIONS} questions in one call"
+            assert told.splitlines() == ["accept"] * MOST_QUESTIONS + [refused] * 2
+        assert max(at_once) == 1
+
+
+async def test_who_cancels_the_turn_at_a_question_is_not_asked_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ready(tmp_path, program(tmp_path, "older"), capabilities=ASKS) as desk:
+        questions, put = questions_of(desk), 0
+
+        async def elicit(_: Any) -> Answered:
+            nonlocal put
+            put += 1
+            await settled(lambda: len(questions._open) == 3, PATIENT)
+            raise TurnCancelledError
+
+        monkeypatch.setattr(desk.workspace.face, "elicit", elicit)
+        with pytest.raises(asyncio.CancelledError):
+            await desk.call("test__sign_in", url="https://example.org/in", times=3)
+        assert put == 1
 
 
 async def test_a_question_is_withdrawn_with_the_turn_and_the_server_goes_on(tmp_path: Path) -> None:
