@@ -33,6 +33,10 @@ def steps(file: Path) -> list[dict[str, Any]]:
     return [step for job in parsed(file)["jobs"].values() for step in job["steps"]]
 
 
+def versions_set_up(file: Path) -> list[str]:
+    return [step["with"]["python-version"] for step in steps(file) if "setup-python" in step.get("uses", "")]
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_a_workflow_may_only_read_ends_in_time_and_runs_what_there_is(file: Path) -> None:
     workflow = parsed(file)
@@ -41,10 +45,19 @@ def test_a_workflow_may_only_read_ends_in_time_and_runs_what_there_is(file: Path
     for step in steps(file):
         for script in re.findall(r"scripts/\w+", step.get("run", "")):
             assert (REPOSITORY / script).stat().st_mode & 0o111, script
-        assert step.get("uses", "a@v1").count("@") == 1
     text = file.read_text("utf-8")
     assert "secrets." not in text
     assert "pull_request_target" not in text
+
+
+def test_an_action_is_pinned_to_one_commit_and_says_which_version_that_is() -> None:
+    pins: dict[str, set[str]] = {}
+    for file in WORKFLOWS:
+        for action, pin in re.findall(r"uses: ([\w./-]+)@(.+)", file.read_text("utf-8")):
+            assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin), (file.name, action)
+            pins.setdefault(action, set()).add(pin)
+    assert "actions/checkout" in pins
+    assert all(len(used) == 1 for used in pins.values()), pins
 
 
 def test_publishing_alone_may_prove_who_it_is_and_comes_after_the_build() -> None:
@@ -61,6 +74,8 @@ def test_every_python_that_is_promised_is_tested() -> None:
     assert matrix["python"] == promised
     assert project()["requires-python"] == f">={promised[0]}"
     assert {system.partition("-")[0] for system in matrix["system"]} == {"ubuntu", "macos"}
+    installed = [version.split() for file in WORKFLOWS for version in versions_set_up(file) if "\n" in version]
+    assert installed == [promised, promised]
 
 
 def test_actionlint_finds_nothing() -> None:
