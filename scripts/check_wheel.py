@@ -1,7 +1,8 @@
 """Builds the sdist and the wheel, looks into them, and installs the wheel clean with each Python that is found here.
 
 There it is run as a newcomer would, with the bundled model. For the systems and extras that can't be tried here, what
-they need is resolved: there are wheels of everything. Needs no environment of its own, but pip and the package index.
+they need is resolved: there are wheels of everything, also for a contributor, at the versions of constraints.txt. Needs
+no environment of its own, but pip and the package index.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -20,10 +23,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIST = REPOSITORY / "dist"
 
-TRIED = ("3.11", "3.12", "3.13")
-RESOLVED = ("3.11", "3.12", "3.13", "3.14")
-LINUX, MACOS = "x86_64-manylinux_2_35", "aarch64-apple-darwin"
-SYSTEMS = ((MACOS, ""), (LINUX, "cpu"), ("aarch64-manylinux_2_35", "cpu"), (LINUX, "cuda12"), (LINUX, "cuda13"))
+LINUX, LINUX_ARM, MACOS = "x86_64-manylinux_2_35", "aarch64-manylinux_2_35", "aarch64-apple-darwin"
+Needs = tuple[tuple[str, list[str]], ...]
+"""Systems, each with extras that are installed together there."""
+FOR_USERS: Needs = ((MACOS, []), (LINUX, ["cpu"]), (LINUX_ARM, ["cpu"]), (LINUX, ["cuda12"]), (LINUX, ["cuda13"]))
+REST = ["dev", "bench", "docs", "train", "crosscheck"]
+FOR_CONTRIBUTORS: Needs = ((MACOS, REST), (LINUX, ["cpu", *REST]), (LINUX_ARM, ["cpu", *REST]))
 
 MUST_HOLD = (
     "gptoss_acp/data/o200k_base.tiktoken.xz",
@@ -33,7 +38,7 @@ MUST_HOLD = (
     "gptoss_acp/briefing/texts/base.md",
 )
 LARGEST = 20 * 10**6
-"""Bytes of the wheel."""
+"""Bytes of the wheel, and of the sdist."""
 
 MODEL = ("--model", "tiny")
 
@@ -44,12 +49,16 @@ def main() -> None:
         folder = Path(name)
         tools = _environment(sys.executable, folder / "tools")
         _pip(tools, "install", "build", "twine", "uv")
-        wheel = _built(tools)
-        _look_into(wheel)
-        for system, extra in SYSTEMS:
-            for version in RESOLVED:
-                _resolve(tools, system, extra, version)
-        for version in TRIED:
+        wheel, sdist = _built(tools)
+        _look_into_wheel(wheel)
+        _look_into_sdist(sdist)
+        versions = _promised_versions()
+        for version in versions:
+            for system, extras in FOR_USERS:
+                _resolve(tools, system, extras, version)
+            for system, extras in FOR_CONTRIBUTORS:
+                _resolve(tools, system, extras, version, "--constraint", str(REPOSITORY / "constraints.txt"))
+        for version in versions:
             python = _interpreter(version)
             if python is None:
                 print(f"Python {version}: SKIPPED, there is none here")
@@ -57,38 +66,58 @@ def main() -> None:
                 _try(wheel, python, version, folder / version)
 
 
-def _built(tools: Path) -> Path:
+def _promised_versions() -> list[str]:
+    """Return the Pythons that pyproject.toml promises, such as 3.11."""
+    classifiers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["classifiers"]
+    return [text.rpartition(" ")[2] for text in classifiers if ":: 3." in text]
+
+
+def _built(tools: Path) -> tuple[Path, Path]:
     shutil.rmtree(DIST, ignore_errors=True)
     _run(tools / "python", "-m", "build", "--outdir", str(DIST), str(REPOSITORY))
     _run(tools / "twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
-    (wheel,) = DIST.glob("*.whl")
-    return wheel
+    (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
+    return wheel, sdist
 
 
-def _look_into(wheel: Path) -> None:
+def _look_into_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         names = opened.namelist()
+    _judge(wheel, names, [name for name in names if not name.startswith("gptoss_acp") or "__pycache__" in name])
+
+
+def _look_into_sdist(sdist: Path) -> None:
+    """What git has, and nothing that lies about in a contributor's folder."""
+    with tarfile.open(sdist) as opened:
+        names = [name.partition("/")[2] for name in opened.getnames()]
+    listed = _run(Path("git"), "-C", str(REPOSITORY), "ls-files", "-z").split("\0")
+    _judge(sdist, names, sorted(set(names) - {*listed, "PKG-INFO"}))
+
+
+def _judge(archive: Path, names: list[str], foreign: list[str]) -> None:
     if missing := [name for name in MUST_HOLD if name not in names]:
-        sys.exit(f"the wheel lacks {', '.join(missing)}")
-    if foreign := [name for name in names if not name.startswith("gptoss_acp") or "__pycache__" in name]:
-        sys.exit(f"the wheel holds {', '.join(foreign[:5])}")
-    if (size := wheel.stat().st_size) > LARGEST:
-        sys.exit(f"the wheel has {size:,} bytes")
-    print(f"{wheel.name}: {len(names)} files, {size / 1e6:.1f} MB")
+        sys.exit(f"{archive.name} lacks {', '.join(missing)}")
+    if foreign:
+        sys.exit(f"{archive.name} holds {', '.join(foreign[:5])}")
+    if (size := archive.stat().st_size) > LARGEST:
+        sys.exit(f"{archive.name} has {size:,} bytes")
+    print(f"{archive.name}: {len(names)} files, {size / 1e6:.1f} MB")
 
 
-def _resolve(tools: Path, system: str, extra: str, version: str) -> None:
-    chosen = ["--extra", extra] if extra else []
-    options = ["--python-platform", system, "--python-version", version, "--only-binary", ":all:", "--quiet"]
+def _resolve(tools: Path, system: str, extras: list[str], version: str, *more: str) -> None:
+    """Look for wheels of all that is needed; a version such as 3.11 stands for its first release, 3.11.0."""
+    chosen = [word for extra in extras for word in ("--extra", extra)]
+    options = ["--python-platform", system, "--python-version", version, "--only-binary", ":all:", "--quiet", *more]
     command = [str(tools / "uv"), "pip", "compile", str(REPOSITORY / "pyproject.toml"), *chosen, *options]
     # On older systems MLX has no wheels, and the README asks for this one.
     environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"}
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    what = f"extras {', '.join(extras)}" if extras else "no extra"
     if run.returncode:
-        sys.exit(f"{system}, Python {version}, extra {extra or 'none'}: {run.stderr}")
+        sys.exit(f"{system}, Python {version}, {what}: {run.stderr}")
     packages = [line for line in run.stdout.splitlines() if "==" in line and not line.startswith((" ", "#"))]
     backends = ", ".join(line for line in packages if line.startswith("mlx-") and not line.startswith("mlx-lm"))
-    print(f"{system}, Python {version}, extra {extra or 'none'}: {len(packages)} packages, {backends}")
+    print(f"{system}, Python {version}, {what}: {len(packages)} packages, {backends}")
 
 
 def _interpreter(version: str) -> Path | None:
