@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from gptoss_acp.errors import ToolError
+from gptoss_acp.shielding import unharmed
 from gptoss_acp.tools.arguments import Arguments
 from gptoss_acp.workspace import files, paths, ripgrep
 
@@ -163,7 +164,7 @@ class _Found:
             globs = [_as_ripgrep(glob)] if glob else []
             async with contextlib.aclosing(ripgrep.matches(self._real, query, globs, complaints)) as batches:
                 async for lines in batches:
-                    self._add(lines if names is None else [line for line in lines if line.partition(b"\0")[0] in names])
+                    await unharmed(asyncio.to_thread(self._add, lines, names))
         return [complaint.decode(errors="replace") for complaint in complaints]
 
     async def _note_ignored(self, seconds: float) -> None:
@@ -198,7 +199,9 @@ class _Found:
             if encoding.is_wide and not is_known:
                 self._notes.append(f"(the file is in {encoding}, in which nothing can be searched for; open it)")
 
-    def _add(self, lines: list[bytes]) -> None:
+    def _add(self, lines: list[bytes], names: set[bytes] | None) -> None:
+        if names is not None:
+            lines = [line for line in lines if line.partition(b"\0")[0] in names]
         matches = [line for line in lines if b"\0" in line]
         if len(matches) < len(lines):
             self._binary += sum(_BINARY in line for line in lines)

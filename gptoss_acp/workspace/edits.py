@@ -80,9 +80,10 @@ class Change:
     @property
     def relies_on_guess(self) -> bool:
         """Whether characters that are none of ASCII's get written in an encoding that was guessed."""
+        if not self.encoding.is_guess:
+            return False
         old = set((self.old_text or "").split("\n"))
-        new = (self.new_text or "").split("\n") if self.encoding.is_guess else []
-        return any(line not in old and not line.isascii() for line in new)
+        return any(line not in old and not line.isascii() for line in (self.new_text or "").split("\n"))
 
 
 def commit(changes: Sequence[Change]) -> None:
