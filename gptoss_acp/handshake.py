@@ -7,6 +7,7 @@ the answer to `initialize` at every start. So this room imports nothing slow, an
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 from functools import partial
@@ -122,6 +123,7 @@ class Handshake:
     async def _import_agent(self) -> Agent:
         assert self._connection is not None
         room = await asyncio.to_thread(importlib.import_module, "gptoss_acp.agent")
+        gc.freeze()  # what is imported stays, and to look through it at every collection is felt in the stream
         agent: Agent = await room.begin(self._engine, self._settings, self._connection, self._trace)
         return agent
 

@@ -89,6 +89,7 @@ class EngineThread(Driver):
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # it would tell stderr that PyTorch is missing
         from gptoss_acp.engine.residency import Residency  # noqa: PLC0415 (MLX, which takes seconds)
 
+        gc.freeze()  # what is imported stays, and to look through it at every collection is felt in the stream
         with contextlib.closing(Residency(self._options, self._build_matcher, self._statuses)) as models:
             while True:
                 for message in self._heard(inbox, wait=not models.busy):
