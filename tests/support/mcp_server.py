@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
-from mcp import MCPError, types
+from mcp import MCPError, UrlElicitationRequiredError, types
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -113,6 +113,15 @@ async def visited(url: str, context: Context) -> str:
         return (await context.elicit_url("Sign in there", url, "1")).action
     except MCPError as error:
         return f"not asked: {error.message}"
+
+
+@server.tool()
+def pay(urls: list[str]) -> str:
+    """Pay, once the user has visited addresses."""
+    note("paying")
+    raise UrlElicitationRequiredError(
+        [types.ElicitRequestURLParams(message="Sign in there", url=url, elicitation_id=url) for url in urls]
+    )
 
 
 @server.tool()

@@ -61,8 +61,16 @@ class Connection:
     `tools` are those that it has listed, `unusable` the names of those described otherwise than agreed.
     """
 
-    def __init__(self, client: Client, mending: Mending, patience: Patience, tools: Sequence[types.Tool]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        mending: Mending,
+        patience: Patience,
+        tools: Sequence[types.Tool],
+        ask: elicitation.Asking | None = None,
+    ) -> None:
         self._client = client
+        self._ask = ask
         self._mending = mending
         self._patience = patience
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
@@ -103,6 +111,8 @@ class Connection:
         except MCPError as error:
             if error.code == types.CONNECTION_CLOSED:
                 raise ConnectionError from None
+            if error.code == types.URL_ELICITATION_REQUIRED:
+                raise await elicitation.show_addresses(error, self._ask) from None
             raise ToolError(f"the MCP server refused the call: {error.message}") from None
         except (RuntimeError, ValidationError) as error:
             reason = clip_line(str(error), _LONGEST_REASON)
@@ -145,7 +155,8 @@ async def connected(
                     transport = await _address(server, stack)
                 asked = _asked(questions, patience) if questions else None
                 async with Client(mending.around(transport), client_info=_US, elicitation_callback=asked) as client:
-                    connection = Connection(client, mending, patience, await _tools(client))
+                    ask = questions.ask if questions else None
+                    connection = Connection(client, mending, patience, await _tools(client), ask)
                     limit.deadline = math.inf
                     yield connection
         except TimeoutError:

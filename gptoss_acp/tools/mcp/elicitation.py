@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from acp.schema import ElicitationSchema
-from mcp import types
+from mcp import MCPError, UrlElicitationRequiredError, types
 from pydantic import ValidationError
 
 from gptoss_acp.errors import ToolError
@@ -48,6 +48,34 @@ async def answer(asked: types.ElicitRequestParams, ask: Asking) -> types.ElicitR
         return types.ErrorData(code=types.INVALID_PARAMS, message=str(error))
     is_filled_in = answered.action == "accept" and isinstance(asked, types.ElicitRequestFormParams)
     return types.ElicitResult(action=answered.action, content=dict(answered.content) if is_filled_in else None)
+
+
+async def show_addresses(error: MCPError, ask: Asking | None) -> ToolError:
+    """Show the user the addresses that are to be opened before a server does what it was called for.
+
+    Return what the model is told of it (MCP 2025-11-25, client/elicitation, error -32042).
+    """
+    told = "the MCP server does nothing before the user has opened an address"
+    try:
+        wanted = UrlElicitationRequiredError.from_error(error.error).elicitations
+    except (ValidationError, AttributeError, TypeError):
+        wanted = []
+    if not wanted:
+        return ToolError(f"{told}, and does not say which: {error.message}")
+    for asked in wanted:
+        try:
+            elicitation = _elicitation(asked)
+        except ToolError as problem:
+            return ToolError(f"{told}, and {problem}")
+        if ask is None:
+            return ToolError(f"{told}; tell the user which: {asked.url}")
+        try:
+            answered = await ask(elicitation)
+        except ToolError as problem:
+            return ToolError(f"{told}; tell the user which: {asked.url} ({problem})")
+        if answered.action != "accept":
+            return ToolError(f"{told}, and the user did not agree to that")
+    return ToolError(f"{told}; the user was shown it and agreed. Call again when the user says that it is done")
 
 
 def _elicitation(asked: types.ElicitRequestParams) -> Elicitation:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from acp import schema
-from mcp import types
+from mcp import MCPError, types
 
 from gptoss_acp.protocol.capabilities import Capabilities
 from gptoss_acp.protocol.face import Answered, TurnCancelledError
@@ -158,6 +158,36 @@ async def test_a_server_sends_the_user_to_an_address(tmp_path: Path) -> None:
         check(schema.CreateUrlSessionElicitationRequest, shown)
         assert shown["message"] == "The MCP server test asks.\n\nSign in there"
         assert "only an address that begins with https" in await desk.call("test__sign_in", url="file:///etc/passwd")
+
+
+@pytest.mark.parametrize("kind", ["stdio", "older"])
+async def test_the_user_is_shown_what_a_server_wants_opened_before_it_does_anything(kind: str, tmp_path: Path) -> None:
+    async with ready(tmp_path, program(tmp_path, kind), capabilities=ASKS) as desk:
+        first, second = "https://example.org/a", "https://example.org/b"
+        desk.peer.answers["elicitation/create"] = lambda _: {"action": "accept"}
+        assert "Call again when the user says that it is done" in await desk.call("test__pay", urls=[first, second])
+        assert [shown["url"] for shown in forms(desk)] == [first, second]
+        desk.peer.answers["elicitation/create"] = lambda _: {"action": "decline"}
+        assert "did not agree" in await desk.call("test__pay", urls=[first, second])
+        assert [shown["url"] for shown in forms(desk)] == [first, second, first]
+        assert "begins with https" in await desk.call("test__pay", urls=["file:///etc/passwd"])
+        assert "does not say which" in await desk.call("test__pay", urls=[])
+        assert len(forms(desk)) == 3
+
+
+@pytest.mark.parametrize("capabilities", [Capabilities(), Capabilities(forms=True)])
+async def test_where_no_address_is_shown_the_model_is_told_which_the_user_has_to_open(
+    capabilities: Capabilities, tmp_path: Path
+) -> None:
+    async with ready(tmp_path, program(tmp_path), capabilities=capabilities) as desk:
+        assert "which: https://example.org/a" in await desk.call("test__pay", urls=["https://example.org/a"])
+        assert forms(desk) == []
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"elicitations": 1}, {"elicitations": [{"url": 1}]}])
+async def test_addresses_that_are_none_are_told_as_such(data: Any) -> None:
+    error = await elicitation.show_addresses(MCPError(types.URL_ELICITATION_REQUIRED, "sign in", data), None)
+    assert "does not say which: sign in" in str(error)
 
 
 async def test_a_server_that_asks_much_at_once_is_answered_in_turn_and_not_without_end(tmp_path: Path) -> None:

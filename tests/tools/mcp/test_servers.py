@@ -184,5 +184,5 @@ async def test_a_server_with_too_much_to_tell_is_told_in_part(tmp_path: Path, mo
         told = len(names(desk.servers))
         assert 0 < told < 10
         assert desk.servers.take_problems() == [
-            f"The model is not told of {13 - told} of the 13 tools of the MCP server test: their descriptions are too long."
+            f"The model is not told of {14 - told} of the 14 tools of the MCP server test: their descriptions are too long."
         ]
