@@ -118,7 +118,7 @@ async def test_a_flood_of_output_leaves_the_loop_time_for_others() -> None:
     slept = time.monotonic()
     for _ in range(10):
         await asyncio.sleep(0.001)
-    assert time.monotonic() - slept < 1
+    assert time.monotonic() - slept < 10  # some ms, but for a busy machine
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()

@@ -77,7 +77,7 @@ async def test_a_rank_that_is_lost_is_an_error_at_once_and_the_next_prompt_start
             for generation in running:
                 with pytest.raises(EngineError, match=rf"rank {lost} \(localhost\) was ended by SIGKILL.*afresh"):
                     await asyncio.wait_for(said(generation), 10)
-            assert time.monotonic() - killed < 1
+            assert time.monotonic() - killed < 5  # some ms, but for a busy machine
             assert not ranks.status("tiny").loaded
             await settled(lambda: all(map(is_gone, before)))  # noqa: B023
             await engine.load()
