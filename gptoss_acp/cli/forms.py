@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit import PromptSession
 from rich.text import Text
 
+from gptoss_acp.errors import ToolError
 from gptoss_acp.protocol.face import Answered
+from gptoss_acp.text import as_sentence
+from gptoss_acp.tools import forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,15 +42,19 @@ async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
     schema = elicitation["requestedSchema"]
     content: dict[str, Any] = {}
     for name, field in schema["properties"].items():
-        value = await _value(console, name, field)
+        value = await _value(console, name, field, must=name in schema.get("required", ()))
         if value is not None:
             content[name] = value
         elif name in schema.get("required", ()):
-            return Answered("decline")
-    return Answered("accept", content) if content else Answered("decline")
+            break
+    else:
+        if content:
+            return Answered("accept", content)
+    console.print(Text("Nothing is answered.", style="dim"))
+    return Answered("decline")
 
 
-async def _value(console: Console, name: str, field: Mapping[str, Any]) -> Any:
+async def _value(console: Console, name: str, field: Mapping[str, Any], *, must: bool) -> Any:
     """Return what is typed for a field, None where nothing is, or nothing that fits."""
     choices = _choices(field)
     for number, (_, title) in enumerate(choices, 1):
@@ -55,13 +62,16 @@ async def _value(console: Console, name: str, field: Mapping[str, Any]) -> Any:
     if description := field.get("description"):
         console.print(Text(description, style="dim"))
     for _ in range(MOST_TRIES):
-        typed = await _line(f"{field.get('title') or name}{_hint(field, choices)}: ")
+        typed = await _line(f"{field.get('title') or name}{_hint(field, choices, must=must)}: ")
         if not typed:
             return field.get("default")
         try:
-            return _read(typed, field, [value for value, _ in choices])
+            value = _read(typed, field, [value for value, _ in choices])
+            return forms.filled_in({name: value}, {"properties": {name: field}})[name]
         except (ValueError, IndexError):
             console.print(Text("That does not fit.", style="yellow"))
+        except ToolError as error:
+            console.print(Text(as_sentence(str(error)), style="yellow"))
     return None
 
 
@@ -78,14 +88,14 @@ def _choices(field: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(option["const"], option.get("title") or option["const"]) for option in named]
 
 
-def _hint(field: Mapping[str, Any], choices: Sequence[Any]) -> str:
+def _hint(field: Mapping[str, Any], choices: Sequence[Any], *, must: bool) -> str:
     hints = {
         "boolean": "y/n",
         "array": f"1-{len(choices)}, with commas",
         "string": f"1-{len(choices)}" if choices else "",
     }
-    said = [hints.get(field["type"], "a number"), f"empty: {field['default']}" if "default" in field else ""]
-    told = "; ".join(filter(None, said))
+    empty = f"empty: {field['default']}" if "default" in field else "" if must else "optional"
+    told = "; ".join(filter(None, [hints.get(field["type"], "a number"), empty]))
     return f" ({told})" if told else ""
 
 

@@ -272,7 +272,7 @@ def test_a_question_of_the_models_is_answered_declined_and_cancelled(talk: Chat)
             terminal.say(line)
         terminal.wait_for(answer)
     terminal.say("Paint it")
-    terminal.wait_for("Choose one (1-2):")
+    terminal.wait_for("Choose one (1-2; optional):")
     cancel_and_go_on(terminal)
     assert any("The user answers: blue; a dark one" in line for line in terminal.lines())
 
