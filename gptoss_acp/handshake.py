@@ -110,7 +110,7 @@ class Handshake:
             agent.sessions.stop()
 
     async def let_go(self) -> None:
-        """Return when all of every session is on the disk."""
+        """Return when all of every session is on the disk, and what they have started has ended."""
         if agent := self._imported():
             await agent.sessions.let_go()
 

@@ -23,6 +23,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import unknown
 from gptoss_acp.shielding import unharmed
 from gptoss_acp.store import DamagedError, Store, StoredSession, UnknownSessionError
+from gptoss_acp.workspace import temporary
 from gptoss_acp.workspace.paths import Roots
 from gptoss_acp.workspace.sandbox import Sandbox
 from gptoss_acp.workspace.workspace import Workspace
@@ -154,7 +155,7 @@ class OpenSessions:
                 await self.store.delete(session_id)
 
     async def begin_all(self) -> None:
-        """Get ready what all sessions need; what has been kept for long enough is deleted in the background."""
+        """Get ready what all sessions need; what is not to be kept any more is deleted in the background."""
         await asyncio.to_thread(encoding.warm_up)
         self._tidying = asyncio.create_task(self._tidy())
 
@@ -169,8 +170,11 @@ class OpenSessions:
             session.stop()
 
     async def let_go(self) -> None:
-        """Return when all of every session is on the disk."""
+        """Return when all of every session is on the disk, and what they have started has ended."""
         await self.store.close()
+        clearing = [session.clear_away() for session in self._sessions.values()]
+        for problem in filter(None, await asyncio.gather(*clearing, return_exceptions=True)):
+            log.warning("a session has left something behind", exc_info=problem)
 
     async def _resume(
         self, stored: StoredSession, folders: Folders, servers: Sequence[McpServer]
@@ -256,6 +260,7 @@ class OpenSessions:
 
     async def _tidy(self) -> None:
         try:
+            await asyncio.to_thread(temporary.remove_abandoned)
             await self.store.keep_for(self._settings.keep_days)
         except DamagedError as error:
             self._untold = "; ".join(filter(None, (str(error), self._untold)))

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHUTDOWN_SECONDS = 0.4
-STORING_SECONDS = 0.3
+LETTING_GO_SECONDS = 2.0
+"""In which what the sessions have started ends, and what is not on the disk yet comes there; else hardly any time."""
 WATCH_SECONDS = 0.4
 LARGEST_LOG = 5 * 2**20
 
@@ -128,7 +129,7 @@ async def _serve(settings: Settings, engine: Engine, trace: Trace | None, read_f
     handshake.shut_down()
     await connection.finish(SHUTDOWN_SECONDS)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(handshake.let_go(), STORING_SECONDS)
+        await asyncio.wait_for(handshake.let_go(), LETTING_GO_SECONDS)
     engine.close()
     logging.shutdown()
     # The engine's thread may be deep in a prefill chunk; nobody is left to wait for it.

@@ -198,13 +198,21 @@ class Session:
         """Stop, and free the session for other processes once all of it is on the disk."""
         self.stop()
         async with self._turns:
-            if self._background:
-                await asyncio.wait(self._background)
-            await self._servers.stopped()
             try:
-                await self.workspace.close()
+                await self._clear_away()
             finally:
                 await self.journal.close()
+
+    async def clear_away(self) -> None:
+        """End what a stopped session has started, and remove what is left of that."""
+        async with self._turns:
+            await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        if self._background:
+            await asyncio.wait(self._background)
+        await self._servers.stopped()
+        await self.workspace.close()
 
     def cancel(self) -> None:
         """Stop the running turn and those that wait for it; without one, nothing happens to later turns."""

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
-import tempfile
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from platformdirs import user_state_path
@@ -20,10 +17,12 @@ from gptoss_acp import own_files
 from gptoss_acp.errors import ToolError
 from gptoss_acp.workspace import hidden, mechanisms, paths, places, protected, supervisor
 from gptoss_acp.workspace.mechanisms import HOW_TO_GET_ONE, NOT_SANDBOXED
+from gptoss_acp.workspace.temporary import TemporaryFolder
 from gptoss_acp.workspace.view import Limits, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gptoss_acp.settings import Confinement, ServerConfinement
 
@@ -49,15 +48,15 @@ class Sandbox:
         self._has_looked = False
         self._places = places.Places()
         self._hidden: list[Path] = []
-        self._temporary: Path | None = None
+        self._temporary: TemporaryFolder | None = None
         self.has_servers = False
 
     @property
     def temporary(self) -> Path:
         """The session's own folder for what is temporary, kept between commands and removed with the session."""
         if self._temporary is None:
-            self._temporary = Path(os.path.realpath(tempfile.mkdtemp(prefix="gptoss-acp-")))
-        return self._temporary
+            self._temporary = TemporaryFolder()
+        return self._temporary.path
 
     async def find(self) -> None:
         """Find out once whether there is a sandbox."""
@@ -162,7 +161,8 @@ class Sandbox:
 
     def close(self) -> None:
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.remove()
+            self._temporary = None
 
     def _look(self) -> tuple[places.Places, list[Path]]:
         return places.find(self._roots), list(hidden.find())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,43 @@ async def test_commands_run_in_the_sandbox_and_what_it_stops_is_asked_about(
     (asked,) = editor.permissions
     assert "not sandboxed" in str(asked)
     assert "Read-only file system" in str(asked)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the program makes what is temporary."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+async def test_when_the_program_ends_nothing_temporary_stays_nor_what_commands_may_not_leave(
+    temporary: Path, tmp_path: Path
+) -> None:
+    puts = run("mkdir .vscode && echo x > .vscode/tasks.json && exec sleep 61.5", background=True)
+    async with opened(Editor("reject_once"), tmp_path, puts, final("Done."), arguments=OPTIONS) as session:
+        assert await session.prompt() == "end_turn"
+        await settled((tmp_path / "work/.vscode/tasks.json").exists)
+        assert list(temporary.iterdir())
+    await settled(lambda: not running("sleep 61.5"))
+    assert not list(temporary.iterdir())
+    assert not (tmp_path / "work/.vscode").exists()
+    (aside,) = (tmp_path / "home/state/gptoss-acp/moved-aside").glob("*/.vscode/tasks.json")
+    assert aside.read_text() == "x\n"
+
+
+async def test_what_a_killed_program_has_left_the_next_one_removes(temporary: Path, tmp_path: Path) -> None:
+    script = [run("echo x > $TMPDIR/x"), final("Done.")]
+    with contextlib.suppress(ConnectionError):
+        async with opened(Editor("reject_once"), tmp_path, *script, arguments=OPTIONS) as session:
+            assert await session.prompt() == "end_turn"
+            session.process.kill()
+            await session.process.wait()
+    (left,) = temporary.iterdir()
+    assert (left / "x").exists()
+    os.utime(left, (0, 0))
+    async with opened(Editor("reject_once"), tmp_path, final("Hello."), arguments=OPTIONS):
+        await settled(lambda: not left.exists())
 
 
 @CLIENTS
