@@ -35,6 +35,7 @@ _WITHOUT_SETTINGS = {"help", "completion", "sessions", "cache", "editor"}
 _WITHOUT_SESSION = {*_WITHOUT_SETTINGS, "config", "doctor"}
 
 
+_UNRECOGNIZED = re.compile(r"unrecognized arguments: --([\w-]+)")
 _INVALID_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 
 
@@ -42,11 +43,26 @@ class _Parser(argparse.ArgumentParser):
     """Says of a word that it does not know which one may be meant."""
 
     def error(self, message: str) -> NoReturn:
+        nearest: list[str] = []
         if found := _INVALID_CHOICE.search(message):
             word, known = found[1], re.findall(r"[\w-]+", found[2])
-            if nearest := difflib.get_close_matches(word, known, 1):
-                message += f"\nIs {nearest[0]} meant?"
-        super().error(message)
+            nearest = difflib.get_close_matches(word, known, 1)
+            if option := self._unknown_option_before(word):
+                # To argparse that takes no value: of the value it would say that it is no command.
+                message = f"unrecognized arguments: {option}"
+        if found := _UNRECOGNIZED.search(message):
+            names = [option.lstrip("-") for option in self._option_string_actions]
+            nearest = [f"--{name}" for name in difflib.get_close_matches(found[1], names, 2)]
+        super().error(f"{message}\nIs {' or '.join(nearest)} meant?" if nearest else message)
+
+    def _unknown_option_before(self, word: str) -> str | None:
+        for given in sys.argv[1:]:
+            option = given.partition("=")[0]
+            if given == word:
+                return None
+            if option.startswith("--") and not any(known.startswith(option) for known in self._option_string_actions):
+                return option
+        return None
 
 
 def main() -> None:

@@ -99,6 +99,10 @@ REFUSED = {
     "sessions export abc --format pdf": "invalid choice",
     "--nonsense": "unrecognized",
     "chta": "Is chat meant?",
+    "--model tiny chta": "Is chat meant?",
+    "tiny --modle x": "invalid choice: 'tiny'",
+    "--modle tiny chat": "unrecognized arguments: --modle\nIs --mode or --model meant?",
+    "chat --modle tiny": "unrecognized arguments: --modle tiny\nIs --mode or --model meant?",
 }
 
 
