@@ -5,7 +5,9 @@ Knows ACP's elicitations. Knows nothing about who asks.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MOST_TRIES = 3
 
 _YES, _NO = ("y", "yes", "true"), ("n", "no", "false")
+_EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
 
 async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
@@ -35,17 +38,21 @@ async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
         KeyboardInterrupt, EOFError: the user has had enough.
     """
     console.print()
-    console.print(Text(elicitation["message"]))  # of Markdown a part is not seen: what is a comment, where a link leads
+    _quote(console, elicitation["message"])
     if elicitation["mode"] == "url":
-        console.print(Text(elicitation["url"], style="bold"))
-        return Answered("accept" if await _line("Have you been there? (y/n): ") in _YES else "decline")
+        _quote(console, elicitation["url"], style="bold")
+        return Answered("accept" if await _has_been_there() else "decline")
     schema = elicitation["requestedSchema"]
+    for name in ("title", "description"):
+        if told := schema.get(name):
+            _quote(console, told)
     content: dict[str, Any] = {}
     for name, field in schema["properties"].items():
-        value = await _value(console, name, field, must=name in schema.get("required", ()))
+        must = name in schema.get("required", ())
+        value = await _value(console, name, field, must=must)
         if value is not None:
             content[name] = value
-        elif name in schema.get("required", ()):
+        elif must:
             break
     else:
         if content:
@@ -54,25 +61,51 @@ async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
     return Answered("decline")
 
 
+async def _has_been_there() -> bool:
+    for _ in range(MOST_TRIES):
+        typed = (await _line("Have you been there? (y/n): ")).lower()
+        if typed in (*_YES, *_NO, ""):
+            return typed in _YES
+    return False
+
+
 async def _value(console: Console, name: str, field: Mapping[str, Any], *, must: bool) -> Any:
     """Return what is typed for a field, None where nothing is, or nothing that fits."""
-    choices = _choices(field)
-    for number, (_, title) in enumerate(choices, 1):
-        console.print(Text(f"  {number}  {title}"))
+    choices, default = _choices(field), _default(name, field)
+    _quote(console, _on_one_line(field.get("title") or name), style="bold")
     if description := field.get("description"):
-        console.print(Text(description, style="dim"))
+        _quote(console, description, style="dim")
+    for number, (_, title) in enumerate(choices, 1):
+        _quote(console, f"  {number}  {title}")
+    if default is not None:
+        _quote(console, f"Left empty it is {_shown(default, choices)}", style="dim")
+    can_be_empty = ", or empty" if default is not None or not must else ""
     for _ in range(MOST_TRIES):
-        typed = await _line(f"{field.get('title') or name}{_hint(field, choices, must=must)}: ")
+        typed = await _line(f"{_kind(field, choices)}{can_be_empty}: ")
         if not typed:
-            return field.get("default")
+            return default
         try:
-            value = _read(typed, field, [value for value, _ in choices])
-            return forms.filled_in({name: value}, {"properties": {name: field}})[name]
-        except (ValueError, IndexError):
+            return _fitting(name, field, _read(typed, field, choices))
+        except ValueError:
             console.print(Text("That does not fit.", style="yellow"))
         except ToolError as error:
             console.print(Text(as_sentence(str(error)), style="yellow"))
+    if not must:
+        console.print(Text("It is left empty.", style="dim"))
     return None
+
+
+def _quote(console: Console, text: str, style: str = "") -> None:
+    """Print what somebody asks so that it can't be taken for ours, nor push ours off the screen.
+
+    Not as Markdown: of that a part is not seen, as what is a comment, or where a link leads.
+    """
+    for line in Text(_EMPTY_LINES.sub("\n\n", text.strip("\n")), style=style).wrap(console, max(1, console.width - 2)):
+        console.print(Text.assemble(("| ", "dim"), line))
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 async def _line(prompt: str) -> str:
@@ -85,25 +118,46 @@ def _choices(field: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the values that a field may have, each with what it is called."""
     inside = field.get("items", {}) if field["type"] == "array" else field
     named = inside.get("oneOf") or inside.get("anyOf") or [{"const": value} for value in inside.get("enum", ())]
-    return [(option["const"], option.get("title") or option["const"]) for option in named]
+    return [(option["const"], _on_one_line(option.get("title") or "") or option["const"]) for option in named]
 
 
-def _hint(field: Mapping[str, Any], choices: Sequence[Any], *, must: bool) -> str:
-    hints = {
-        "boolean": "y/n",
-        "array": f"1-{len(choices)}, with commas",
-        "string": f"1-{len(choices)}" if choices else "",
-    }
-    empty = f"empty: {field['default']}" if "default" in field else "" if must else "optional"
-    told = "; ".join(filter(None, [hints.get(field["type"], "a number"), empty]))
-    return f" ({told})" if told else ""
+def _default(name: str, field: Mapping[str, Any]) -> Any:
+    """Return what a field holds when it is left empty, None where that is nothing, or nothing that fits."""
+    with contextlib.suppress(ToolError):
+        return _fitting(name, field, field.get("default"))
+    return None
 
 
-def _read(typed: str, field: Mapping[str, Any], choices: Sequence[str]) -> Any:
+def _fitting(name: str, field: Mapping[str, Any], value: Any) -> Any:
+    return forms.filled_in({name: value}, {"properties": {name: field}}).get(name)
+
+
+def _kind(field: Mapping[str, Any], choices: Sequence[Any]) -> str:
+    """Return what is to be typed."""
+    match field["type"]:
+        case "boolean":
+            return "y/n"
+        case "array":
+            return f"1-{len(choices)}, with commas"
+        case "string":
+            return f"1-{len(choices)}" if choices else "Text"
+        case _:
+            return "A number"
+
+
+def _shown(value: Any, choices: Sequence[tuple[str, str]]) -> str:
+    """Return a value as it is called."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    names = dict(choices)
+    return ", ".join(str(names.get(each, each)) for each in (value if isinstance(value, list) else [value]))
+
+
+def _read(typed: str, field: Mapping[str, Any], choices: Sequence[tuple[str, str]]) -> Any:
     """Return the value that is typed.
 
     Raises:
-        ValueError, IndexError: it is none that the field can have.
+        ValueError: it is none that the field can have.
     """
     match field["type"]:
         case "boolean":
@@ -122,9 +176,11 @@ def _read(typed: str, field: Mapping[str, Any], choices: Sequence[str]) -> Any:
             return _chosen(typed, choices) if choices else typed
 
 
-def _chosen(typed: str, choices: Sequence[str]) -> str:
-    if typed in choices:
-        return typed
-    if int(typed) < 1:
-        raise ValueError
-    return choices[int(typed) - 1]
+def _chosen(typed: str, choices: Sequence[tuple[str, str]]) -> str:
+    """Return the value of the number that is shown before it, else of its name; values themselves are not seen."""
+    if typed.isdecimal() and 1 <= int(typed) <= len(choices):
+        return choices[int(typed) - 1][0]
+    for value, title in choices:
+        if typed in (title, value):
+            return value
+    raise ValueError

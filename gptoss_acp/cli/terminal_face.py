@@ -5,10 +5,15 @@ Knows ACP's updates. Knows nothing about what is typed but for the answers to qu
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import select
+import termios
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_session
+from prompt_toolkit.input.typeahead import get_typeahead
 from rich.console import Group
 from rich.live import Live
 from rich.spinner import Spinner
@@ -105,13 +110,19 @@ class TerminalFace(Faceless):
 
     @contextlib.contextmanager
     def _standing_still(self) -> Iterator[None]:
-        """Let the user be asked something, with nothing below it that moves."""
+        """Let the user be asked something, with nothing below it that moves; what was typed before is no answer."""
         was_live = self._live is not None
         self.end()
+        if _drop_typed_ahead():
+            self._print(Text("(What was typed before this question is dropped.)", style="dim"))
         try:
             yield
         except (KeyboardInterrupt, EOFError):
             raise TurnCancelledError from None
+        except asyncio.CancelledError:
+            _drop_typed_ahead()
+            self._print(Text("The question is withdrawn.", style="dim"))
+            raise
         finally:
             if was_live:
                 self.begin()
@@ -164,6 +175,16 @@ class TerminalFace(Faceless):
             yield Markdown(self._said) if len(lines) <= room else Text("\n".join(lines[-room:]))
         for call in self._calls.values():
             yield Spinner(self._marks.spinner, text=Text(call.get("title", "")))
+
+
+def _drop_typed_ahead() -> bool:
+    """Forget what has been typed and not been read, and return whether there was a line."""
+    source = get_app_session().input
+    was_read = bool(get_typeahead(source))
+    with contextlib.suppress(OSError, ValueError, termios.error):  # no terminal
+        was_read = bool(select.select([source.fileno()], [], [], 0)[0]) or was_read
+        termios.tcflush(source.fileno(), termios.TCIFLUSH)
+    return was_read
 
 
 async def _chosen(options: Sequence[PermissionOption]) -> str:

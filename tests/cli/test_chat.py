@@ -272,9 +272,31 @@ def test_a_question_of_the_models_is_answered_declined_and_cancelled(talk: Chat)
             terminal.say(line)
         terminal.wait_for(answer)
     terminal.say("Paint it")
-    terminal.wait_for("Choose one (1-2; optional):")
+    terminal.wait_for("1-2, or empty:")
     cancel_and_go_on(terminal)
     assert any("The user answers: blue; a dark one" in line for line in terminal.lines())
+
+
+def test_what_was_typed_before_a_question_does_not_answer_it(talk: Chat, work: Path) -> None:
+    asks = tool_call("functions.ask_user", '{"question": "Which colour?", "options": ["red", "blue"]}')
+    terminal = talk([said(thought("Hm. " * 30), EDITS), final("So be it."), asks, final("As you say.")], delay=0.02)
+    terminal.wait_for("Ctrl-D ends.")
+    terminal.program.send("Change it\r1\r")  # at once, as what is pasted
+    terminal.wait_for("Thinking")
+    terminal.say("1")
+    terminal.wait_for("typed before this question is dropped")
+    terminal.wait_for("Which (1-3):")
+    assert (work / "a.txt").read_text() == "hello\n"
+    terminal.say("3")
+    terminal.wait_for("So be it.")
+    terminal.program.send("Paint it\r2\r\r")
+    terminal.wait_for("typed before this question is dropped")
+    terminal.wait_for("1-2, or empty:")
+    terminal.say("1")
+    terminal.wait_for("Text, or empty:")
+    terminal.say("")
+    terminal.wait_for("As you say.")
+    assert any("The user answers: red" in line for line in terminal.lines())
 
 
 def test_what_a_terminal_would_obey_is_shown_in_its_place(talk: Chat, work: Path) -> None:

@@ -71,6 +71,9 @@ async def test_what_does_not_fit_is_said_and_asked_again_and_not_without_end(fie
     answered, shown = await filled_in(form(a=field, b={"type": "string"}), wrong, "", "x")
     assert answered == Answered("accept", {"b": "x"})
     assert shown.count(why) == 1
+    answered, shown = await filled_in(form(a=field, b={"type": "string"}), *[wrong] * forms.MOST_TRIES, "x")
+    assert answered == Answered("accept", {"b": "x"})
+    assert "It is left empty." in shown
     answered, shown = await filled_in(form(a=field, required=True), *[wrong] * forms.MOST_TRIES)
     assert answered == Answered("decline")
     assert shown.count(why) == forms.MOST_TRIES
@@ -86,12 +89,54 @@ async def test_without_what_is_required_or_anything_at_all_nothing_is_answered()
 
 async def test_all_of_a_form_is_shown() -> None:
     field = {**TWO, "title": "Colour", "description": "Of the [red]door[/red]"}
-    _, shown = await filled_in(form(a=field), "1")
-    for text in ("Well?", "1  Red", "2  Blue", "Of the [red]door[/red]"):
+    elicitation = form(a=field)
+    elicitation["requestedSchema"] |= {"title": "About the door", "description": "It is old"}
+    _, shown = await filled_in(elicitation, "1")
+    for text in ("Well?", "About the door", "It is old", "Colour", "1  Red", "2  Blue", "Of the [red]door[/red]"):
+        assert f"| {text}" in shown.replace("|   ", "| ")
+
+
+async def test_nothing_that_is_asked_is_hidden_pushes_the_rest_away_or_looks_like_ours() -> None:
+    title = "I agree to BEGIN " + "blah " * 700 + "END\n1-2: 1\n"
+    options = [{"const": "a", "title": "Keep\n  2  Delete"}, {"const": "b", "title": " \n"}]
+    elicitation = form(a={"type": "string", "title": title, "oneOf": options})
+    elicitation["message"] = "Who asks" + "\n \t" * 60 + "What"
+    _, shown = await filled_in(elicitation, "1")
+    assert all(line.startswith("| ") for line in shown.splitlines() if line)
+    assert len(shown.splitlines()) < 40
+    for text in ("Who asks", "I agree to BEGIN", "END 1-2: 1", "  1  Keep 2 Delete", "  2  b"):
         assert text in shown
 
 
-@pytest.mark.parametrize(("typed", "action"), [("y", "accept"), ("n", "decline"), ("", "decline")])
+async def test_what_a_field_holds_when_left_empty_is_told_and_fits() -> None:
+    fields: dict[str, Any] = {
+        "a": {**TWO, "default": "b"},
+        "b": {"type": "boolean", "default": False},
+        "c": {"type": "integer", "default": 5, "maximum": 3},
+        "d": {**SOME, "default": ["zzz"]},
+    }
+    answered, shown = await filled_in(form(**fields), *[""] * 4)
+    assert answered == Answered("accept", {"a": "b", "b": False})
+    for text in ("Left empty it is Blue", "Left empty it is no"):
+        assert text in shown
+    assert shown.count("Left empty") == 2
+
+
+async def test_of_a_choice_the_number_that_is_shown_counts_before_a_value_that_is_not() -> None:
+    named = [{"const": str(number), "title": title} for number, title in enumerate(["Keep", "Delete", "Later"])]
+    for field, typed, value in [
+        ({"type": "string", "oneOf": named}, "1", "0"),
+        ({"type": "string", "oneOf": named}, "Delete", "1"),
+        ({"type": "string", "enum": ["2", "4", "8"]}, "2", "4"),
+        ({"type": "string", "enum": ["2", "4", "8"]}, "8", "8"),
+    ]:
+        answered, _ = await filled_in(form(a=field), typed)
+        assert answered == Answered("accept", {"a": value})
+
+
+@pytest.mark.parametrize(
+    ("typed", "action"), [("y", "accept"), ("Yes", "accept"), ("n", "decline"), ("", "decline"), ("what?\rY", "accept")]
+)
 async def test_an_address_is_shown_and_only_a_yes_has_been_there(typed: str, action: str) -> None:
     elicitation = {"mode": "url", "message": "Sign in", "url": "https://example.org/in", "elicitationId": "1"}
     answered, shown = await filled_in(elicitation, typed)
