@@ -81,8 +81,10 @@ class Editor:
         match answer:
             case {"action": "accept", "content": dict(content)}:
                 return Answered("accept", content)
-            case {"action": "accept" | "decline" | "cancel" as action, **rest} if not rest.get("content"):
+            case {"action": "decline" | "cancel" as action}:
                 return Answered(action)
+            case {"action": "accept", **rest} if not rest.get("content"):
+                return Answered("accept")
         raise ToolError("the editor's answer to elicitation/create is none")
 
     async def read_text_file(self, path: Path) -> str:

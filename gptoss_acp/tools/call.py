@@ -252,8 +252,7 @@ class Call:
         Raises:
             ToolError: it is too much to be shown whole, or the answer is not what was asked for.
         """
-        if json_size(elicitation) > question.LONGEST:
-            raise ToolError("it is too long to be shown to the user whole; ask less at once")
+        question.refuse_longer(elicitation)
         if elicitation["mode"] not in self.workspace.face.capabilities.elicitation_modes:
             raise ToolError(f"the user's editor shows no elicitations of the mode {elicitation['mode']}")
         self._note_running()
@@ -261,7 +260,10 @@ class Call:
         asked["toolCallId"] = self.identifier
         answered = await self.workspace.face.elicit(asked)
         if elicitation["mode"] == "form" and answered.action == "accept":
-            return replace(answered, content=filled_in(answered.content, elicitation["requestedSchema"]))
+            question.refuse_longer(answered.content, "the form was filled in with more than can be looked through")
+            # In a thread, for a long list takes long to be checked.
+            content = await asyncio.to_thread(filled_in, answered.content, elicitation["requestedSchema"])
+            return replace(answered, content=content)
         return answered
 
     async def use(self, tool: str, arguments: Any, *, reads_only: bool) -> None:

@@ -61,6 +61,20 @@ class Question:
         return state
 
 
+def refuse_longer(value: Any, advice: str = "it is too long to be shown to the user whole; ask less at once") -> None:
+    """Return where a JSON value can be shown whole, or looked through in a moment.
+
+    Raises:
+        ToolError: it can't; the message is `advice`.
+    """
+    try:
+        is_too_long = json_size(value) > LONGEST
+    except RecursionError:
+        is_too_long = True
+    if is_too_long:
+        raise ToolError(advice)
+
+
 def of_reading(written: str, real: Path) -> Question:
     """Return the question about reading `real`, which the model has written so."""
     if written == str(real):

@@ -85,7 +85,6 @@ async def test_no_answer_is_told_as_what_it_is(answer: Any, how: str, tmp_path: 
         {"action": "maybe"},
         {"action": 1},
         {"action": "accept", "content": "blue"},
-        {"action": "decline", "content": {"answer": "yes"}},
         accepted(),
         accepted(answer=3),
         accepted(answer=["a"]),
@@ -93,6 +92,12 @@ async def test_no_answer_is_told_as_what_it_is(answer: Any, how: str, tmp_path: 
 )
 async def test_an_answer_of_another_shape_is_an_error_to_the_model(answer: Any, tmp_path: Path) -> None:
     assert (await asking(tmp_path, answer).call("ask_user", question="Which?")).startswith("Error: ")
+
+
+async def test_who_declines_has_not_answered_whatever_comes_with_it(tmp_path: Path) -> None:
+    answer = {"action": "decline", "content": {"answer": "yes"}}
+    told = await asking(tmp_path, answer).call("ask_user", question="Which?")
+    assert told.startswith("The user does not want to answer.")
 
 
 async def test_a_choice_that_was_not_offered_is_none(tmp_path: Path) -> None:

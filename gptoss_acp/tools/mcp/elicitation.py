@@ -7,15 +7,15 @@ more than a person can fill in, is refused. Knows both protocols' shapes. Knows 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
 
 from acp.schema import ElicitationSchema
 from mcp import MCPError, UrlElicitationRequiredError, types
-from pydantic import ValidationError
+from pydantic import AnyUrl, TypeAdapter, UrlConstraints, ValidationError
 
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import visible, visible_in
+from gptoss_acp.tools import question
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,6 +38,13 @@ _OF_FIELDS = {
 """What a field of each type may say (MCP 2025-11-25, client/elicitation; ACP, elicitation), but for its choices."""
 
 _OF_OPTIONS = ("const", "title", "description")
+
+_LARGEST = 2**53 - 1
+"""What every reader of JSON reads as the number that it is (RFC 8259, section 6)."""
+
+_ADDRESS: TypeAdapter[AnyUrl] = TypeAdapter(
+    Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"], host_required=True, max_length=8_000)]
+)
 
 
 async def answer(asked: types.ElicitRequestParams, ask: Asking) -> types.ElicitResult | types.ErrorData:
@@ -67,12 +74,12 @@ async def show_addresses(error: MCPError, ask: Asking | None) -> ToolError:
             elicitation = _elicitation(asked)
         except ToolError as problem:
             return ToolError(f"{told}, and {problem}")
-        if ask is None:
-            return ToolError(f"{told}; tell the user which: {asked.url}")
         try:
-            answered = await ask(elicitation)
-        except ToolError as problem:
-            return ToolError(f"{told}; tell the user which: {asked.url} ({problem})")
+            answered = await ask(elicitation) if ask else None
+        except ToolError:
+            answered = None
+        if answered is None:
+            return ToolError(f"{told}; tell the user which: {_address(asked.url)}")
         if answered.action != "accept":
             return ToolError(f"{told}, and the user did not agree to that")
     return ToolError(f"{told}; the user was shown it and agreed. Call again when the user says that it is done")
@@ -80,10 +87,29 @@ async def show_addresses(error: MCPError, ask: Asking | None) -> ToolError:
 
 def _elicitation(asked: types.ElicitRequestParams) -> Elicitation:
     if isinstance(asked, types.ElicitRequestFormParams):
+        # Before anything is done with it: what is too long to be shown is also long to look through.
+        question.refuse_longer(asked.requested_schema)
         return {"mode": "form", "message": visible(asked.message), "requestedSchema": _form(asked.requested_schema)}
-    if urlsplit(asked.url).scheme not in {"http", "https"} or visible(asked.url) != asked.url:
-        raise ToolError("only an address that begins with https:// or http:// is shown to the user")
-    return {"mode": "url", "message": visible(asked.message), "url": asked.url, "elicitationId": str(uuid.uuid4())}
+    identifier = str(uuid.uuid4())
+    return {"mode": "url", "message": visible(asked.message), "url": _address(asked.url), "elicitationId": identifier}
+
+
+def _address(url: str) -> str:
+    """Return an address as browsers read it, so that nobody sees another one than is opened (WHATWG URL).
+
+    Raises:
+        ToolError: it is none, or holds what is there to be taken for another.
+    """
+    try:
+        address = _ADDRESS.validate_python(url)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise ToolError(
+            f"only an address that begins with https:// or http:// is shown to the user: {problem}"
+        ) from None
+    if address.username or address.password or visible(url) != url:
+        raise ToolError("an address with a user's name, or with what can't be seen, is not shown to the user")
+    return str(address)
 
 
 def _form(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +122,7 @@ def _form(schema: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(properties, dict) or not 0 < len(properties) <= MOST_FIELDS:
         raise ToolError(f"a form has between 1 and {MOST_FIELDS} fields")
     required = schema.get("required")
-    form = {
+    form = _texts(schema) | {
         "type": "object",
         "properties": {name: _field(field) for name, field in properties.items()},
         "required": [name for name in properties if isinstance(required, list) and name in required],
@@ -119,10 +145,11 @@ def _field(field: Any) -> dict[str, Any]:
     if field.get("format") == "password" or field.get("writeOnly") is True:
         # MCP 2025-11-25, client/elicitation, security considerations.
         raise ToolError("a form must not ask for passwords, keys or other secrets; send the user to an address")
-    taken = {name: field[name] for name in ("type", *_TEXTS, *_OF_FIELDS[kind]) if field.get(name) is not None}
-    for name in _TEXTS:
-        if isinstance(taken.get(name), str):
-            taken[name] = visible(taken[name])
+    taken = _texts(field) | {name: field[name] for name in ("type", *_OF_FIELDS[kind]) if field.get(name) is not None}
+    if any(isinstance(value, int) and abs(value) > _LARGEST for value in taken.values()):
+        raise ToolError(f"the numbers of a form are between -{_LARGEST:,} and {_LARGEST:,}")
+    if kind == "boolean" and not isinstance(taken.get("default"), bool):
+        taken.pop("default", None)
     if kind == "string":
         return taken | _choices(field, "oneOf")
     if kind == "array":
@@ -132,6 +159,11 @@ def _field(field: Any) -> dict[str, Any]:
             raise ToolError("a list's items are an enum, or anyOf of options with a const and a title")
         return taken | {"items": choices if "anyOf" in choices else {"type": "string", **choices}}
     return taken
+
+
+def _texts(of: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a form or a field is called and what it is for."""
+    return {name: visible(of[name]) for name in _TEXTS if isinstance(of.get(name), str)}
 
 
 def _choices(of: Mapping[str, Any], titled_by: str) -> dict[str, Any]:
@@ -146,4 +178,10 @@ def _choices(of: Mapping[str, Any], titled_by: str) -> dict[str, Any]:
         return {} if values is None else {"enum": values}
     if not isinstance(titled, list) or not titled or not all(isinstance(option, dict) for option in titled):
         raise ToolError(f"{titled_by} is a list of options with a const and a title")
-    return {titled_by: [{name: option[name] for name in _OF_OPTIONS if name in option} for option in titled]}
+    return {titled_by: [_option(option) for option in titled]}
+
+
+def _option(option: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: option[name] for name in _OF_OPTIONS if name in option}
+    title = known.get("title")
+    return known | {"title": known.get("const")} if isinstance(title, str) and not title.strip() else known

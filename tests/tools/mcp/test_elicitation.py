@@ -23,6 +23,9 @@ from tests.support.waiting import settled
 pytestmark = pytest.mark.timeout(180)  # a server is started, on a machine that may have more to do
 
 ASKS = Capabilities(forms=True, urls=True)
+TOO_DEEP: Any = []
+for _ in range(100_000):
+    TOO_DEEP = [TOO_DEEP]
 DEEP = json.loads("[" * 900 + "]" * 900)
 STRANGE = {"$ref": "http://127.0.0.1:9/", "pattern": "^(a+)+$", "allOf": [{"type": "null"}], "description": "D"}
 """What a schema may say besides, of which only the description is known."""
@@ -79,6 +82,11 @@ async def test_every_kind_of_field_is_shown(tmp_path: Path) -> None:
         ({"type": "integer", "default": "many"}, {"type": "integer"}),
         ({"type": "string", "default": DEEP}, {"type": "string"}),
         ({"type": "string", "title": DEEP}, {"type": "string"}),
+        ({"type": "boolean", "default": "yes"}, {"type": "boolean"}),
+        (
+            {"type": "string", "oneOf": [{"const": "a", "title": " "}]},
+            {"type": "string", "oneOf": [{"const": "a", "title": "a"}]},
+        ),
     ],
 )
 async def test_of_a_field_is_shown_and_checked_only_what_is_known(field: Any, shown: Any) -> None:
@@ -106,6 +114,9 @@ async def test_of_a_field_is_shown_and_checked_only_what_is_known(field: Any, sh
         {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "array", "items": DEEP}}}},
         {"type": "object", "properties": {"a": {"type": "string", "format": "password"}}},
         {"type": "object", "properties": {"a": {"type": "string", "writeOnly": True}}},
+        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 10**30}}},
+        {"type": "object", "properties": {"a": {"type": "string", "enum": [str(n) for n in range(60_000)]}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "x": TOO_DEEP},
     ],
 )
 async def test_what_is_no_form_is_refused_with_a_reason(form: Any) -> None:
@@ -113,6 +124,51 @@ async def test_what_is_no_form_is_refused_with_a_reason(form: Any) -> None:
     assert isinstance(answer, types.ErrorData)
     assert answer.message
     assert not shown
+
+
+async def test_what_a_form_is_called_and_is_for_is_shown() -> None:
+    form = {"type": "object", "title": "Pay", "description": "1000 €\u202e", "properties": {"a": {"type": "string"}}}
+    _, (elicited,) = await asked(form)
+    assert elicited["requestedSchema"]["title"] == "Pay"
+    assert elicited["requestedSchema"]["description"] == "1000 €\\u{202E}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[", "http://", "http:", "http://:80/", "http://a b/", "http://x:abc/", "http://%zz/"),
+        *("javascript:alert(1)", "file:///etc/passwd", "/etc/passwd", "https://x/\u200b"),
+        *("https://good.com@evil.com/", "https://x/" + "a" * 9_000),
+    ],
+)
+async def test_what_is_no_address_that_can_be_shown_is_refused_with_a_reason(url: str) -> None:
+    async def ask(_: Any) -> Answered:
+        raise AssertionError
+
+    asked = types.ElicitRequestURLParams(message="m", url=url, elicitation_id="1")
+    answer = await elicitation.answer(asked, ask)
+    assert isinstance(answer, types.ErrorData)
+    error = MCPError(types.URL_ELICITATION_REQUIRED, "m", {"elicitations": [asked.model_dump(by_alias=True)]})
+    assert answer.message in str(await elicitation.show_addresses(error, ask))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://good.com\\@evil.com/", "https://good.com/@evil.com/"),
+        ("http://\u0430pple.com/", "http://xn--pple-43d.com/"),
+        ("https://example.org/in?to=https%3A%2F%2Fx", "https://example.org/in?to=https%3A%2F%2Fx"),
+    ],
+)
+async def test_an_address_is_shown_as_browsers_read_it(url: str, shown: str) -> None:
+    asked: list[Any] = []
+
+    async def ask(elicited: Any) -> Answered:
+        asked.append(elicited["url"])
+        return Answered("decline")
+
+    await elicitation.answer(types.ElicitRequestURLParams(message="m", url=url, elicitation_id="1"), ask)
+    assert asked == [shown]
 
 
 @pytest.mark.parametrize("action", ["decline", "cancel"])
