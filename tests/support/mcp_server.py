@@ -103,14 +103,14 @@ async def book(answer: Annotated[ElicitationResult[Table], Resolve(table)]) -> s
 
 
 @server.tool()
-async def sign_in(url: str, context: Context, times: int = 1) -> str:
+async def sign_in(url: str, context: Context, times: int = 1, message: str = "Sign in there") -> str:
     """Have the user visit an address, asked so many times at once."""
-    return "\n".join(sorted(await asyncio.gather(*[visited(url, context) for _ in range(times)])))
+    return "\n".join(sorted(await asyncio.gather(*[visited(url, context, message) for _ in range(times)])))
 
 
-async def visited(url: str, context: Context) -> str:
+async def visited(url: str, context: Context, message: str) -> str:
     try:
-        return (await context.elicit_url("Sign in there", url, "1")).action
+        return (await context.elicit_url(message, url, "1")).action
     except MCPError as error:
         return f"not asked: {error.message}"
 

@@ -26,6 +26,8 @@ MOST_QUESTIONS = 20
 FORM_WARNING = "What you fill in goes to it. Give it no password, key or other secret here."
 """A form must not ask for any (MCP 2025-11-25, client/elicitation); who asks for one all the same is not obeyed."""
 
+_LONG, _MANY_LINES = 800, 8
+
 
 class Questions:
     """The questions of the server `name`, put in those `modes` that the client shows."""
@@ -63,9 +65,12 @@ class Questions:
         self._left -= 1
         call, turn = self._call
         asked = elicitation.copy()
-        # Who asks is said first, so that it is not taken for the agent.
+        # Who asks is said first, so that it is not taken for the agent, and last where that may be out of sight by then.
         warning = f" {FORM_WARNING}" if elicitation["mode"] == "form" else ""
-        asked["message"] = f"The MCP server {self._name} asks.{warning}\n\n{elicitation['message']}"
+        who, words = f"The MCP server {self._name} asks.{warning}", elicitation["message"]
+        asked["message"] = f"{who}\n\n{words}"
+        if len(words) > _LONG or words.count("\n") > _MANY_LINES:
+            asked["message"] += f"\n\n{who}"
         asking = asyncio.create_task(self._put(asked, call, turn))
         self._open.add(asking)
         asking.add_done_callback(self._open.discard)
