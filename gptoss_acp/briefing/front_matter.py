@@ -10,12 +10,13 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gptoss_acp.text import clip_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import yaml
 
@@ -40,7 +41,7 @@ class FrontMatterError(ValueError):
 class Document:
     """A text, and the single values of the front matter before it, by name."""
 
-    fields: dict[str, str]
+    fields: Mapping[str, str]
     body: str
 
 
@@ -63,7 +64,8 @@ def read(text: str) -> Document:
     return Document(_fields(said), text[end.end() :].strip())
 
 
-def _fields(said: str) -> dict[str, str]:
+@lru_cache(maxsize=2_048)
+def _fields(said: str) -> Mapping[str, str]:
     """Return the single values at the top; a colon in an unquoted one, which YAML forbids and many write, is one."""
     try:
         return dict(_pairs(said))

@@ -30,8 +30,8 @@ def repository(folder: Path) -> tuple[Path, str] | None:
     """
     for root in (folder, *folder.parents):
         try:
-            head = _head(root / ".git")
             own = (root / ".git").stat().st_uid == os.getuid()
+            head = _head(root / ".git")
         except (OSError, ToolError):
             continue
         return (root, head) if own or root == folder else None

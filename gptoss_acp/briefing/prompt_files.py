@@ -20,7 +20,7 @@ from platformdirs import user_config_path
 from gptoss_acp.briefing import front_matter, git
 from gptoss_acp.errors import ToolError
 from gptoss_acp.text import clip_line, code_span, visible
-from gptoss_acp.workspace import files
+from gptoss_acp.workspace import files, hidden, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gptoss_acp.briefing.front_matter import Document
 
     Tell = Callable[[str], None]
+    Fits = Callable[[os.DirEntry[str]], bool]
 
 SKILL = "SKILL.md"
 
@@ -52,6 +53,8 @@ _MOST_ARGUMENTS = 20
 
 _NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}", re.ASCII)
 
+_NAMES = "a name begins with a letter or digit, and has those, - and _ alone, 64 at most"
+
 _YES, _NO = frozenset(["true", "yes", "on"]), frozenset(["false", "no", "off"])
 
 
@@ -65,11 +68,12 @@ class NotThereError(PromptFileError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of such files, and the one that they may not lead out of."""
+    """A folder of such files, the one that they may not lead out of, and what in that they may not lead to."""
 
     folder: Path
     bounds: Path
     of_project: bool
+    barred: tuple[Path, ...] = ()
 
     def read(self, file: Path) -> Document:
         """Return what one of the files says.
@@ -90,6 +94,8 @@ class Place:
         real, bounds = Path(os.path.realpath(file)), os.path.realpath(self.bounds)
         if not (real.is_relative_to(bounds) and Path(os.path.realpath(file.parent)).is_relative_to(bounds)):
             raise ValueError(f"it leads out of {code_span(str(self.bounds))}")
+        if paths.is_in(real, self.barred):
+            raise ValueError("it leads to keys, or to the agent's own files")
         if files.size_of(real) > LARGEST:
             raise ValueError(f"it is larger than {LARGEST // 1024} KiB")
         try:
@@ -100,11 +106,12 @@ class Place:
             raise ValueError("it says nothing" if not document.body else "it is no text")
         return document
 
-    def names(self, tell: Tell) -> list[str]:
-        """Return the names of what is in the folder, but for hidden ones."""
+    def names(self, tell: Tell, fits: Fits) -> list[str]:
+        """Return the names of what is in the folder and `fits`, but for hidden ones."""
         try:
             with os.scandir(self.folder) as entries:
-                names = sorted(entry.name for entry in islice(entries, _MOST_ENTRIES) if entry.name[0] != ".")
+                some = [entry for entry in islice(entries, _MOST_ENTRIES) if entry.name[0] != "."]
+                names = sorted(entry.name for entry in some if fits(entry))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -158,7 +165,7 @@ class Skill(CommandFile):
 
 def skills(cwd: Path, tell: Tell) -> Iterator[Skill]:
     """Yield the skills that hold in a folder, the nearest first; `tell` gets a sentence about each that is left out."""
-    for place, name in _found(cwd, "skills", (".agents", ".claude"), tell):
+    for place, name in _found(cwd, "skills", (".agents", ".claude"), os.path.isdir, tell):
         file = place.folder / name / SKILL
         if document := _read(place, file, name, tell):
             fields = document.fields
@@ -173,13 +180,17 @@ def skills(cwd: Path, tell: Tell) -> Iterator[Skill]:
 
 def commands(cwd: Path, tell: Tell) -> Iterator[CommandFile]:
     """Yield the commands that hold in a folder, likewise."""
-    for place, entry in _found(cwd, "commands", (".agents",), tell):
+    for place, entry in _found(cwd, "commands", (".agents",), _is_markdown, tell):
         name, file = entry.removesuffix(".md"), place.folder / entry
-        if name != entry and (document := _read(place, file, name, tell)):
+        if document := _read(place, file, name, tell):
             first = document.body.partition("\n")[0].lstrip("# ")
             description = _line(document.fields.get("description", first), LONGEST_DESCRIPTION) or entry
             hint = _line(document.fields.get("argument-hint", ""), _LONGEST_HINT) or _HINT
             yield CommandFile(name, description, hint, file, place)
+
+
+def _is_markdown(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(".md")
 
 
 def _places(cwd: Path, kind: str, folders: Sequence[str]) -> Iterator[Place]:
@@ -187,19 +198,29 @@ def _places(cwd: Path, kind: str, folders: Sequence[str]) -> Iterator[Place]:
     own = [user_config_path("gptoss-acp") / kind]
     with contextlib.suppress(RuntimeError):  # there is no home
         own += [Path.home() / folder / kind for folder in folders]
-    real = {os.path.realpath(folder) for folder in own}
+    known = {identity for folder in own if (identity := _identity(folder))}
     upward = git.upward(cwd)
+    # A home folder can be a repository itself.
+    barred = (*hidden.secrets(), *hidden.own())
     for above in upward:
         for folder in folders:
-            if os.path.realpath(above / folder / kind) not in real:
-                yield Place(above / folder / kind, upward[-1], of_project=True)
+            place = above / folder / kind
+            if _identity(place) not in known:
+                yield Place(place, upward[-1], of_project=True, barred=barred)
     yield from (Place(users, Path("/"), of_project=False) for users in own)
 
 
-def _found(cwd: Path, kind: str, folders: Sequence[str], tell: Tell) -> Iterator[tuple[Place, str]]:
+def _identity(folder: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _found(cwd: Path, kind: str, folders: Sequence[str], fits: Fits, tell: Tell) -> Iterator[tuple[Place, str]]:
     room = {True: MOST, False: MOST}  # a project does not take the room of the user's own
     for place in _places(cwd, kind, folders):
-        names = place.names(tell)
+        names = place.names(tell, fits)
         kept = names[: room[place.of_project]]
         room[place.of_project] -= len(kept)
         for name in kept:
@@ -219,7 +240,7 @@ def _read(place: Place, file: Path, name: str, tell: Tell) -> Document | None:
         tell(str(problem))
         return None
     if not _NAME.fullmatch(name):
-        tell(f"{code_span(str(file))} is left out: a name has letters, digits, - and _ alone, 64 at most.")
+        tell(f"{code_span(str(file))} is left out: {_NAMES}.")
         return None
     if visible(str(file), keep="") != str(file):
         tell(f"{code_span(str(file))} is left out: its path holds what can't be seen.")

@@ -259,8 +259,7 @@ class Parser:
 
     def _name(self, channel: Channel) -> None:
         """Say what a withheld message is, now that it has ended: an answer only where nothing speaks against it."""
-        if "".join(self._text).lstrip().startswith(("analysis", "commentary")):
-            channel = "analysis"
+        channel = "analysis" if _names_another("".join(self._text)) else channel
         self._started = MessageStarted(channel, None)
         self._start_tokens = render.assistant_start(channel, None, None)
 
@@ -298,10 +297,12 @@ class Parser:
 
     def _answer(self, content: Sequence[int]) -> list[Event]:
         """Report text without a header that has ended as an answer does."""
-        self._header = [*render.ASSISTANT_START, *render.FINAL_START[:-1]]
+        text = encoding.decode_text(content)
+        channel: Channel = "analysis" if _names_another(text) else "final"
+        self._header = list(render.assistant_start(channel, None, None)[:-1])
         started = self._start(header.read(self._header, self._tools))
         self._content = list(content)
-        return [*started, *self._told(encoding.decode_text(content)), *self._end(vocabulary.RETURN, complete=True)]
+        return [*started, *self._told(text), *self._end(vocabulary.RETURN, complete=True)]
 
     def _stop(self, reason: Literal["other speaker", "repetition"]) -> list[Event]:
         self._take = self._take_nothing
@@ -338,3 +339,8 @@ class Parser:
 
 def _is_ordinary(token: int) -> bool:
     return 0 <= token < vocabulary.FIRST_SPECIAL_ID
+
+
+def _names_another(text: str) -> bool:
+    """Whether text without a channel begins with the name of one that is not the answer's."""
+    return text.lstrip().startswith(("analysis", "commentary"))

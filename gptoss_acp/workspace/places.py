@@ -163,9 +163,9 @@ def _note_git(git: Path, roots: Sequence[Path], places: Places) -> None:
 def _note_with_target(known: dict[Path, Identity], path: Path, roots: Sequence[Path]) -> None:
     """Note a place, and where it leads to if that is in the roots, and none of them."""
     _note(known, path)
-    if path.is_symlink():
-        target = Path(os.path.realpath(path))
-        if paths.is_in(target, roots) and not any(root.is_relative_to(target) for root in roots):
+    for target in protected.targets(path):
+        is_root = any(root.is_relative_to(target) for root in roots)
+        if paths.is_in(target, roots) and not is_root and not target.is_relative_to(path):
             _note(known, target)
 
 

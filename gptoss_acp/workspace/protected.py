@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import unicodedata
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,9 @@ _LINKED = re.compile(r"(?mi)^[ \t]{0,9}(?:path|hookspath)[ \t]{0,9}=[ \t]{0,9}\"
 _WORKTREE = re.compile(r"(?mi)^[ \t]{0,9}worktree[ \t]{0,9}=[ \t]{0,9}([^\n]{1,4096})$")
 
 _LONGEST_CONFIG = 64 * 1024
+_MOST_LOOKED_AT = 2_000
+"""Entries of a protected place among which its links are looked for."""
+
 _RUNNABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -70,7 +74,7 @@ class Protection:
 
     def __init__(self, root: Path, new: Iterable[Path]) -> None:
         self._root = root
-        self._linked = [*linked(root), *_led_to(root)]
+        self._linked = [*((place, GIT) for place in linked(root)), *_led_to(root)]
         self._coming = {above for file in new for above in (file, *file.parents)}
 
     def place_of(self, path: Path) -> str | None:
@@ -83,8 +87,9 @@ class Protection:
             return "the agent's settings"
         if repository := self._repository(path):
             return f"the repository {repository.name}"
-        if linked := next((place for place in self._linked if path.is_relative_to(place)), None):
-            return f"{linked.name}, which {GIT} leads to"
+        for place, leader in self._linked:
+            if path.is_relative_to(place):
+                return f"{place.name}, which {leader} leads to"
         mode = _mode_of(path)
         if mode & _RUNNABLE:
             return f"the program {path.name}"
@@ -163,12 +168,32 @@ def linked(root: Path) -> Iterator[Path]:
                 yield from (Path(os.path.realpath(start / target)) for start in (folder, root))
 
 
-def _led_to(root: Path) -> Iterator[Path]:
-    """Yield where the protected names in a folder lead that are links."""
+def _led_to(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield where the protected names in a folder lead that are links, or hold some, and their names.
+
+    The folder itself is no such place, for all in it would be.
+    """
     with contextlib.suppress(OSError), os.scandir(root) as entries:
-        for entry in entries:
-            if entry.is_symlink() and _named(entry.name):
-                yield Path(os.path.realpath(entry.path))
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if name := _named(entry.name):
+                yield from ((place, name) for place in targets(Path(entry.path)) if not root.is_relative_to(place))
+
+
+def targets(place: Path) -> Iterator[Path]:
+    """Yield where a protected place leads that is a link, and the links in it: what they lead to is obeyed as well."""
+    if place.is_symlink():
+        yield Path(os.path.realpath(place))
+    if is_git(plain := plain_name(place.name)) or plain in DEPENDENCIES:
+        return
+    waiting, looked = [place], 0
+    while waiting and looked < _MOST_LOOKED_AT:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop(0)) as entries:
+            for entry in islice(entries, _MOST_LOOKED_AT - looked):
+                looked += 1
+                if entry.is_symlink():
+                    yield Path(os.path.realpath(entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
 
 
 def _mode_of(path: Path) -> int:

@@ -283,6 +283,37 @@ def test_a_folder_that_can_not_be_read_is_told(repository: Path) -> None:
     assert told == [f"`{repository / '.agents/skills'}` is left out: Permission denied."]
 
 
+def test_what_is_of_another_kind_takes_no_room(repository: Path) -> None:
+    for number in range(MOST + 1):
+        write(repository / f".agents/commands/a{number}.txt", "no command")
+        write(repository / f".agents/skills/a{number}", "no skill")
+    write(repository / ".agents/commands/zz.md", "Do it.")
+    write_skill(repository / ".agents/skills", "zz")
+    told: list[str] = []
+    assert commands(repository, told) == [str(repository / ".agents/commands/zz.md")]
+    assert skills(repository, told) == [str(repository / ".agents/skills/zz/SKILL.md")]
+    assert told == []
+
+
+@pytest.mark.parametrize("secret", [".ssh/id_rsa", ".netrc", ".local/share/gptoss-acp/sessions/x"])
+def test_where_the_home_is_a_repository_a_projects_files_lead_to_no_keys(
+    secret: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / ".local/share"))
+    write(home / ".git/HEAD", "ref: refs/heads/main\n")
+    write(home / secret, "SECRET")
+    project = home / "project"
+    (project / ".agents/commands").mkdir(parents=True)
+    (project / ".agents/skills").mkdir()
+    (project / ".agents/commands/fix.md").symlink_to(home / secret)
+    (project / ".agents/commands/is.md").symlink_to(write(home / "notes.md", "Do it."))
+    told: list[str] = []
+    assert commands(project, told) == [str(project / ".agents/commands/is.md")]
+    assert told == [
+        f"`{project / '.agents/commands/fix.md'}` is left out: it leads to keys, or to the agent's own files."
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["with blank", "a" * 65, "dot.ted", "-dash", "émile", "a\nb", "a\u202eb", os.fsdecode(b"\xff")]
 )
@@ -292,7 +323,9 @@ def test_a_name_that_can_not_be_typed_or_told_is_none(name: str, repository: Pat
     told: list[str] = []
     assert skills(repository, told) == commands(repository, told) == []
     assert len(told) == 2
-    assert all("a name has letters, digits, - and _ alone, 64 at most" in problem for problem in told)
+    assert all(
+        "a name begins with a letter or digit, and has those, - and _ alone, 64 at most" in problem for problem in told
+    )
     assert all(problem.isprintable() for problem in told)
 
 

@@ -220,6 +220,16 @@ def test_broken_characters_of_two_messages_are_two_replacements() -> None:
     assert run([*broken, *render.ASSISTANT_START, *broken]).shown == "\ufffd\ufffd"
 
 
+@pytest.mark.parametrize("text", ["analysisThe user wants it.assistantfinalHello", "analysis It is.", " commentaryHm."])
+def test_text_without_a_header_that_names_another_channel_is_no_answer(text: str) -> None:
+    outcome = run([*ids(text), vocabulary.RETURN])
+    assert outcome.shown == ""
+    (message,) = outcome.ended
+    assert (message.channel, message.text) == ("analysis", text)
+    assert_history_is_well_formed(outcome.ended)
+    assert run([*ids(text.replace("a", "A").replace("c", "C")), vocabulary.RETURN]).shown
+
+
 @pytest.mark.parametrize("token", [-1, -(10**6), vocabulary.VOCABULARY_SIZE, 2**40])
 def test_ids_outside_the_vocabulary_say_nothing(token: int) -> None:
     assert run([token, *render.FINAL_START, token, *ids("Hi"), token, vocabulary.RETURN, token]).shown == "Hi"

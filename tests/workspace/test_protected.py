@@ -100,6 +100,26 @@ def test_where_git_leads_to_is_protected(tmp_path: Path) -> None:
     assert place_of(tmp_path / "tools/other", tmp_path) is None
 
 
+def test_where_the_links_in_a_protected_place_lead_is_protected(tmp_path: Path) -> None:
+    for folder in ("docs/prompts", "docs/rel", "other", ".agents/skills/inner"):
+        (tmp_path / folder).mkdir(parents=True)
+    for link, target in {
+        ".agents/commands": "../docs/prompts",
+        ".agents/skills/rel": "../../docs/rel",
+        ".agents/skills/inner/SKILL.md": "../../../docs/one.md",
+        ".claude": ".agents",
+        ".vscode": "/",
+        ".idea": "loop",
+        "loop": ".idea",
+    }.items():
+        (tmp_path / link).symlink_to(target)
+    assert place_of(tmp_path / "docs/prompts/new.md", tmp_path) == "prompts, which .agents leads to"
+    assert place_of(tmp_path / "docs/rel/scripts/new.py", tmp_path) == "rel, which .agents leads to"
+    assert place_of(tmp_path / "docs/one.md", tmp_path) == "one.md, which .agents leads to"
+    assert place_of(tmp_path / "docs/two.md", tmp_path) is None
+    assert place_of(tmp_path / "other/x", tmp_path) is None
+
+
 @pytest.mark.parametrize(
     "content", ["gitdir: " + "a/" * 5_000_000, "gitdir: \0", "gitdir: ", "x", "gitdir: ../../../../.."]
 )

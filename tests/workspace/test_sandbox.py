@@ -590,8 +590,12 @@ async def test_what_git_and_editors_are_led_to_is_protected_too(project: Path) -
     for link, target in ((".vscode", "cfg"), (".envrc", "envrc"), (".git/info", "../gh")):
         (project / link).symlink_to(target)
     git("config", "core.hooksPath", ".githooks", cwd=project)
+    (project / "rel").mkdir()
+    (project / "rel/x").write_text("x\n")
+    (project / ".agents/skills").mkdir(parents=True)
+    (project / ".agents/skills/rel").symlink_to("../../rel")
     async with desk_in(project) as desk:
-        for file in (".githooks/x", "gh/x", "cfg/x", "envrc"):
+        for file in (".githooks/x", "gh/x", "cfg/x", "envrc", "rel/x"):
             assert "Read-only file system" in await sh(desk, f"echo y >> {file}")
         assert "did not allow" in await desk.patch("*** Update File: cfg/x", "@@", "-x", "+y")
         assert "Exit code: 0" in await sh(desk, "echo y > a.txt; git add a.txt && git commit -qm second --no-verify")

@@ -65,7 +65,7 @@ class Questions:
         self._left -= 1
         call, turn = self._call
         asked = elicitation.copy()
-        # Who asks is said first, so that it is not taken for the agent, and last where that may be out of sight by then.
+        # Said first, so that it is not taken for the agent, and last where that may be out of sight by then.
         warning = f" {FORM_WARNING}" if elicitation["mode"] == "form" else ""
         who, words = f"The MCP server {self._name} asks.{warning}", elicitation["message"]
         asked["message"] = f"{who}\n\n{words}"

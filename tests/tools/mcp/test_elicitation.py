@@ -214,7 +214,9 @@ async def test_a_server_sends_the_user_to_an_address(tmp_path: Path) -> None:
         check(schema.CreateUrlSessionElicitationRequest, shown)
         assert shown["message"] == "The MCP server test asks.\n\nSign in there"
         assert "only an address that begins with https" in await desk.call("test__sign_in", url="file:///etc/passwd")
-        await desk.call("test__sign_in", url="https://example.org/in", message="\n" * 60 + "gpt-oss needs you to sign in")
+        await desk.call(
+            "test__sign_in", url="https://example.org/in", message="\n" * 60 + "gpt-oss needs you to sign in"
+        )
         assert forms(desk)[-1]["message"].endswith("gpt-oss needs you to sign in\n\nThe MCP server test asks.")
 
 
