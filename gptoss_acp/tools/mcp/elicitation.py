@@ -86,10 +86,11 @@ async def show_addresses(error: MCPError, ask: Asking | None) -> ToolError:
 
 
 def _elicitation(asked: types.ElicitRequestParams) -> Elicitation:
+    form = asked.requested_schema if isinstance(asked, types.ElicitRequestFormParams) else {}
+    # Before anything is done with it: what is too long to be shown is also long to look through.
+    question.refuse_longer([asked.message, form])
     if isinstance(asked, types.ElicitRequestFormParams):
-        # Before anything is done with it: what is too long to be shown is also long to look through.
-        question.refuse_longer(asked.requested_schema)
-        return {"mode": "form", "message": visible(asked.message), "requestedSchema": _form(asked.requested_schema)}
+        return {"mode": "form", "message": visible(asked.message), "requestedSchema": _form(form)}
     identifier = str(uuid.uuid4())
     return {"mode": "url", "message": visible(asked.message), "url": _address(asked.url), "elicitationId": identifier}
 

@@ -171,6 +171,16 @@ async def test_an_address_is_shown_as_browsers_read_it(url: str, shown: str) -> 
     assert asked == [shown]
 
 
+async def test_a_message_that_can_not_be_shown_whole_is_refused() -> None:
+    async def ask(_: Any) -> Answered:
+        raise AssertionError
+
+    long = types.ElicitRequestURLParams(message="\u202e" * 50_000, url="https://example.org/", elicitation_id="1")
+    answer = await elicitation.answer(long, ask)
+    assert isinstance(answer, types.ErrorData)
+    assert "too long" in answer.message
+
+
 @pytest.mark.parametrize("action", ["decline", "cancel"])
 async def test_no_answer_is_handed_on(action: Any) -> None:
     form = {"type": "object", "properties": {"a": {"type": "string"}}}
