@@ -101,6 +101,7 @@ class Turn:
     _channel: Channel | None = None
     _last_progress: float = 0.0
     _used: int = -1
+    _message_tokens: int = 0
     _call: AnnouncedCall | None = None
     _unanswered: MessageEnded | None = None
     _compactable: bool = True
@@ -218,6 +219,7 @@ class Turn:
         prompt = [*self.ledger.prompt(), *given]
         parser = Parser(self.runner.names, stop_repetition=self.stop_repetition)
         reply = Reply()
+        self._message_tokens = 0
         for token in given:
             self._take(parser.feed(token), reply)
         if self.trace:
@@ -263,6 +265,7 @@ class Turn:
                 case MessageEnded():
                     self._visible = False
                     self._keep(event, reply)
+                    self._message_tokens = 0
                 case RecipientLost():
                     reply.recipient_lost = True
                 case Stopped():
@@ -280,13 +283,14 @@ class Turn:
 
     def _note_said(self, message: MessageEnded, reply: Reply) -> None:
         if message.channel == "analysis":
-            self.outcome.thought_tokens += len(message.tokens)
-            self.thinking.end(len(message.tokens))
+            self.outcome.thought_tokens += self._message_tokens
+            self.thinking.end(self._message_tokens)
         elif message.text.strip():
             reply.answered = reply.answered or message.channel == "final"
             reply.preamble = reply.preamble or message.channel == "commentary"
 
     def _note(self, token: int) -> None:
+        self._message_tokens += 1
         if self.outcome.first_token_seconds is None:
             self.outcome.first_token_seconds = time.perf_counter() - self._started
         if self.trace:

@@ -94,6 +94,8 @@ async def test_a_thought_that_goes_round_in_circles_ends_where_it_is_stopped() -
     await stage.converse("Think", *circles, encoding.encode_text("Enough"))
     assert shown(stage)[: 2 * MOST_TRIES : 2] == ["Thinking"] * MOST_TRIES
     assert shown(stage)[2 * MOST_TRIES :] == ["Enough"]
+    took = [int(told.split()[-2].replace(",", "")) for told in shown(stage)[1 : 2 * MOST_TRIES : 2]]
+    assert all(100 < tokens < len(circles[0]) for tokens in took), "as many as were sampled, not as are kept"
 
 
 async def test_a_reply_that_is_sampled_again_shows_each_thought_as_it_comes() -> None:

@@ -146,7 +146,7 @@ def test_what_is_said_and_done_is_shown(columns: int, talk: Chat) -> None:
     terminal.end()
     lines = [untimed(line) for line in terminal.lines()]
     assert sentence in " ".join(" ".join(lines).split())  # no word is broken
-    assert {"Thinking · 8 tokens", " • two", "✓ Read a.txt"} <= set(lines)
+    assert {"Thinking · 6 tokens", " • two", "✓ Read a.txt"} <= set(lines)
     assert not any(hidden in line for hidden in ("**", "~~~", "Traceback", "Hm.") for line in lines)
 
 

@@ -61,7 +61,7 @@ def run(work: Path) -> Run:
 def test_the_answer_alone_goes_to_stdout_and_what_is_done_to_stderr(run: Run) -> None:
     ended = run([said(thought("Hm."), preamble("Let me look."), READS), final("It says hello.")], "What is in a.txt?")
     assert (ended.returncode, ended.stdout) == (0, "It says hello.\n")
-    assert untimed(ended.stderr) == "Thinking · 8 tokens\nLet me look.\n- Read a.txt: completed\n"
+    assert untimed(ended.stderr) == "Thinking · 6 tokens\nLet me look.\n- Read a.txt: completed\n"
 
 
 def test_what_needs_a_question_is_refused_and_without_an_answer_that_is_the_exit_code(run: Run, work: Path) -> None:

@@ -13,6 +13,7 @@ import acp
 import pytest
 from acp import schema
 
+from gptoss_acp.harmony.render import ASSISTANT_START
 from tests.support.agent_process import COMMAND, AgentProcess, private_environment, prompt_params, request
 from tests.support.spawner import Spawner
 from tests.support.thoughts import told_of, untimed
@@ -87,11 +88,9 @@ def test_the_answer_counts_tokens_and_times(spawn: Spawner) -> None:
     assert 0 <= meta["timeToFirstTokenMs"] <= meta["timeToFirstVisibleTokenMs"]
     told = [update.message["params"]["update"] for update in agent.updates(session, "usage_update")]
     assert {update["size"] for update in told} == {131_072}
-    # The last one is what the conversation takes from now on, without the reasoning.
-    assert [update["used"] for update in told[-2:]] == [
-        usage["totalTokens"],
-        usage["totalTokens"] - usage["thoughtTokens"],
-    ]
+    # The last one is what the conversation takes from now on, without the reasoning and how it began.
+    reasoning = len(ASSISTANT_START) + usage["thoughtTokens"]
+    assert [update["used"] for update in told[-2:]] == [usage["totalTokens"], usage["totalTokens"] - reasoning]
 
 
 def test_a_session_goes_on_from_prompt_to_prompt(spawn: Spawner) -> None:

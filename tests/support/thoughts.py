@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gptoss_acp.harmony.render import ASSISTANT_START
-
 _TIME = re.compile(r"(?<= · )(?:[\d,]+ min )?\d+ s, ")
 
 
 def end_of(thought: Sequence[int]) -> str:
-    """Return what is told at the end of a thought, whose ids are these behind `<|start|>assistant`."""
-    return f" · {len(ASSISTANT_START) + len(thought)} tokens"
+    """Return what is told at the end of a thought for which these ids were sampled."""
+    return f" · {len(thought):,} tokens"
 
 
 def told_of(thought: Sequence[int]) -> str:
