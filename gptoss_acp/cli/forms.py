@@ -77,7 +77,7 @@ async def _value(console: Console, name: str, field: Mapping[str, Any], *, must:
         _quote(console, description, style="dim")
     for number, (_, title) in enumerate(choices, 1):
         _quote(console, f"  {number}  {title}")
-    if default is not None:
+    if default not in (None, "", []):
         _quote(console, f"Left empty it is {_shown(default, choices)}", style="dim")
     can_be_empty = ", or empty" if default is not None or not must else ""
     for _ in range(MOST_TRIES):
@@ -142,7 +142,8 @@ def _kind(field: Mapping[str, Any], choices: Sequence[Any]) -> str:
         case "string":
             return f"1-{len(choices)}" if choices else "Text"
         case _:
-            return "A number"
+            least, most = field.get("minimum"), field.get("maximum")
+            return "A number" if least is None or most is None else f"A number from {least} to {most}"
 
 
 def _shown(value: Any, choices: Sequence[tuple[str, str]]) -> str:

@@ -114,9 +114,10 @@ async def test_what_a_field_holds_when_left_empty_is_told_and_fits() -> None:
         "b": {"type": "boolean", "default": False},
         "c": {"type": "integer", "default": 5, "maximum": 3},
         "d": {**SOME, "default": ["zzz"]},
+        "e": {"type": "string", "default": ""},
     }
-    answered, shown = await filled_in(form(**fields), *[""] * 4)
-    assert answered == Answered("accept", {"a": "b", "b": False})
+    answered, shown = await filled_in(form(**fields), *[""] * 5)
+    assert answered == Answered("accept", {"a": "b", "b": False, "e": ""})
     for text in ("Left empty it is Blue", "Left empty it is no"):
         assert text in shown
     assert shown.count("Left empty") == 2
