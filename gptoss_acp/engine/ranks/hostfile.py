@@ -164,5 +164,7 @@ def count(file: Path | None) -> int:
 def _problem(detail: Any) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
+    if detail["loc"] == ("hosts",) and detail["type"] in {"missing", "too_short"}:
+        return "it names fewer than two machines in its list of hosts"
     name = ".".join(map(str, detail["loc"])) or "it"
     return f"{name} is {json.dumps(detail['input'], default=str)[:LONGEST_VALUE]} ({detail['msg'].lower()})"

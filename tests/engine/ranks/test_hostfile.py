@@ -68,7 +68,7 @@ def test_nccl_gets_its_first_rank_and_each_rank_a_gpu_of_its_host(tmp_path: Path
     ("said", "problem"),
     [
         ("[", "can't be read"),
-        ([HERE], "hosts is .*at least 2 items"),
+        ([HERE], "names fewer than two machines"),
         ([THERE, HERE], "first host must be this machine.*studio.local"),
         ([HERE, {"ssh": "studio.local"}], "studio.local has no ips"),
         ([HERE, {**THERE, "ssh": "-oProxyCommand=evil"}], "hosts.1.ssh is"),
@@ -76,7 +76,8 @@ def test_nccl_gets_its_first_rank_and_each_rank_a_gpu_of_its_host(tmp_path: Path
         ({"hosts": [HERE, THERE], "backend": "jaccl"}, "rdma of 127.0.0.1 must have 2 devices"),
         ({"hosts": [HERE, THERE], "envs": ["no variable"]}, "envs.0 is"),
         ({"hosts": [HERE, THERE], "port": 80}, "port is 80"),
-        ({}, "hosts is"),
+        ({}, "names fewer than two machines"),
+        ({"hosts": 3}, "hosts is 3"),
     ],
 )
 def test_a_file_that_can_not_work_is_refused_with_what_is_wrong(tmp_path: Path, said: Any, problem: str) -> None:
