@@ -76,4 +76,4 @@ def test_a_machine_that_is_not_reached_is_to_fix_with_what_ssh_says(tmp_path: Pa
 def test_a_hostfile_that_can_not_be_used_is_to_fix(tmp_path: Path) -> None:
     (file,) = found(write_hosts(tmp_path, LOOPBACK))
     assert file.state == "fix"
-    assert "at least 2 items" in file.found
+    assert "fewer than two machines" in file.found
