@@ -149,7 +149,7 @@ def read(file: Path) -> Hosts:
         problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False)[:3])
         raise EngineError(f"The hostfile {file} can't be used: {problems}.") from None
     except (OSError, ValueError, RecursionError, RuntimeError) as error:
-        raise EngineError(f"The hostfile {file} can't be read: {error}") from error
+        raise EngineError(f"The hostfile {file} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def count(file: Path | None) -> int:

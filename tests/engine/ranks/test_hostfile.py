@@ -88,5 +88,5 @@ def test_a_file_that_can_not_work_is_refused_with_what_is_wrong(tmp_path: Path, 
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "hosts.json"
     os.mkfifo(pipe)
-    with pytest.raises(EngineError, match="it is no regular file"):
+    with pytest.raises(EngineError, match="read: it is no regular file"):
         hostfile.read(pipe)
