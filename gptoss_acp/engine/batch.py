@@ -110,7 +110,7 @@ class Batch:
             self._chunk.segment_ends.remove(uid)
 
     def step(self, chunk: int) -> list[Any]:
-        """Decode one token of each sequence that has read its prompt; begin to read at most `chunk` of each other's.
+        """Decode one token of each sequence that has read its prompt; begin to read about `chunk` of the others'.
 
         While a chunk is not read to its end, no other is begun. Return mlx-lm's responses, one a decoding
         sequence: `uid`, `token`, and, where `finish_reason` is not None, `all_tokens` and `prompt_cache`.
@@ -119,7 +119,9 @@ class Batch:
         if generator._prompt_batch.unread:
             with mx.stream(generator.stream):
                 return list(generator._generation_batch.next())
-        generator.prefill_step_size = chunk
+        waiting = len(generator._prompt_batch) + len(generator._unprocessed_sequences)
+        at_once = max(1, min(waiting, generator.prefill_batch_size))
+        generator.prefill_step_size = max(1, chunk // at_once)
         put_in_order(generator._prompt_batch.prompt_cache)
         prompts, sampled = generator.next()
         ends = [prompt.uid for prompt in prompts if prompt.end_of_segment and not prompt.end_of_prompt]

@@ -59,11 +59,14 @@ class Residency:
             scheduler.step()
 
     def submit(self, generation: Sink) -> None:
-        """Begin a generation; a model that was unloaded is loaded again.
+        """Begin a generation, unless it is closed already; a model that was unloaded is loaded again.
 
         Raises:
             EngineError: the model cannot be loaded, or its context does not hold the prompt.
         """
+        if generation.closing:
+            generation.end()
+            return
         model = generation.request.model
         if model not in self._schedulers:
             self.load(model, self.find(model))

@@ -206,8 +206,7 @@ class Scheduler:
                 self.cancel(generation)
 
     def _advance(self) -> None:
-        prefilling = sum(1 for sequence in self._running.values() if not sequence.first_token)
-        for response in self._batch.step(self._cost.chunk() // max(1, prefilling)):
+        for response in self._batch.step(self._cost.chunk()):
             self._deliver(response)
         if self._batch.amid_chunk:
             self._read_on()

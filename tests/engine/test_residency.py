@@ -196,6 +196,14 @@ async def test_an_unloaded_model_comes_back_for_a_prompt_and_its_context_is_know
     assert [token async for token in generation] == alone[0]
 
 
+async def test_a_prompt_that_is_cancelled_already_loads_no_model(house: House) -> None:
+    generation = Generation(Submit("tiny", 0, PROMPT, Sampling()), lambda _: None)
+    generation.closing = True
+    house.models.submit(generation)
+    assert generation.ended
+    assert house.resident == set()
+
+
 async def test_what_is_at_work_is_not_unloaded_as_idle(house: House) -> None:
     house.submit("tiny", 2000)
     house.load("small")

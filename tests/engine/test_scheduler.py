@@ -18,6 +18,7 @@ from gptoss_acp.engine.api import EngineError, PromptTooLongError, Sampling
 from gptoss_acp.engine.batch import Batch, Chunk
 from gptoss_acp.engine.generation import Generation
 from gptoss_acp.engine.messages import Submit
+from gptoss_acp.engine.prefill_cost import LONGER, SMALLEST_CHUNK
 from gptoss_acp.engine.weights import LoadedModel
 from gptoss_acp.harmony.parser import MessageEnded, Parser
 from gptoss_acp.ledger import Ledger
@@ -388,21 +389,18 @@ async def test_a_constraint_is_given_to_what_builds_matchers_and_held_to(model: 
     assert tokens == [await Stage(model).generated(asking("Hello"), GREEDY), [777] * 5]
 
 
-async def test_prompts_that_are_read_at_once_share_the_time_of_a_chunk(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 4, 140])
+async def test_prompts_that_are_read_at_once_share_the_time_of_a_chunk_however_many_wait(
+    stage: Stage, count: int
 ) -> None:
-    chunks: list[tuple[int, int]] = []
-    step = Batch.step
-
-    def noted(batch: Batch, chunk: int) -> Any:
-        chunks.append((chunk, stage.scheduler._cost.chunk()))
-        return step(batch, chunk)
-
-    monkeypatch.setattr(Batch, "step", noted)
-    for number in range(4):
+    for number in range(count):
         stage.submit([300 + number] * 3000, GREEDY)
-    stage.scheduler.step()
-    assert [shared * 4 == whole for shared, whole in chunks] == [True]
+    for size in (SMALLEST_CHUNK, LONGER * SMALLEST_CHUNK):
+        stage.scheduler.step()
+        assert stage.scheduler._batch.chunk_tokens == size
+        while stage.scheduler._batch.amid_chunk:
+            stage.scheduler._read_on()
+    assert not any(generation.ended for generation in stage.generations.values())
 
 
 async def test_a_generation_tells_what_it_took(stage: Stage) -> None:

@@ -61,7 +61,7 @@ class RankGeneration:
 
     def begin(self) -> bool:
         self._say(Begun(self.request.number))
-        return True
+        return not self.closing
 
     def put(self, token: int) -> None:
         self._say(Token(self.request.number, token))
@@ -108,6 +108,7 @@ class Rank:
     def _steer(self, message: Cancel | Pause | Resume, generation: RankGeneration) -> None:
         match message:
             case Cancel():
+                generation.closing = True  # it may not have begun yet, but wait for its model
                 self.models.cancel(generation)
             case Pause():
                 generation.overfull = True
@@ -173,14 +174,15 @@ class Leader(Rank):
         self.obey(message)
 
     def _heard(self) -> Iterator[Message]:
+        """Yield what has come, in that order; where there is nothing else to do, at least one message."""
+        if not (self._late or self.models.busy):
+            try:
+                self._late.append(self._inbox.get(timeout=self._idle_seconds))
+            except queue.Empty:
+                self._late.append(Unload())
+        self._late += self._come()
         while self._late:
             yield self._late.pop(0)
-        if not self.models.busy:
-            try:
-                yield self._inbox.get(timeout=self._idle_seconds)
-            except queue.Empty:
-                yield Unload()
-        yield from self._come()
 
     def _come(self) -> Iterator[Message]:
         with contextlib.suppress(queue.Empty):

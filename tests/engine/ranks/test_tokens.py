@@ -13,7 +13,7 @@ from gptoss_acp.cli import serve
 from gptoss_acp.engine import weights
 from gptoss_acp.engine.api import EngineError, PromptTooLongError, Sampling
 from gptoss_acp.engine.generation import Generation
-from gptoss_acp.engine.messages import Load
+from gptoss_acp.engine.messages import Load, Unload
 from gptoss_acp.engine.mlx_engine import MlxEngine
 from gptoss_acp.engine.ranks.supervisor import RankSupervisor
 from gptoss_acp.engine.weights import LoadedModel
@@ -103,12 +103,14 @@ async def test_a_slow_reader_pauses_its_generation_which_goes_on_exactly_where_i
 ) -> None:
     monkeypatch.setattr(Generation, "HIGH_WATER", 4)
     monkeypatch.setattr(Generation, "LOW_WATER", 2)
-    waiting = engine.generate(asking("Count to 30"), GREEDY)
+    # So many that it can't end before the word to pause has come.
+    sampling = Sampling(temperature=0, max_tokens=200)
+    waiting = engine.generate(asking("Count to 100"), sampling)
     tokens = [await anext(waiting)]
     await settled(lambda: waiting._paused, 20)
     tokens += await said(waiting)
     monkeypatch.undo()
-    assert tokens == await alone(model, "Count to 30", GREEDY)
+    assert tokens == await alone(model, "Count to 100", sampling)
 
 
 async def test_what_can_not_be_is_refused_and_the_ranks_stay(engine: MlxEngine, ranks: RankSupervisor) -> None:
@@ -136,3 +138,29 @@ async def test_another_model_loads_while_one_speaks_which_is_cancelled_meanwhile
     await loading
     tokens = await said(other.generate(range(1000, 1100), GREEDY))
     assert tokens == await Stage(weights.load(folder)).generated(range(1000, 1100), GREEDY)
+
+
+async def test_what_is_cancelled_while_a_model_loads_says_nothing_and_the_others_go_on(
+    engine: MlxEngine, ranks: RankSupervisor, tmp_path: Path
+) -> None:
+    folder = random_checkpoint.write(tmp_path / "mxfp4", random_checkpoint.as_published(random_checkpoint.weights(1)))
+    other = engine_of(ranks, str(folder))
+    await other.load()
+    ranks.send(Unload())
+    speaking = engine.generate(asking("Hello"), LONG)
+    await anext(speaking)
+    waiting = other.generate(asking("Hello"), LONG)  # for its own model
+    await asyncio.wait_for(waiting.aclose(), 20)
+    await settled(lambda: waiting.ended)
+    assert waiting.figures.generated_tokens == 0
+    ranks.send(Unload())
+    loading = asyncio.ensure_future(other.load())
+    cancelled: list[Generation] = []
+    while not loading.done():  # behind the other model
+        cancelled.append(engine.generate(asking("Hello"), LONG))
+        await asyncio.sleep(0.004)
+        await asyncio.wait_for(cancelled[-1].aclose(), 20)
+    await settled(lambda: all(generation.ended for generation in cancelled))
+    await anext(speaking)
+    await asyncio.wait_for(speaking.aclose(), 20)
+    assert await said(other.generate(asking("Hello"), GREEDY))
