@@ -110,8 +110,8 @@ class Place:
         """Return the names of what is in the folder and `fits`, but for hidden ones."""
         try:
             with os.scandir(self.folder) as entries:
-                some = [entry for entry in islice(entries, _MOST_ENTRIES) if entry.name[0] != "."]
-                names = sorted(entry.name for entry in some if fits(entry))
+                some = list(islice(entries, _MOST_ENTRIES + 1))
+                names = sorted(entry.name for entry in some[:_MOST_ENTRIES] if entry.name[0] != "." and fits(entry))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -120,6 +120,8 @@ class Place:
         if not Path(os.path.realpath(self.folder)).is_relative_to(os.path.realpath(self.bounds)):
             tell(f"{code_span(str(self.folder))} is left out: it leads out of {code_span(str(self.bounds))}.")
             return []
+        if len(some) > _MOST_ENTRIES:
+            tell(f"Not all of {code_span(str(self.folder))} is looked at: it holds more than {_MOST_ENTRIES:,} names.")
         return names
 
 

@@ -72,6 +72,30 @@ async def _has_been_there() -> bool:
 async def _value(console: Console, name: str, field: Mapping[str, Any], *, must: bool) -> Any:
     """Return what is typed for a field, None where nothing is, or nothing that fits."""
     choices, default = _choices(field), _default(name, field)
+    _describe(console, name, field, choices, default)
+    can_be_empty = ", or empty" if default is not None or not must else ""
+    for _ in range(MOST_TRIES):
+        typed = await _line(f"{_kind(field, choices)}{can_be_empty}: ")
+        if not typed:
+            return default
+        try:
+            value = _fitting(name, field, _read(typed, field, choices))
+        except ValueError:
+            console.print(Text("That does not fit.", style="yellow"))
+        except ToolError as error:
+            console.print(Text(as_sentence(str(error)), style="yellow"))
+        else:
+            if choices:
+                console.print(Text(f"  {_shown(value, choices)}", style="dim"))
+            return value
+    if not must:
+        console.print(Text("It is left empty.", style="dim"))
+    return None
+
+
+def _describe(
+    console: Console, name: str, field: Mapping[str, Any], choices: Sequence[tuple[str, str]], default: Any
+) -> None:
     _quote(console, _on_one_line(field.get("title") or name), style="bold")
     if description := field.get("description"):
         _quote(console, description, style="dim")
@@ -79,20 +103,6 @@ async def _value(console: Console, name: str, field: Mapping[str, Any], *, must:
         _quote(console, f"  {number}  {title}")
     if default not in (None, "", []):
         _quote(console, f"Left empty it is {_shown(default, choices)}", style="dim")
-    can_be_empty = ", or empty" if default is not None or not must else ""
-    for _ in range(MOST_TRIES):
-        typed = await _line(f"{_kind(field, choices)}{can_be_empty}: ")
-        if not typed:
-            return default
-        try:
-            return _fitting(name, field, _read(typed, field, choices))
-        except ValueError:
-            console.print(Text("That does not fit.", style="yellow"))
-        except ToolError as error:
-            console.print(Text(as_sentence(str(error)), style="yellow"))
-    if not must:
-        console.print(Text("It is left empty.", style="dim"))
-    return None
 
 
 def _quote(console: Console, text: str, style: str = "") -> None:

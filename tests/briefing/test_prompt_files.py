@@ -295,6 +295,15 @@ def test_what_is_of_another_kind_takes_no_room(repository: Path) -> None:
     assert told == []
 
 
+def test_a_folder_with_too_many_names_is_told(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_files, "_MOST_ENTRIES", 5)
+    for number in range(6):
+        write(repository / f".agents/commands/c{number}.md", "Do it.")
+    told: list[str] = []
+    assert len(commands(repository, told)) == 5
+    assert told == [f"Not all of `{repository / '.agents/commands'}` is looked at: it holds more than 5 names."]
+
+
 @pytest.mark.parametrize("secret", [".ssh/id_rsa", ".netrc", ".local/share/gptoss-acp/sessions/x"])
 def test_where_the_home_is_a_repository_a_projects_files_lead_to_no_keys(
     secret: str, home: Path, monkeypatch: pytest.MonkeyPatch

@@ -113,8 +113,21 @@ def test_the_change_log_has_its_form() -> None:
     assert {line.removeprefix("### ") for line in lines if line.startswith("### ")} <= KINDS
 
 
-@pytest.mark.parametrize("section", ["", f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- All.\n"])
-def test_a_release_needs_one_version_everywhere_and_its_section(section: str, tmp_path: Path) -> None:
+SECTION = f"## [{__version__}] - 2026-12-01\n\n"
+NEWS = "### Added\n\n- All.\n\n[All](docs/index.md) of it.\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "notes"),
+    [
+        ("", None),
+        (f"{SECTION}[Unreleased]: https://example.org\n", None),
+        (f"{SECTION}{NEWS}\n[Unreleased]: https://example.org\n", NEWS),
+    ],
+)
+def test_a_release_needs_one_version_everywhere_and_a_section_that_says_something(
+    section: str, notes: str | None, tmp_path: Path
+) -> None:
     for name in ("scripts/check_release", "gptoss_acp/__init__.py", "packaging/registry/agent.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, tmp_path / name)
@@ -125,8 +138,8 @@ def test_a_release_needs_one_version_everywhere_and_its_section(section: str, tm
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     run = check(f"v{__version__}")
-    if section:
-        assert (run.returncode, run.stdout) == (0, "### Added\n\n- All.\n")
+    if notes:
+        assert (run.returncode, run.stdout) == (0, notes)
     else:
         assert "has no section" in run.stderr
     other = check("v9.9.9")

@@ -28,7 +28,7 @@ from gptoss_acp.workspace.sandbox import Sandbox
 from tests.support.desk import Desk
 from tests.support.places import REPOSITORY
 from tests.support.processes import alive
-from tests.support.waiting import settled
+from tests.support.waiting import all_has_run, settled
 
 PROGRAM = REPOSITORY / "tests" / "support" / "mcp_server.py"
 PATIENT = 60
@@ -105,6 +105,7 @@ async def ready(
 async def _programs_have_ended() -> None:
     """Wait for those on pipes: the SDK waits only so long, and the loop must hear of their end before it is closed."""
     await settled(lambda: not any(map(_is_on_pipes, psutil.Process().children())), PATIENT)
+    await all_has_run()
 
 
 def _is_on_pipes(process: psutil.Process) -> bool:

@@ -44,7 +44,7 @@ GREETING = f"{versions.GREETING}\n".encode()
 """What a rank hears first, as text: what other versions pickle may mean nothing there."""
 
 CLOSING_SECONDS = 10.0
-"""For a chunk or a load to come to its end."""
+"""After which one that is frozen is killed; the others end by themselves sooner, in the middle of a load, too."""
 
 TOGETHER_SECONDS = 0.1
 """How long after the first rank's end others' are looked at, to say which one it was that failed."""
@@ -117,9 +117,10 @@ class RankProcesses:
 
     def wait(self, seconds: float) -> bool:
         """Return whether all have ended, within that time."""
+        until = time.monotonic() + seconds
         try:
             for process in self._processes:
-                process.wait(seconds)
+                process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             return False
         return True
@@ -216,7 +217,8 @@ class RankProcesses:
         if reason := self._reasons.get(rank):
             return f"has failed: {reason}"
         if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            known = -code in set(signal.Signals)  # not all real-time signals have names
+            return f"was ended by {signal.Signals(-code).name if known else f'signal {-code}'}"
         return f"has ended with code {code}: {self._last_words.get(rank, 'it has said nothing')}"
 
     def _kill(self) -> None:

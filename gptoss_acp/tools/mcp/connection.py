@@ -58,7 +58,8 @@ for _library in ("mcp", "httpx2"):
 class Connection:
     """A server that is ready.
 
-    `tools` are those that it has listed, `unusable` the names of those described otherwise than agreed.
+    `tools` are those that it has listed, at most MOST_TOOLS, and `has_more` where that is not all; `unusable` are the
+    names of those described otherwise than agreed.
     """
 
     def __init__(
@@ -66,7 +67,6 @@ class Connection:
         client: Client,
         mending: Mending,
         patience: Patience,
-        tools: Sequence[types.Tool],
         ask: elicitation.Asking | None = None,
     ) -> None:
         self._client = client
@@ -75,7 +75,8 @@ class Connection:
         self._patience = patience
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
         mending.on_change, mending.on_end = self._changed.set, self._ended.set
-        self.tools = tools
+        self.tools: list[types.Tool] = []
+        self.has_more = False
 
     @property
     def unusable(self) -> list[str]:
@@ -92,9 +93,21 @@ class Connection:
         if self._ended.is_set():
             return False
         self._changed.clear()
-        self._mending.unusable.clear()
-        self.tools = await _tools(self._client)
+        await self.list_tools()
         return True
+
+    async def list_tools(self) -> None:
+        """Ask the server which tools it has now."""
+        self._mending.unusable.clear()
+        tools: list[types.Tool] = []
+        cursor, pages = None, 0
+        while self._client.server_capabilities.tools is not None:
+            page = await self._client.list_tools(cursor=cursor)
+            tools += page.tools
+            cursor, pages = page.next_cursor, pages + 1
+            if cursor is None or len(tools) >= MOST_TOOLS or pages == _MOST_PAGES:
+                break
+        self.tools, self.has_more = tools[:MOST_TOOLS], cursor is not None or len(tools) > MOST_TOOLS
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> Result:
         """Call a tool. Cancelling tells the server, but does not wait for it.
@@ -156,7 +169,8 @@ async def connected(
                 asked = _asked(questions, patience) if questions else None
                 async with Client(mending.around(transport), client_info=_US, elicitation_callback=asked) as client:
                     ask = questions.ask if questions else None
-                    connection = Connection(client, mending, patience, await _tools(client), ask)
+                    connection = Connection(client, mending, patience, ask)
+                    await connection.list_tools()
                     limit.deadline = math.inf
                     yield connection
         except TimeoutError:
@@ -196,20 +210,6 @@ async def _address(server: HttpMcpServer | SseMcpServer, stack: contextlib.Async
     timeout = httpx2.Timeout(_HTTP_SECONDS, read=_LONGEST_SILENCE)
     http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=timeout))
     return streamable_http_client(server.url, http_client=http)
-
-
-async def _tools(client: Client) -> list[types.Tool]:
-    tools: list[types.Tool] = []
-    cursor = None
-    if client.server_capabilities.tools is None:
-        return tools
-    for _ in range(_MOST_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        tools += page.tools
-        cursor = page.next_cursor
-        if cursor is None or len(tools) >= MOST_TOOLS:
-            break
-    return tools[:MOST_TOOLS]
 
 
 def _result(answer: types.CallToolResult) -> Result:

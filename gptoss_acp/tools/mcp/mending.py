@@ -80,6 +80,8 @@ class Mending:
         message = item.message
         if isinstance(message, mcp_types.JSONRPCNotification) and message.method == "notifications/tools/list_changed":
             self.on_change()
+        elif isinstance(message, mcp_types.JSONRPCError):
+            self._asked.pop(str(message.id), None)
         elif isinstance(message, mcp_types.JSONRPCResponse):
             method, tool = self._asked.pop(str(message.id), ("", ""))
             if method == "tools/list":

@@ -206,6 +206,12 @@ class _Server:
                 f"Some tools of the MCP server {self._name} are not described as agreed, and can't be used: {names}."
             )
 
+        if connection.has_more:
+            self.problems.append(
+                f"The MCP server {self._name} has more than the {len(connection.tools):,} tools that are asked for; "
+                "the others can't be used."
+            )
+
     def _go_on_without(self) -> None:
         if not self.settled.is_set():
             self.problems.append(f"The MCP server {self._name} is not ready yet; its tools come when it is.")

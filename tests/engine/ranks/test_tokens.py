@@ -104,7 +104,7 @@ async def test_a_slow_reader_pauses_its_generation_which_goes_on_exactly_where_i
     monkeypatch.setattr(Generation, "HIGH_WATER", 4)
     monkeypatch.setattr(Generation, "LOW_WATER", 2)
     # So many that it can't end before the word to pause has come.
-    sampling = Sampling(temperature=0, max_tokens=200)
+    sampling = Sampling(temperature=0, max_tokens=40)
     waiting = engine.generate(asking("Count to 100"), sampling)
     tokens = [await anext(waiting)]
     await settled(lambda: waiting._paused, 20)
@@ -151,7 +151,7 @@ async def test_what_is_cancelled_while_a_model_loads_says_nothing_and_the_others
     await anext(speaking)
     waiting = other.generate(asking("Hello"), LONG)  # for its own model
     await asyncio.wait_for(waiting.aclose(), 20)
-    await settled(lambda: waiting.ended)
+    await settled(lambda: waiting.ended, 60)  # its model is loaded first, in between others' steps
     assert waiting.figures.generated_tokens == 0
     ranks.send(Unload())
     loading = asyncio.ensure_future(other.load())
@@ -160,7 +160,7 @@ async def test_what_is_cancelled_while_a_model_loads_says_nothing_and_the_others
         cancelled.append(engine.generate(asking("Hello"), LONG))
         await asyncio.sleep(0.004)
         await asyncio.wait_for(cancelled[-1].aclose(), 20)
-    await settled(lambda: all(generation.ended for generation in cancelled))
+    await settled(lambda: all(generation.ended for generation in cancelled), 60)
     await anext(speaking)
     await asyncio.wait_for(speaking.aclose(), 20)
     assert await said(other.generate(asking("Hello"), GREEDY))

@@ -186,3 +186,14 @@ async def test_a_server_with_too_much_to_tell_is_told_in_part(tmp_path: Path, mo
         assert desk.servers.take_problems() == [
             f"The model is not told of {14 - told} of the 14 tools of the MCP server test: their descriptions are too long."
         ]
+
+
+async def test_of_a_server_with_very_many_tools_it_is_told_that_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptoss_acp.tools.mcp.connection.MOST_TOOLS", 3)
+    async with ready(tmp_path, program(tmp_path)) as desk:
+        assert len(names(desk.servers)) == 3
+        assert desk.servers.take_problems() == [
+            "The MCP server test has more than the 3 tools that are asked for; the others can't be used."
+        ]
