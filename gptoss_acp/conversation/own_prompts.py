@@ -68,11 +68,10 @@ class OwnPrompts:
     def take_problems(self) -> list[str]:
         """Return what the user is to be told, each thing once."""
         untold, self._untold = self._untold, []
-        more = len(untold) - MOST_TOLD
-        return [
-            *untold[:MOST_TOLD],
-            *([f"{more:,} more skills or commands have problems; the log names them."] * (more > 0)),
-        ]
+        told = untold[:MOST_TOLD]
+        if more := len(untold) - len(told):
+            told.append(f"{more:,} more skills or commands have problems; the log names them.")
+        return told
 
     def _look_up(self, prompt: str) -> tuple[Library, CommandFile | None, str | PromptFileError | None]:
         found = find(self.workspace.roots.cwd, slash_commands.NAMES)

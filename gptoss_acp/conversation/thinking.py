@@ -38,7 +38,7 @@ class Thinking:
 
 def summed_up(seconds: float, tokens: int) -> str:
     """Return what a thought took; of one that took no second, its tokens say enough."""
-    took = f"{tokens:,} tokens"
+    took = "1 token" if tokens == 1 else f"{tokens:,} tokens"
     if seconds < 1:
         return took
     minutes, rest = divmod(round(seconds), 60)

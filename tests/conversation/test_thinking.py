@@ -11,6 +11,7 @@ from tests.support.fake_engine import RecordingUpdates
 @pytest.mark.parametrize(
     ("seconds", "tokens", "said"),
     [
+        (0.0, 1, "1 token"),
         (0.0, 12, "12 tokens"),
         (0.99, 12, "12 tokens"),
         (1.0, 12, "1 s, 12 tokens"),

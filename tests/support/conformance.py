@@ -54,7 +54,7 @@ CLOSING = ("session/close", "session/delete")
 CHUNKS = {"user_message_chunk", "agent_message_chunk", "agent_thought_chunk"}
 OF_A_TURN = {*CHUNKS, "tool_call", "tool_call_update", "plan"}
 THINKING = "Thinking"
-OF_A_THOUGHT = re.compile(rf"{THINKING}( · ((\d[\d,]* min )?\d+ s, )?\d[\d,]* tokens)?")
+OF_A_THOUGHT = re.compile(rf"{THINKING}( · ((\d[\d,]* min )?\d+ s, )?\d[\d,]* tokens?)?")
 """All that may be said of a thought."""
 FINAL = {"completed", "failed"}
 

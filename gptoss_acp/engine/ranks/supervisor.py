@@ -42,6 +42,7 @@ class RankSupervisor(Driver):
         self._processes: RankProcesses | None = None
         self._first: dict[int, float] = {}
         self._pausing: set[int] = set()
+        self._cancels: dict[int, threading.Timer] = {}
         self._memory = 0
         self._ready = False
 
@@ -49,14 +50,12 @@ class RankSupervisor(Driver):
         with self._lock:
             if self._processes is None:
                 return
+            if isinstance(message, Cancel):
+                self._await_answer(message.number)
             if isinstance(message, Close):
                 self._processes.close()
             else:
                 self._processes.send(message)
-        if isinstance(message, Cancel):
-            timer = threading.Timer(UNANSWERED_SECONDS, self._give_up, (message.number,))
-            timer.daemon = True
-            timer.start()
 
     def memory_bytes(self) -> int:
         return self._memory
@@ -88,12 +87,20 @@ class RankSupervisor(Driver):
         self._ready = False
         self._pausing.clear()
         self._first.clear()
+        while self._cancels:
+            self._cancels.popitem()[1].cancel()
+
+    def _await_answer(self, number: int) -> None:
+        timer = self._cancels[number] = threading.Timer(UNANSWERED_SECONDS, self._give_up, (number,))
+        timer.daemon = True
+        timer.start()
 
     # On other threads
 
     def _give_up(self, number: int) -> None:
         """End all ranks where a cancel has not been answered: one may wait for another that is frozen or cut off."""
         with self._lock:
+            self._cancels.pop(number, None)
             generation, processes = self._generations.get(number), self._processes
         if processes is not None and generation is not None and generation.begun:
             processes.give_up(f"a cancel was not answered within {UNANSWERED_SECONDS:.0f} s")
@@ -121,6 +128,8 @@ class RankSupervisor(Driver):
                     generation = self._generations.pop(number)
                 self._pausing.discard(number)
                 self._first.pop(number, None)
+                if timer := self._cancels.pop(number, None):
+                    timer.cancel()
                 generation.figures = figures
                 generation.end(None if error is None else EngineError(error))
 
