@@ -74,7 +74,8 @@ def _stored(given: argparse.Namespace) -> Info | None:
         return None
     cwd = local.folders(given).cwd
     if sessions := archive.page(cwd).sessions:
-        return sessions[0]
+        # One without a title was opened, and nothing was said in it.
+        return next((session for session in sessions if session.title), sessions[0])
     raise ValueError(f"there is no session in {cwd} to continue")
 
 
@@ -112,6 +113,8 @@ async def _typed(asking: PromptSession[str], session: Session, face: TerminalFac
         except KeyboardInterrupt:
             continue
         except EOFError:
+            return
+        if text.strip().lower().removeprefix("/") in {"exit", "quit"}:
             return
         if text.strip():
             yield text

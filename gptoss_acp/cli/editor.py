@@ -6,6 +6,7 @@ Knows the terminal. Knows nothing about an editor's own form.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -35,7 +36,8 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 def run(_: Settings, given: argparse.Namespace) -> None:
     """Do what was asked for; a failure ends the program with code 1 and a message."""
-    known = editors(entry.server(given.model and checkpoints.lasting_name(given.model)))
+    model, hosts = given.model and checkpoints.lasting_name(given.model), given.hosts and Path(given.hosts)
+    known = editors(entry.server(model, hosts))
     named = [editor for editor in known if editor.name == given.name]
     if given.print:
         if not named:

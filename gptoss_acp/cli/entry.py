@@ -5,6 +5,7 @@ Knows where programs lie beside this Python. Knows nothing about editors' files.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib.metadata import distributions
@@ -20,13 +21,19 @@ _OF_UVX = re.compile(r"(archive|environments)-v\d+")
 """The folders of uv's cache in which `uvx` and `uv tool run` make their environments."""
 
 
-def server(model: str | None = None) -> dict[str, Any]:
+def server(model: str | None = None, hosts: Path | None = None) -> dict[str, Any]:
     """Return the command and its arguments, under the names that most editors have for them.
 
-    It serves `model`, or the one that the configuration file names.
+    It serves `model` on the machines of `hosts`, or what the configuration file names.
     """
     command, arguments = _command()
-    return {"command": command, "args": arguments if model is None else [*arguments, "--model", model]}
+    chosen = [*(["--model", model] if model else []), *(["--hosts", lasting_path(hosts)] if hosts else [])]
+    return {"command": command, "args": [*arguments, *chosen]}
+
+
+def lasting_path(file: Path) -> str:
+    """Return a file's path as it holds wherever the program is started."""
+    return os.path.abspath(file.expanduser())  # noqa: PTH100 (links stay what they are)
 
 
 def for_zed(server: dict[str, Any]) -> dict[str, Any]:

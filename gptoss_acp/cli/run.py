@@ -57,7 +57,7 @@ async def _answer(chosen: Settings, face: _Script, prompt: str, folders: Folders
     _on_signals(work.cancel)
     async with local.opened(chosen, face, folders, servers) as session:
         _on_signals(session.cancel)
-        outcome = await session.prompt(prompt)
+        outcome = await session.prompt(prompt, blocks=[{"type": "text", "text": prompt}])
         face.finish(outcome, session.id)
     if outcome.stop_reason == "cancelled":
         return ending.CANCELLED
@@ -163,10 +163,9 @@ class _Script(local.Faceless):
                 if update.get("status") in {"completed", "failed"}:
                     self._tell(f"- {self._titles[identifier]}: {update['status']}")
 
-    async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:
+    async def ask(self, tool_call: ToolCallState, options: Sequence[PermissionOption]) -> str:  # noqa: ARG002 (a face has them)
         self.refused = True
-        offered = ", ".join(option["optionId"] for option in options)
-        self._tell(f"- refused, for nobody can be asked: {tool_call['title']} ({offered})")
+        self._tell(f"- refused, for nobody can be asked: {tool_call['title']}; --mode says what needs no question")
         return REJECT
 
     def finish(self, outcome: Outcome, session_id: str) -> None:  # noqa: ARG002 (for those who can go on with it)

@@ -98,7 +98,7 @@ def _set_up(chosen: Settings, wanted: str | None, *, ask: bool, force: bool) -> 
     except KeyboardInterrupt:
         console.print("\nStopped. What has arrived is kept: run setup again to go on from there.")
         return ending.CANCELLED
-    _keep(console, model)
+    _keep(console, model, chosen.hosts)
     _show_editor(console)
     return ending.DONE
 
@@ -114,7 +114,7 @@ def _choose(console: Console, wanted: str | None, *, machines: int = 1, ask: boo
     room = f"where a model and its contexts may take {memory.usable() / 1e9:.1f} GB"
     printing.say(console, f"This machine: {has}, {room}.")
     if machines > 1:
-        told = "What is said of contexts holds where each has as much memory as this one, and setup is run on each."
+        told = "What is said of contexts holds where each has as much memory as this one."
         printing.say(console, f"Of {machines} machines each computes a part of the model. {told}")
     console.print()
     choices = _choices(wanted, machines)
@@ -262,15 +262,18 @@ async def _say_hello(console: Console, engine: Engine) -> None:
     console.print(f"\n[dim]first token after {seconds:.1f} s, then {speed:.1f} tokens/s[/dim]")
 
 
-def _keep(console: Console, model: str) -> None:
-    """Let the agent have this model from now on, whoever starts it."""
+def _keep(console: Console, model: str, hosts: Path | None) -> None:
+    """Let the agent have this model from now on, on these machines, whoever starts it."""
     try:
         config_file.change("model", checkpoints.lasting_name(model))
+        if hosts:
+            config_file.change("hosts", entry.lasting_path(hosts))
     except (OSError, ValueError) as error:
         printing.say(console, f"The choice could not be kept: {error}", "yellow")
     else:
         console.print()
-        printing.say(console, f"From now on {model} is the model: {config_file.path()} says so.")
+        where = f", computed by the machines of {hosts}" if hosts else ""
+        printing.say(console, f"From now on {model} is the model{where}: {config_file.path()} says so.")
 
 
 def _show_editor(console: Console) -> None:

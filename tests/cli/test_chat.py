@@ -243,13 +243,17 @@ def test_a_session_goes_on_and_is_shown_again(talk: Chat, work: Path) -> None:
     first.say("My question")
     first.wait_for("My answer.")
     first.end()
+    empty = talk([])
+    empty.wait_for("Ctrl-D ends.")
+    empty.say("exit")
+    assert empty.wait() == 0
     again = talk([final("On it goes.")], "--continue")
     again.wait_for("> My question")
     again.wait_for("My answer.")
     again.say("Go on")
     again.wait_for("On it goes.")
     again.end()
-    (stored,) = sessions(work)
+    (stored,) = (session for session in sessions(work) if session["title"])
     assert stored["title"] == "My question"
     resumed = talk([], "--resume", stored["sessionId"][:8])
     resumed.wait_for("On it goes.")

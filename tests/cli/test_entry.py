@@ -25,6 +25,8 @@ def test_uvx_starts_what_it_has_started(python: str, brings: str, extra: str, mo
     of_mlx = [] if sys.platform == "darwin" else ["--from", f"gptoss-acp[{extra}]"]
     assert entry.server() == {"command": "uvx", "args": [*of_mlx, "gptoss-acp"]}
     assert entry.server("tiny") == {"command": "uvx", "args": [*of_mlx, "gptoss-acp", "--model", "tiny"]}
+    hosts = entry.server("tiny", Path("hosts.json"))["args"][-2:]
+    assert hosts == ["--hosts", str(Path.cwd() / "hosts.json")]
 
 
 def test_on_a_mac_no_extra_is_named() -> None:

@@ -231,10 +231,22 @@ def test_an_answer_is_there_although_nobody_hears_what_is_done_for_it(stderr: st
     assert (ended.returncode, ended.stdout) == (0, "Ok.\n")
 
 
+def test_what_was_asked_is_in_the_stored_session(run: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(work.parent / "data"))
+    assert run([final("It says hello.")], "What is in a.txt?").returncode == 0
+
+    def printed(*arguments: str) -> str:
+        command = [*COMMAND, "sessions", *arguments]
+        return subprocess.run(command, cwd=work, capture_output=True, text=True, check=True).stdout
+
+    (line,) = printed().splitlines()
+    assert "## User\n\nWhat is in a.txt?" in printed("export", line.split()[0])
+
+
 def test_an_interrupt_at_the_start_ends_it_quietly(work: Path) -> None:
     file = script(work, [final(numbers(10_000))], delay=1)
     with subprocess.Popen([*COMMAND, "--script", str(file), "run", "Count"], **PIPES, cwd=work) as running:
-        time.sleep(0.6)  # which imports take
+        time.sleep(1)  # which imports take on a busy machine
         running.send_signal(signal.SIGINT)
         out, told = running.communicate(timeout=SECONDS)
     assert (running.returncode, out) == (130, "")

@@ -20,6 +20,6 @@ def skills(_: Settings) -> Iterator[Finding]:
 
     found = library.find(Path.cwd(), slash_commands.NAMES)
     for problem in found.problems:
-        yield Finding("skills", "look", problem.replace("`", ""), "docs/skills.md says what is read.")
+        yield Finding("skills", "look", problem.replace("`", ""), "The documentation says under Skills what is read.")
     if not found.problems:
         yield Finding("skills", "ok", f"{len(found.skills)} for the model, {len(found.commands)} commands of your own")
