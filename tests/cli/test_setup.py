@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from gptoss_acp import config_file
 from gptoss_acp.cli import setup
 from gptoss_acp.cli.setup import Choice
 from gptoss_acp.engine import memory
@@ -132,3 +134,13 @@ def test_what_lies_in_the_project_is_not_imported_by_the_agent(tmp_path: Path, m
 
 def test_zeds_entry_says_that_it_is_one_of_the_users_own() -> None:
     assert printed_server()["type"] == "custom"
+
+
+def test_the_machines_that_were_tried_are_kept_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    setup._keep(console, "tiny", Path("hosts.json"))
+    assert "tiny is the model, computed by the machines of hosts.json" in output(console)
+    kept = tomllib.loads(config_file.path().read_text("utf-8"))
+    assert (kept["model"], kept["hosts"]) == ("tiny", str(tmp_path / "hosts.json"))
