@@ -7,6 +7,7 @@ schedules. Imported on the engine's thread only.
 from __future__ import annotations
 
 import contextlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
@@ -25,6 +26,10 @@ LONGEST_TEXT = 512
 
 MOST_LENGTHS = 64
 """How many snapshots on the way to a prompt are compared, the longest ones."""
+
+
+class LinkError(RuntimeError):
+    """What another rank said has not arrived: of one that has ended, MLX's ring hands on what just lies in memory."""
 
 
 class Ranks:
@@ -115,16 +120,26 @@ class SeveralRanks(Ranks):
 
     def _told(self, text: str) -> list[str]:
         """Return what each rank has to tell, cut to what one may."""
-        mine = np.zeros(LONGEST_TEXT, np.uint8)
-        content = text.encode()[:LONGEST_TEXT]
-        mine[: len(content)] = np.frombuffer(content, np.uint8)
-        every = self._collected(mx.distributed.all_gather, mine).reshape(self.size, LONGEST_TEXT)
-        return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in every]
+        content = text.encode()[:LONGEST_TEXT].ljust(LONGEST_TEXT, b"\0")
+        mine = np.frombuffer(content + _checksum(content), np.uint8)
+        every = self._collected(mx.distributed.all_gather, mine).reshape(self.size, len(mine))
+        return [_checked(rank, bytes(row)) for rank, row in enumerate(every)]
 
     def _collected(self, collective: Callable[..., mx.array], mine: Any) -> Any:
         # On the stream of the steps: what is on several streams has no order, and the ranks would mix it up.
         with mx.stream(generation_stream):
             return np.array(collective(mx.array(mine), group=self.group))
+
+
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "big")
+
+
+def _checked(rank: int, told: bytes) -> str:
+    content, checksum = told[:LONGEST_TEXT], told[LONGEST_TEXT:]
+    if checksum != _checksum(content):
+        raise LinkError(f"what rank {rank} says has not arrived")
+    return content.rstrip(b"\0").decode(errors="replace")
 
 
 class _SharedCost(PrefillCost):
