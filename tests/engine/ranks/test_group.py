@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gptoss_acp.engine.api import EngineError
-from gptoss_acp.engine.ranks.group import LinkError, SeveralRanks
+from gptoss_acp.engine.ranks.group import LONGEST_TEXT, LinkError, SeveralRanks, _checksum
 
 GROUP = SimpleNamespace(size=lambda: 2, rank=lambda: 0)
 
@@ -29,14 +29,10 @@ def test_what_is_told_arrives() -> None:
     with Told(np.copy).together():
         pass
     Told(np.copy).require_equal("The weights", "ä" * 1000)
-    with pytest.raises(EngineError, match="rank 1: no room"), Told(lambda _: said("no room")).together():
+    content = b"no room".ljust(LONGEST_TEXT, b"\0")
+    told = np.frombuffer(content + _checksum(content), np.uint8)
+    with pytest.raises(EngineError, match="rank 1: no room"), Told(lambda _: told).together():
         pass
-
-
-def said(text: str) -> Any:
-    heard: list[Any] = []
-    Told(lambda mine: heard.append(mine) or mine)._told(text)
-    return heard[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
