@@ -63,7 +63,7 @@ async def filled_in(console: Console, elicitation: Elicitation) -> Answered:
 
 async def _has_been_there() -> bool:
     for _ in range(MOST_TRIES):
-        typed = (await _line("Have you been there? (y/n): ")).lower()
+        typed = (await typed_line("Have you been there? (y/n): ")).lower()
         if typed in (*_YES, *_NO, ""):
             return typed in _YES
     return False
@@ -75,7 +75,7 @@ async def _value(console: Console, name: str, field: Mapping[str, Any], *, must:
     _describe(console, name, field, choices, default)
     can_be_empty = ", or empty" if default is not None or not must else ""
     for _ in range(MOST_TRIES):
-        typed = await _line(f"{_kind(field, choices)}{can_be_empty}: ")
+        typed = await typed_line(f"{_kind(field, choices)}{can_be_empty}: ")
         if not typed:
             return default
         try:
@@ -118,7 +118,12 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-async def _line(prompt: str) -> str:
+async def typed_line(prompt: str) -> str:
+    """Return what is typed behind `prompt`, without the blanks around it.
+
+    Raises:
+        KeyboardInterrupt, EOFError: the user has had enough.
+    """
     session: PromptSession[str] = PromptSession()
     # Ctrl-C is a key here, and a signal again afterwards: a handler of its own would take the turn's away.
     return (await session.prompt_async(prompt, handle_sigint=False)).strip()

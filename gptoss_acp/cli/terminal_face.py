@@ -11,7 +11,6 @@ import select
 import termios
 from typing import TYPE_CHECKING, Any
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app_session
 from prompt_toolkit.input.typeahead import get_typeahead
 from rich.console import Group
@@ -188,10 +187,8 @@ def _drop_typed_ahead() -> bool:
 
 
 async def _chosen(options: Sequence[PermissionOption]) -> str:
-    session: PromptSession[str] = PromptSession()
-    for _ in range(3):
-        # Ctrl-C is a key here, and a signal again afterwards: a handler of its own would take the turn's away.
-        answer = (await session.prompt_async(f"Which (1-{len(options)}): ", handle_sigint=False)).strip()
+    for _ in range(forms.MOST_TRIES):
+        answer = await forms.typed_line(f"Which (1-{len(options)}): ")
         if answer.isdecimal() and 1 <= int(answer) <= len(options):
             return options[int(answer) - 1]["optionId"]
     raise ToolError("the user's answer was none of those that were offered")
