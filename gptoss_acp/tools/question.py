@@ -52,8 +52,9 @@ class Question:
         contents = list(self.contents)
         if fields["title"] != clip_line(title, len(title)):
             contents.insert(0, text_content(fenced(title)))
-        if not self.whole or json_size(contents) > LONGEST:
+        if not self.whole:
             raise ToolError(self.advice)
+        refuse_longer(contents, self.advice)
         state = fields.copy()
         state["status"] = "pending"
         if contents:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from gptoss_acp.protocol.face import Answered
-    from gptoss_acp.protocol.shapes import Elicitation
+    from gptoss_acp.protocol.shapes import Elicitation, UrlElicitation
 
     Asking = Callable[[Elicitation], Awaitable[Answered]]
 
@@ -71,26 +71,30 @@ async def show_addresses(error: MCPError, ask: Asking | None) -> ToolError:
         return ToolError(f"{told}, and does not say which: {error.message}")
     for asked in wanted:
         try:
-            elicitation = _elicitation(asked)
+            visit = _visit(asked)
         except ToolError as problem:
             return ToolError(f"{told}, and {problem}")
         try:
-            answered = await ask(elicitation) if ask else None
+            answered = await ask(visit) if ask else None
         except ToolError:
             answered = None
         if answered is None:
-            return ToolError(f"{told}; tell the user which: {_address(asked.url)}")
+            return ToolError(f"{told}; tell the user which: {visit['url']}")
         if answered.action != "accept":
             return ToolError(f"{told}, and the user did not agree to that")
     return ToolError(f"{told}; the user was shown it and agreed. Call again when the user says that it is done")
 
 
 def _elicitation(asked: types.ElicitRequestParams) -> Elicitation:
-    form = asked.requested_schema if isinstance(asked, types.ElicitRequestFormParams) else {}
+    if not isinstance(asked, types.ElicitRequestFormParams):
+        return _visit(asked)
     # Before anything is done with it: what is too long to be shown is also long to look through.
-    question.refuse_longer([asked.message, form])
-    if isinstance(asked, types.ElicitRequestFormParams):
-        return {"mode": "form", "message": visible(asked.message), "requestedSchema": _form(form)}
+    question.refuse_longer([asked.message, asked.requested_schema])
+    return {"mode": "form", "message": visible(asked.message), "requestedSchema": _form(asked.requested_schema)}
+
+
+def _visit(asked: types.ElicitRequestURLParams) -> UrlElicitation:
+    question.refuse_longer(asked.message)
     identifier = str(uuid.uuid4())
     return {"mode": "url", "message": visible(asked.message), "url": _address(asked.url), "elicitationId": identifier}
 
