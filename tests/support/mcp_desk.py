@@ -99,10 +99,10 @@ async def ready(
     finally:
         servers.stop()
         await asyncio.gather(*(server._living for server in servers._servers), return_exceptions=True)
-        await _programs_have_ended()
+        await programs_have_ended()
 
 
-async def _programs_have_ended() -> None:
+async def programs_have_ended() -> None:
     """Wait for those on pipes: the SDK waits only so long, and the loop must hear of their end before it is closed."""
     await settled(lambda: not any(map(_is_on_pipes, psutil.Process().children())), PATIENT)
     await all_has_run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -24,7 +23,7 @@ from gptoss_acp.session import Session
 from gptoss_acp.settings import Mode, Settings
 from gptoss_acp.tools.mcp.servers import CONNECT_SECONDS, Servers, _distinct
 from tests.support.desk import Desk, new_journal
-from tests.support.mcp_desk import McpDesk, names, program, ready, running, shell
+from tests.support.mcp_desk import McpDesk, names, program, programs_have_ended, ready, running, shell
 from tests.support.places import REPOSITORY
 from tests.support.tokens import final, text_of, tool_call
 from tests.support.waiting import settled
@@ -110,7 +109,7 @@ async def test_tools_that_come_late_are_told_with_the_next_prompt(
     await session._servers.settled()
     await session.prompt("two")
     await session.close()
-    await asyncio.gather(*(server._living for server in session._servers._servers), return_exceptions=True)
+    await programs_have_ended()
     assert "test__add" not in told[0]
     assert told[1].count("type test__add = ") == 1
     assert told[1].index("type update_plan = ") < told[1].index("type test__add = ") < told[1].index("one<|end|>")
